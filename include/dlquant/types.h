@@ -71,8 +71,8 @@ struct dlq_device {
     int32_t index; ///< Ordinal within the kind; 0 for the CPU
 };
 
-/// Instruction sets of a CPU that kernels are written for, as a set. A host reports what the machine
-/// has, the operating system permits and `DLQ_CPU_FLAGS` leaves.
+/// Instruction sets of a CPU that kernels are written for, as a set. A host reports what the
+/// machine has, the operating system permits and `DLQ_CPU_FLAGS` leaves.
 enum dlq_cpu_flags {
     DLQ_CPU_AVX2 = 1 << 0,         ///< AVX2, FMA and F16C
     DLQ_CPU_AVX_VNNI = 1 << 1,     ///< 256-bit vpdpbusd in VEX encoding
