@@ -23,6 +23,9 @@ DLQ_BEGIN_DECLS
 typedef struct dlq_runtime dlq_runtime;
 typedef struct dlq_quant_config dlq_quant_config;
 
+/// Name of the method that runs layers which a configuration leaves alone.
+#define DLQ_METHOD_UNQUANTIZED "unquantized"
+
 /// Host memory. Both functions may be called from any thread.
 struct dlq_allocator {
     uint32_t struct_size;                                 ///< Size of this struct
