@@ -1,0 +1,204 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "w8a8.h"
+#include "call.h"
+
+void
+dlq_k_w8a8_init(struct dlq_k_w8a8_ops *ops, uint32_t cpu_flags)
+{
+    (void)cpu_flags;
+    dlq_w8a8_init_ref(ops);
+}
+
+int
+dlq_k_w8a8_plan(struct dlq_k_w8a8 *w, int64_t k, int64_t n, enum dlq_k_w8a8_activation activation,
+                float act_scale, int32_t act_zero)
+{
+    const bool is_static = activation == DLQ_K_W8A8_STATIC || activation == DLQ_K_W8A8_STATIC_AZP;
+    const bool has_azp = activation == DLQ_K_W8A8_TOKEN_AZP || activation == DLQ_K_W8A8_STATIC_AZP;
+    if (k <= 0 || n <= 0 || n > INT32_MAX ||
+        k > (has_azp ? DLQ_K_W8A8_MAX_K_ASYMMETRIC : DLQ_K_W8A8_MAX_K)) {
+        return DLQ_K_ESHAPE;
+    }
+    if (is_static && !dlq_k_f32_is_finite(act_scale)) {
+        return DLQ_K_ESCALE;
+    }
+    if (activation == DLQ_K_W8A8_STATIC_AZP && (act_zero < -128 || act_zero > 127)) {
+        return DLQ_K_ECODE;
+    }
+    *w = (struct dlq_k_w8a8){.k = k, .n = n, .activation = activation};
+    w->act_scale = is_static ? act_scale : 0.0f;
+    w->act_zero = activation == DLQ_K_W8A8_STATIC_AZP ? act_zero : 0;
+    w->k_padded = dlq_round_up(k, 64);
+    w->blocks = (n + 15) / 16;
+    w->block_bytes = w->k_padded * 16 + (int64_t)sizeof(struct dlq_w8a8_tail);
+    w->bytes = w->blocks * w->block_bytes;
+    return DLQ_K_OK;
+}
+
+struct pack_job {
+    const struct dlq_k_w8a8 *w;
+    const int8_t *weights;
+    int64_t stride;
+    const float *scales;
+    const int32_t *zeros;
+    uint8_t *data;
+    int n_tasks;
+};
+
+static void
+pack_column(const struct pack_job *job, int64_t block, int c)
+{
+    const struct dlq_k_w8a8 *w = job->w;
+    uint8_t *codes = job->data + block * w->block_bytes;
+    struct dlq_w8a8_tail *tail = (struct dlq_w8a8_tail *)(void *)(codes + w->k_padded * 16);
+    const int64_t n = block * 16 + c;
+    const int8_t *row = job->weights + n * job->stride;
+    const int32_t zero = job->zeros != NULL ? job->zeros[n] : 0;
+    int32_t sum = 0;
+    for (int64_t k = 0; k < w->k; k++) {
+        codes[k / 4 * 64 + 4 * c + k % 4] = (uint8_t)(row[k] + 128);
+        sum += row[k] - zero;
+    }
+    tail->scale[c] = job->scales[n];
+    tail->zero[c] = zero;
+    tail->sum[c] = sum;
+}
+
+static void
+pack_task(void *arg, int task)
+{
+    const struct pack_job *job = arg;
+    const struct dlq_k_w8a8 *w = job->w;
+    const int64_t end = dlq_task_begin(w->blocks, task + 1, job->n_tasks);
+    for (int64_t b = dlq_task_begin(w->blocks, task, job->n_tasks); b < end; b++) {
+        uint8_t *codes = job->data + b * w->block_bytes;
+        memset(codes, 128, (size_t)w->k_padded * 16);
+        memset(codes + w->k_padded * 16, 0, sizeof(struct dlq_w8a8_tail));
+        for (int c = 0; c < 16 && b * 16 + c < w->n; c++) {
+            pack_column(job, b, c);
+        }
+    }
+}
+
+int
+dlq_k_w8a8_pack(struct dlq_k_w8a8 *w, const int8_t *weights, int64_t stride, const float *scales,
+                const int32_t *zeros, void *data, const struct dlq_k_parallel *parallel,
+                int64_t *bad)
+{
+    bool asymmetric = false;
+    for (int64_t n = 0; n < w->n; n++) {
+        const bool scale_ok = dlq_k_f32_is_finite(scales[n]);
+        const bool zero_ok = zeros == NULL || (zeros[n] >= -128 && zeros[n] <= 127);
+        if (!scale_ok || !zero_ok) {
+            if (bad != NULL) {
+                *bad = n;
+            }
+            return scale_ok ? DLQ_K_ECODE : DLQ_K_ESCALE;
+        }
+        asymmetric = asymmetric || (zeros != NULL && zeros[n] != 0);
+    }
+    if (stride < w->k || (asymmetric && w->k > DLQ_K_W8A8_MAX_K_ASYMMETRIC)) {
+        return DLQ_K_ESHAPE;
+    }
+    struct pack_job job = {
+        w, weights, stride, scales, zeros, data, dlq_k_parallel_threads(parallel)};
+    dlq_k_parallel_run(parallel, job.n_tasks, pack_task, &job);
+    w->asymmetric = asymmetric;
+    w->data = data;
+    return DLQ_K_OK;
+}
+
+static int8_t
+saturate(float v)
+{
+    return (int8_t)(v < -128.0f ? -128.0f : v > 127.0f ? 127.0f : v);
+}
+
+// The per-row scale and zero point of the dynamic modes. NaN where the row has NaN or infinity.
+static void
+choose_scale(const struct dlq_k_w8a8 *w, const void *x, uint32_t x_dtype, float *scale,
+             int32_t *azp)
+{
+    float lo = 0.0f;
+    float hi = 0.0f;
+    bool finite = true;
+    for (int64_t k = 0; k < w->k; k++) {
+        const float v = dlq_k_load_f32(x, x_dtype, k);
+        finite = finite && dlq_k_f32_is_finite(v);
+        lo = v < lo ? v : lo;
+        hi = v > hi ? v : hi;
+    }
+    *azp = 0;
+    if (!finite) {
+        *scale = dlq_k_f32_from_bits(0x7fc00000u);
+        return;
+    }
+    if (w->activation == DLQ_K_W8A8_TOKEN) {
+        const float a = -lo > hi ? -lo : hi;
+        *scale = a < 0x1p-100f ? 0.0f : a / 127.0f;
+        return;
+    }
+    // hi - lo may overflow only for fp32 rows beyond 1.7e38: halves do not.
+    const float range = hi * 0.5f - lo * 0.5f;
+    *scale = range < 0x1p-101f ? 0.0f : range / 127.5f;
+    if (*scale != 0.0f) {
+        *azp = (int32_t)rintf(-128.0f - lo / *scale);
+    }
+}
+
+void
+dlq_k_w8a8_quantize_row(const struct dlq_k_w8a8 *w, const void *x, uint32_t x_dtype, int8_t *codes,
+                        float *scale, int32_t *azp)
+{
+    const bool is_static =
+        w->activation == DLQ_K_W8A8_STATIC || w->activation == DLQ_K_W8A8_STATIC_AZP;
+    choose_scale(w, x, x_dtype, scale, azp);
+    if (is_static) {
+        // A NaN or infinity in the row still shows: the scale of this row is NaN.
+        *scale = *scale != *scale ? *scale : w->act_scale;
+        *azp = w->act_zero;
+    }
+    if (!(*scale == *scale) || *scale == 0.0f) {
+        memset(codes, 0, (size_t)w->k);
+        *azp = 0;
+        return;
+    }
+    float inv = 1.0f / *scale;
+    if (w->activation == DLQ_K_W8A8_TOKEN) {
+        float a = 0.0f;
+        for (int64_t k = 0; k < w->k; k++) {
+            const float v = fabsf(dlq_k_load_f32(x, x_dtype, k));
+            a = v > a ? v : a;
+        }
+        inv = 127.0f / a;
+    }
+    for (int64_t k = 0; k < w->k; k++) {
+        const float v = dlq_k_load_f32(x, x_dtype, k);
+        const float t = w->activation == DLQ_K_W8A8_STATIC ? v / *scale : v * inv;
+        codes[k] = saturate(rintf(t) + (float)*azp);
+    }
+}
+
+void
+dlq_k_w8a8_accumulate_row(const struct dlq_k_w8a8 *w, const int8_t *codes, int32_t azp,
+                          int32_t *acc)
+{
+    for (int64_t b = 0; b < w->blocks; b++) {
+        const uint8_t *weights = dlq_w8a8_codes(w, b);
+        const struct dlq_w8a8_tail *tail = dlq_w8a8_tail(w, b);
+        int32_t sum[16] = {0};
+        int32_t a_sum = 0;
+        for (int64_t k = 0; k < w->k; k++) {
+            const uint8_t *row = weights + k / 4 * 64 + k % 4;
+            a_sum += codes[k];
+            for (int c = 0; c < 16; c++) {
+                sum[c] += codes[k] * (row[4 * c] - 128);
+            }
+        }
+        for (int c = 0; c < 16 && b * 16 + c < w->n; c++) {
+            acc[b * 16 + c] = sum[c] - tail->zero[c] * a_sum - azp * tail->sum[c];
+        }
+    }
+}
