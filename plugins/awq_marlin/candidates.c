@@ -1,0 +1,137 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "candidates.h"
+
+#include "../../kernels/pack/marlin.h"
+#include "../common/layer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static int32_t
+check_words(const struct dlq_host *host, const struct dlq_layer_info *info, struct dlq_error *err)
+{
+    for (int32_t i = 0; i < info->n_parts; i++) {
+        const struct dlq_part *const p = info->parts[i];
+        if (p->full_size % 8 != 0 || p->local_size % 8 != 0 || p->source_offset % 8 != 0) {
+            return host->fail(err, DLQ_ESHAPE,
+                              "%s: part %s has N %" PRId64 ", %" PRId64 " of it from %" PRId64
+                              " on rank %" PRId32 " of %" PRId32
+                              "; AWQ packs 8 outputs in a word, multiples of 8 are expected",
+                              info->prefix, p->prefix, p->full_size, p->local_size,
+                              p->source_offset, info->tp_rank, info->tp_size);
+        }
+    }
+    return DLQ_OK;
+}
+
+static int32_t
+refuse_cut(const struct dlq_host *host, const struct dlq_layer_info *info, int64_t group,
+           struct dlq_error *err)
+{
+    return host->fail(err, DLQ_ESHAPE,
+                      "%s: K %" PRId64 " over T %" PRId32 " gives K_pp %" PRId64
+                      ", which cuts a group of g %" PRId64
+                      "; K_pp must be a multiple of g, because a rank needs whole groups",
+                      info->prefix, info->input_size, info->tp_size, info->input_size_per_partition,
+                      group);
+}
+
+int32_t
+awq_groups_find(const struct awq_config *config, const struct dlq_host *host,
+                const struct dlq_layer_info *info, struct awq_groups *out, struct dlq_error *err)
+{
+    const int64_t k = info->input_size;
+    const int64_t k_pp = info->input_size_per_partition;
+    const int64_t group = config->group_size < 0 || config->group_size > k ? k : config->group_size;
+    if (k % group != 0) {
+        return host->fail(err, DLQ_ESHAPE,
+                          "%s: K %" PRId64 " is no multiple of group_size %" PRId64, info->prefix,
+                          k, group);
+    }
+    const int32_t status = check_words(host, info, err);
+    if (status != DLQ_OK) {
+        return status;
+    }
+    out->one_group = group == k;
+    out->ckpt_rows = group;
+    out->rows = out->one_group ? k_pp : group;
+    out->count = out->one_group ? 1 : k_pp / group;
+    if (out->one_group || k_pp == k) {
+        return DLQ_OK;
+    }
+    // All bounds, not this rank's alone: every rank must give the same answer.
+    for (int32_t r = 0; info->input_bounds && r <= info->tp_size; r++) {
+        if (info->input_bounds[r] % group != 0) {
+            return refuse_cut(host, info, group, err);
+        }
+    }
+    if (k_pp % group != 0 || info->input_offset % group != 0) {
+        return refuse_cut(host, info, group, err);
+    }
+    return DLQ_OK;
+}
+
+// What the kernels of the Marlin family say; DLQ_MARLIN_OK when they could run the layer. With
+// `padded`, sizes count as rounded up to their tiles.
+static enum dlq_marlin_verdict
+ask_marlin(const struct awq_config *config, const struct dlq_layer_info *info,
+           const struct awq_groups *groups, bool padded)
+{
+    const bool cuda = info->device.device.kind == DLQ_DEVICE_CUDA;
+    const int64_t group = groups->one_group ? -1 : groups->rows;
+    const int64_t type = config->zero_point ? DLQ_ST_UINT4 : DLQ_ST_UINT4B8;
+    const enum dlq_marlin_verdict verdict = dlq_marlin_check_config(
+        type, group, config->zero_point, cuda ? info->device.capability : 0);
+    if (verdict != DLQ_MARLIN_OK) {
+        return verdict;
+    }
+    const int64_t n_unit = DLQ_MARLIN_MIN_THREAD_N;
+    const int64_t k_unit = DLQ_MARLIN_MIN_THREAD_K; // a multiple of every group that passed
+    int64_t n = info->output_size_per_partition;
+    int64_t k = info->input_size_per_partition;
+    if (padded) {
+        n = (n + n_unit - 1) / n_unit * n_unit;
+        k = (k + k_unit - 1) / k_unit * k_unit;
+    }
+    return dlq_marlin_check_shape(n, k, padded ? k : info->input_size, group);
+}
+
+static void
+append(char *buf, size_t size, const char *kernel, const char *text)
+{
+    const size_t used = strlen(buf);
+    if (used < size) {
+        snprintf(buf + used, size - used, "%s%s: %s", used > 0 ? "; " : "", kernel, text);
+    }
+}
+
+const char *
+awq_candidate_choose(const struct awq_config *config, const struct dlq_layer_info *info,
+                     const struct awq_groups *groups, char *notes, size_t size)
+{
+    static const char *const names[] = {"marlin", "padded marlin"};
+    notes[0] = '\0';
+    for (int padded = 0; padded < 2; padded++) {
+        const enum dlq_marlin_verdict verdict = ask_marlin(config, info, groups, padded != 0);
+        char reason[160];
+        snprintf(reason, sizeof(reason), "%s%s",
+                 verdict == DLQ_MARLIN_OK ? "the shape would fit, " : "",
+                 verdict == DLQ_MARLIN_OK ? "this plugin has no CUDA kernels"
+                                          : dlq_marlin_verdict_string(verdict));
+        append(notes, size, names[padded], reason);
+        if (verdict == DLQ_MARLIN_OK) {
+            break; // padding is only asked where the plain shape does not fit
+        }
+    }
+    if (info->device.device.kind == DLQ_DEVICE_CPU) {
+        return "wna16";
+    }
+    char reason[96];
+    snprintf(reason, sizeof(reason), "runs on cpu, the layer is on %s",
+             dlq_device_kind_name(info->device.device.kind));
+    append(notes, size, "wna16", reason);
+    return NULL;
+}
