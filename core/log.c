@@ -1,0 +1,36 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "log.h"
+
+#include <stdio.h>
+
+// Longer lines are cut; a line is a sentence with a path or two.
+#define LINE_SIZE 2048
+
+void
+dlq_log_line(const struct dlq_log *log, int32_t level, const char *line)
+{
+    if (log->write && level <= log->level) {
+        log->write(log->ctx, level, line);
+    }
+}
+
+void
+dlq_log_vformat(const struct dlq_log *log, int32_t level, const char *fmt, va_list args)
+{
+    if (log->write && level <= log->level) {
+        char line[LINE_SIZE];
+        vsnprintf(line, sizeof(line), fmt, args);
+        log->write(log->ctx, level, line);
+    }
+}
+
+void
+dlq_log_format(const struct dlq_log *log, int32_t level, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    dlq_log_vformat(log, level, fmt, args);
+    va_end(args);
+}
