@@ -13,7 +13,7 @@
 /// Reads the quantization section of AWQ checkpoints, with the names of AutoAWQ's old and new
 /// writers.
 
-static const char where[] = "awq_marlin config: /";
+static const char name[] = "awq_marlin";
 
 // Largest group size that a layer could have; keeps products of sizes far from overflow.
 static const int64_t max_group = INT64_C(1) << 31;
@@ -63,7 +63,7 @@ read_bits(const struct dlq_fields *f)
     const int32_t status = read_renamed(f, names, &bits, &found);
     if (status != DLQ_OK || bits == 4) {
         if (status == DLQ_OK && !found) {
-            dlq_host_log(f->host, DLQ_LOG_WARN, "%sbits: absent, 4 is assumed", f->where);
+            dlq_host_log(f->host, DLQ_LOG_WARN, "%s: /bits: absent, 4 is assumed", name);
         }
         return status;
     }
@@ -71,8 +71,7 @@ read_bits(const struct dlq_fields *f)
         return dlq_field_fail(f, "bits", "%" PRId64 " is out of range; 4 is accepted", bits);
     }
     return f->host->fail(f->err, DLQ_EUNSUPPORTED,
-                         "%sbits: %" PRId64 "-bit AWQ has no kernel; 4 is accepted", f->where,
-                         bits);
+                         "/bits: %" PRId64 "-bit AWQ has no kernel; 4 is accepted", bits);
 }
 
 static int32_t
@@ -106,9 +105,9 @@ read_version(const struct dlq_fields *f)
     for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
         if (strcasecmp(version, others[i]) == 0) {
             return f->host->fail(f->err, DLQ_EUNSUPPORTED,
-                                 "%sversion: '%s' packs weights in another layout; 'gemm' is "
+                                 "/version: '%s' packs weights in another layout; 'gemm' is "
                                  "accepted",
-                                 f->where, others[i]);
+                                 others[i]);
         }
     }
     char clip[DLQ_CLIP_SIZE];
@@ -127,7 +126,7 @@ read_skip_list(const struct dlq_fields *f, struct awq_config *config)
     }
     if (host->json_type(list) != DLQ_JSON_ARRAY) {
         return dlq_field_fail(f, key, "an array of strings is expected, %s was found",
-                              dlq_json_type_name(host->json_type(list)));
+                              dlq_field_type_name(host->json_type(list)));
     }
     const size_t n = host->json_size(list);
     if (n == 0) {
@@ -151,13 +150,13 @@ static int32_t
 check_method_name(const struct dlq_fields *f)
 {
     static const char *const names[] = {"awq", "awq_marlin", "auto_awq"};
-    const char *name = names[0];
-    const int32_t status = dlq_field_str(f, "quant_method", &name);
+    const char *found = names[0];
+    const int32_t status = dlq_field_str(f, "quant_method", &found);
     if (status != DLQ_OK) {
         return status;
     }
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        if (strcasecmp(name, names[i]) == 0) {
+        if (strcasecmp(found, names[i]) == 0) {
             return DLQ_OK;
         }
     }
@@ -165,7 +164,7 @@ check_method_name(const struct dlq_fields *f)
     return dlq_field_fail(f, "quant_method",
                           "'%s' was found; awq, awq_marlin or auto_awq is "
                           "accepted",
-                          dlq_text_clip(name, clip));
+                          dlq_text_clip(found, clip));
 }
 
 int32_t
@@ -174,17 +173,17 @@ awq_config_parse(const struct dlq_host *host, const char *text, size_t len,
 {
     if (len == 0) {
         return host->fail(err, DLQ_ECONFIG,
-                          "awq_marlin config: none was found; a quantization section with bits, "
+                          "none was found; a quantization section with bits, "
                           "group_size and zero_point is expected");
     }
     int32_t status = host->json_parse(host->ctx, text, len, &config->root, err);
     if (status != DLQ_OK) {
         return status;
     }
-    const struct dlq_fields f = {host, config->root, where, err};
+    const struct dlq_fields f = {host, config->root, name, "/", err};
     if (host->json_type(config->root) != DLQ_JSON_OBJECT) {
-        return host->fail(err, DLQ_ECONFIG, "%s: an object is expected, %s was found", where,
-                          dlq_json_type_name(host->json_type(config->root)));
+        return host->fail(err, DLQ_ECONFIG, "/: an object is expected, %s was found",
+                          dlq_field_type_name(host->json_type(config->root)));
     }
     config->zero_point = true;
     status = check_method_name(&f);
@@ -266,8 +265,9 @@ config_destroy(void *config, const struct dlq_host *host)
     for (size_t i = 0; c->asked && i < c->n_skip; i++) {
         if (!c->skip[i].hit) {
             char clip[DLQ_CLIP_SIZE];
-            dlq_host_log(host, DLQ_LOG_INFO, "%smodules_to_not_convert/%zu: '%s' matched no layer",
-                         where, i, dlq_text_clip(c->skip[i].entry, clip));
+            dlq_host_log(host, DLQ_LOG_INFO,
+                         "%s: /modules_to_not_convert/%zu: '%s' matched no layer", name, i,
+                         dlq_text_clip(c->skip[i].entry, clip));
         }
     }
     awq_config_clear(host, c);

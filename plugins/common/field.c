@@ -29,7 +29,7 @@ dlq_text_clip(const char *text, char buf[DLQ_CLIP_SIZE])
 }
 
 const char *
-dlq_json_type_name(int32_t type)
+dlq_field_type_name(int32_t type)
 {
     switch (type) {
     case DLQ_JSON_BOOL:
@@ -89,8 +89,9 @@ static int32_t
 wrong_type(const struct dlq_fields *fields, const char *key, const struct dlq_json *value,
            int32_t expected)
 {
-    return dlq_field_fail(fields, key, "%s is expected, %s was found", dlq_json_type_name(expected),
-                          dlq_json_type_name(fields->host->json_type(value)));
+    return dlq_field_fail(fields, key, "%s is expected, %s was found",
+                          dlq_field_type_name(expected),
+                          dlq_field_type_name(fields->host->json_type(value)));
 }
 
 int32_t
@@ -168,12 +169,12 @@ dlq_field_warn_unknown(const struct dlq_fields *fields, const char *const *known
         const char *const key = host->json_key(fields->node, i);
         if (!is_listed(known, key) && ++unknown <= MAX_UNKNOWN_WARNINGS) {
             char clip[DLQ_CLIP_SIZE];
-            dlq_host_log(host, DLQ_LOG_WARN, "%s%s: unknown field, ignored", fields->where,
-                         dlq_text_clip(key, clip));
+            dlq_host_log(host, DLQ_LOG_WARN, "%s: %s%s: unknown field, ignored", fields->method,
+                         fields->where, dlq_text_clip(key, clip));
         }
     }
     if (unknown > MAX_UNKNOWN_WARNINGS) {
-        dlq_host_log(host, DLQ_LOG_WARN, "%s: %zu more unknown fields, ignored", fields->where,
-                     unknown - MAX_UNKNOWN_WARNINGS);
+        dlq_host_log(host, DLQ_LOG_WARN, "%s: %s: %zu more unknown fields, ignored", fields->method,
+                     fields->where, unknown - MAX_UNKNOWN_WARNINGS);
     }
 }

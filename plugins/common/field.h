@@ -17,7 +17,8 @@
 struct dlq_fields {
     const struct dlq_host *host;
     const struct dlq_json *node; ///< The object; NULL reads every field as absent
-    const char *where;           ///< Prefix of a field in messages: "awq_marlin config: /"
+    const char *method;          ///< The plugin's name, for log lines
+    const char *where;           ///< Path of the object with a '/' behind it: "/", "/weights/"
     struct dlq_error *err;
 };
 
@@ -31,7 +32,7 @@ dlq_text_clip(const char *text, char buf[DLQ_CLIP_SIZE]);
 
 /// "an integer", "a string", ... for enum dlq_json_type.
 const char *
-dlq_json_type_name(int32_t type);
+dlq_field_type_name(int32_t type);
 
 /// Log one formatted line.
 void

@@ -217,16 +217,15 @@ read_config(const struct dlq_host *host, const char *text, size_t len, struct co
     int64_t bits = 8;
     const struct dlq_json *const node = host->json_get(config->root, "/bits");
     if (node && (host->json_i64(node, &bits) != DLQ_OK || bits != 8)) {
-        return host->fail(err, DLQ_ECONFIG, "template config: /bits: 8 is accepted");
+        return host->fail(err, DLQ_ECONFIG, "/bits: 8 is accepted");
     }
     config->skip = host->json_get(config->root, "/skip");
     if (config->skip && host->json_type(config->skip) != DLQ_JSON_ARRAY) {
-        return host->fail(err, DLQ_ECONFIG, "template config: /skip: an array is expected");
+        return host->fail(err, DLQ_ECONFIG, "/skip: an array is expected");
     }
     for (size_t i = 0; i < host->json_size(config->skip); i++) {
         if (host->json_type(host->json_at(config->skip, i)) != DLQ_JSON_STRING) {
-            return host->fail(err, DLQ_ECONFIG, "template config: /skip/%zu: a string is expected",
-                              i);
+            return host->fail(err, DLQ_ECONFIG, "/skip/%zu: a string is expected", i);
         }
     }
     return DLQ_OK;
@@ -248,7 +247,7 @@ config_create(void *ctx, const struct dlq_host *host, const char *text, size_t l
     struct config *const c =
         host->alloc(host->ctx, (struct dlq_device){DLQ_DEVICE_CPU, 0}, sizeof(*c), 64);
     if (!c) {
-        return host->fail(err, DLQ_ENOMEM, "template config: no memory");
+        return host->fail(err, DLQ_ENOMEM, "no memory");
     }
     *c = (struct config){0};
     const int32_t status = read_config(host, text, len, c, err);

@@ -1,0 +1,29 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef DLQ_PLUGIN_CHECK_NUMERICS_H
+#define DLQ_PLUGIN_CHECK_NUMERICS_H
+
+#include "rig.h"
+
+/// Spacing of the numbers of an activation dtype at `v`.
+double
+numerics_ulp(uint32_t dtype, double v);
+
+/// Largest error of one element of y: what an acceptable kernel may round.
+double
+numerics_bound(const float *x, const float *w, int64_t k, uint32_t dtype, double y);
+
+/// The layer's weights as its plugin reports them, [N, K] of this rank; free() them. False sets
+/// `r`.
+bool
+numerics_weights(const dlq_linear *layer, const struct dlq_host *host, float **out,
+                 struct check_result *r);
+
+/// Compare y with the float64 product of x, as the method quantizes it, and the layer's weights.
+/// False sets `r`.
+bool
+numerics_compare(const struct rig_io *io, const dlq_linear *layer, const struct dlq_host *host,
+                 const float *bias, const char *what, struct check_result *r);
+
+#endif // DLQ_PLUGIN_CHECK_NUMERICS_H
