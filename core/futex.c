@@ -24,7 +24,7 @@ dlq_now_ns(void)
 }
 
 void
-dlq_futex_wait(atomic_uint *word, unsigned value, int64_t deadline_ns)
+dlq_futex_wait(atomic_uint *word, unsigned old, int64_t deadline_ns)
 {
     struct timespec ts;
     if (deadline_ns >= 0) {
@@ -35,7 +35,7 @@ dlq_futex_wait(atomic_uint *word, unsigned value, int64_t deadline_ns)
         ts.tv_sec = (time_t)(left / 1000000000);
         ts.tv_nsec = (long)(left % 1000000000);
     }
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, deadline_ns >= 0 ? &ts : NULL, NULL, 0);
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, old, deadline_ns >= 0 ? &ts : NULL, NULL, 0);
 }
 
 void
@@ -55,18 +55,36 @@ relax(void)
 }
 
 unsigned
-dlq_spin_while(atomic_uint *word, unsigned value)
+dlq_spin_while(atomic_uint *word, unsigned old)
 {
     const int64_t end = dlq_now_ns() + DLQ_SPIN_NS;
-    unsigned seen = value;
+    unsigned seen = old;
     do {
         for (int i = 0; i < RELAX_ROUNDS; i++) {
             seen = atomic_load_explicit(word, memory_order_acquire);
-            if (seen != value) {
+            if (seen != old) {
                 return seen;
             }
             relax();
         }
     } while (dlq_now_ns() < end);
     return seen;
+}
+
+// A sleeper counts itself before the kernel compares the value; a waker changes the value before it
+// reads the count. One of the two sees the other.
+void
+dlq_event_sleep(struct dlq_event *event, unsigned old, int64_t deadline_ns)
+{
+    atomic_fetch_add(&event->sleepers, 1);
+    dlq_futex_wait(&event->value, old, deadline_ns);
+    atomic_fetch_sub(&event->sleepers, 1);
+}
+
+void
+dlq_event_wake(struct dlq_event *event, int n)
+{
+    if (atomic_load(&event->sleepers) > 0) {
+        dlq_futex_wake(&event->value, n);
+    }
 }

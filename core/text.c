@@ -3,6 +3,7 @@
 
 #include "text.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -69,4 +70,65 @@ dlq_utf8_invalid(const char *text, size_t len)
         i += n;
     }
     return NULL;
+}
+
+const char *
+dlq_quote(char *buf, const char *text)
+{
+    // Room for one more character in its longest form, dots and the zero.
+    const size_t room = DLQ_QUOTE_SIZE - 8;
+    const size_t len = strlen(text);
+    char *out = buf;
+    for (size_t i = 0; i < len;) {
+        const size_t n = utf8_length((const unsigned char *)text + i, len - i);
+        const unsigned char c = (unsigned char)text[i];
+        if ((size_t)(out - buf) + 4 > room) {
+            memcpy(out, "...", 3);
+            out += 3;
+            break;
+        }
+        // U+0080 to U+009F are control characters too.
+        const bool plain =
+            n > 0 && c >= 0x20 && c != 0x7F && !(c == 0xC2 && (unsigned char)text[i + 1] < 0xA0);
+        if (plain) {
+            memcpy(out, text + i, n);
+            out += n;
+            i += n;
+        } else {
+            static const char digits[] = "0123456789abcdef";
+            const char hex[4] = {'\\', 'x', digits[c >> 4], digits[c & 15]};
+            memcpy(out, hex, sizeof(hex));
+            out += sizeof(hex);
+            i++;
+        }
+    }
+    *out = '\0';
+    return buf;
+}
+
+int
+dlq_edit_distance(const char *a, const char *b, int limit)
+{
+    // One row of the table of distances between beginnings of `a` and `b`; names are short.
+    enum { MAX = 64 };
+    const int la = (int)strnlen(a, MAX);
+    const int lb = (int)strnlen(b, MAX);
+    if (la == MAX || lb == MAX || la - lb > limit || lb - la > limit) {
+        return limit + 1;
+    }
+    int row[MAX + 1];
+    for (int j = 0; j <= lb; j++) {
+        row[j] = j;
+    }
+    for (int i = 1; i <= la; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= lb; j++) {
+            const int replace = diagonal + (a[i - 1] != b[j - 1]);
+            const int shift = 1 + (row[j] < row[j - 1] ? row[j] : row[j - 1]);
+            diagonal = row[j];
+            row[j] = replace < shift ? replace : shift;
+        }
+    }
+    return row[lb] <= limit ? row[lb] : limit + 1;
 }

@@ -28,9 +28,8 @@ struct job {
 struct dlq_pool {
     const struct dlq_allocator *alloc;
     pthread_mutex_t lock;
-    struct job *jobs;     // Those that may have tasks left; guarded by `lock`
-    atomic_uint epoch;    // Grows when there may be something to do; workers sleep on it
-    atomic_uint sleepers; // Workers that are, or are about to be, asleep
+    struct job *jobs;       // Those that may have tasks left; guarded by `lock`
+    struct dlq_event epoch; // Grows when there may be something to do; workers sleep on it
     atomic_bool stop;
     int32_t n_workers;
     pthread_t workers[];
@@ -100,7 +99,7 @@ worker(void *arg)
     struct dlq_pool *const pool = arg;
     bool spin = false;
     while (!atomic_load(&pool->stop)) {
-        const unsigned epoch = atomic_load(&pool->epoch);
+        const unsigned epoch = atomic_load(&pool->epoch.value);
         struct job *const job = join_job(pool);
         if (job) {
             work(job);
@@ -109,26 +108,13 @@ worker(void *arg)
             continue;
         }
         // A worker that has just been useful expects the next layer soon; a new one does not.
-        if (spin && dlq_spin_while(&pool->epoch, epoch) != epoch) {
+        if (spin && dlq_spin_while(&pool->epoch.value, epoch) != epoch) {
             continue;
         }
         spin = false;
-        atomic_fetch_add(&pool->sleepers, 1);
-        if (!atomic_load(&pool->stop)) {
-            dlq_futex_wait(&pool->epoch, epoch, -1);
-        }
-        atomic_fetch_sub(&pool->sleepers, 1);
+        dlq_event_sleep(&pool->epoch, epoch, -1);
     }
     return NULL;
-}
-
-static void
-announce(struct dlq_pool *pool, int32_t n)
-{
-    atomic_fetch_add(&pool->epoch, 1);
-    if (atomic_load(&pool->sleepers) > 0) {
-        dlq_futex_wake(&pool->epoch, n);
-    }
 }
 
 static void
@@ -164,7 +150,8 @@ dlq_pool_run(void *ctx, int32_t n_tasks, void (*fn)(void *arg, int32_t task), vo
     job.next = pool->jobs;
     pool->jobs = &job;
     pthread_mutex_unlock(&pool->lock);
-    announce(pool, n_tasks - 1 < pool->n_workers ? n_tasks - 1 : pool->n_workers);
+    atomic_fetch_add(&pool->epoch.value, 1);
+    dlq_event_wake(&pool->epoch, n_tasks - 1 < pool->n_workers ? n_tasks - 1 : pool->n_workers);
 
     work(&job);
 
@@ -225,8 +212,8 @@ dlq_pool_destroy(struct dlq_pool *pool)
         return;
     }
     atomic_store(&pool->stop, true);
-    atomic_fetch_add(&pool->epoch, 1);
-    dlq_futex_wake(&pool->epoch, pool->n_workers);
+    atomic_fetch_add(&pool->epoch.value, 1);
+    dlq_event_wake(&pool->epoch, pool->n_workers);
     for (int32_t i = 0; i < pool->n_workers; i++) {
         pthread_join(pool->workers[i], NULL);
     }
