@@ -1,0 +1,571 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "check.h"
+#include "float16.h"
+#include "linear_wna16.h"
+#include "pack/awq.h"
+#include "pack/bits.h"
+
+#include <stdlib.h>
+
+// Weight-only integer layers: every level against fp64 products of the checkpoint's own values.
+
+struct problem {
+    int64_t m, k, n, group;
+    int bits;
+    bool zeros;
+    enum dlq_k_wna16_source_layout layout;
+    bool act_order;
+    uint32_t dtype; // of x, y, bias and scales
+    enum check_data data;
+};
+
+// A problem's arrays. codes, zeros and scales are the plain truth; the packed arrays are made from
+// them.
+struct layer {
+    struct problem p;
+    int64_t groups;
+    uint8_t *codes;   // [n, k]
+    uint8_t *zeros;   // [n, groups]
+    uint16_t *scales; // fp16, [n, groups] or [groups, n]
+    int32_t *g_idx;
+    void *packed_codes;
+    void *packed_zeros;
+    void *x;
+    void *bias;
+    int64_t x_stride, y_stride;
+    struct dlq_k_wna16 w;
+    void *data;
+};
+
+static bool
+by_group(enum dlq_k_wna16_source_layout layout)
+{
+    return layout == DLQ_K_WNA16_AWQ || layout == DLQ_K_WNA16_GPTQ;
+}
+
+static float
+scale_of(const struct layer *l, int64_t n, int64_t g)
+{
+    const int64_t i = by_group(l->p.layout) ? g * l->p.n + n : n * l->groups + g;
+    const float s = dlq_k_f16_to_f32(l->scales[i]);
+    return l->p.dtype == DLQ_BF16 ? dlq_k_bf16_to_f32(dlq_k_f32_to_bf16(s)) : s;
+}
+
+static void
+make_codes(struct layer *l, struct check_rng *rng)
+{
+    const struct problem *p = &l->p;
+    const int limit = 1 << p->bits;
+    l->codes = check_alloc(p->n * p->k, 0);
+    for (int64_t n = 0; n < p->n; n++) {
+        // Worst cases first: all largest, all zero, then every code.
+        for (int64_t k = 0; k < p->k; k++) {
+            const int code = n == 0 ? limit - 1 : n == 1 ? 0 : (int)(check_random(rng) % limit);
+            l->codes[n * p->k + k] = (uint8_t)code;
+        }
+    }
+    l->zeros = check_alloc(p->n * l->groups, 0);
+    l->scales = check_alloc(p->n * l->groups * 2, 0);
+    for (int64_t i = 0; i < p->n * l->groups; i++) {
+        const int z = i == 0 ? 0 : i == 1 ? limit - 1 : (int)(check_random(rng) % limit);
+        l->zeros[i] = (uint8_t)(p->zeros ? z : limit / 2);
+        const double s = i % 97 == 5 ? 0.0 : 0.002 + 0.004 * check_uniform(rng);
+        l->scales[i] = dlq_k_f32_to_f16((float)(i % 13 == 3 ? -s : s));
+    }
+    l->g_idx = NULL;
+    if (p->act_order) {
+        l->g_idx = check_alloc(p->k * 4, 0);
+        for (int64_t k = 0; k < p->k; k++) {
+            l->g_idx[k] = (int32_t)(k / p->group);
+        }
+        for (int64_t k = p->k - 1; k > 0; k--) {
+            const int64_t other = check_random(rng) % (uint32_t)(k + 1);
+            const int32_t swap = l->g_idx[k];
+            l->g_idx[k] = l->g_idx[other];
+            l->g_idx[other] = swap;
+        }
+    }
+}
+
+// Codes along rows of length `cols` in transposed order: out[c * rows + r] = in[r * cols + c].
+static uint8_t *
+transpose(const uint8_t *in, int64_t rows, int64_t cols)
+{
+    uint8_t *out = check_alloc(rows * cols, 0);
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t c = 0; c < cols; c++) {
+            out[c * rows + r] = in[r * cols + c];
+        }
+    }
+    return out;
+}
+
+static void
+make_packed(struct layer *l)
+{
+    const struct problem *p = &l->p;
+    const enum dlq_bits_layout bits_layout =
+        p->layout == DLQ_K_WNA16_K_PADDED ? DLQ_BITS_PADDED : DLQ_BITS_DENSE;
+    const int64_t k_words = dlq_bits_words(bits_layout, p->k, p->bits);
+    const int64_t n_words = dlq_bits_words(bits_layout, p->n, p->bits);
+    uint8_t *codes_t = transpose(l->codes, p->n, p->k);      // [k, n]
+    uint8_t *zeros_t = transpose(l->zeros, p->n, l->groups); // [groups, n]
+    l->packed_codes = check_alloc(p->layout == DLQ_K_WNA16_BYTES ? p->n * p->k
+                                  : p->layout == DLQ_K_WNA16_AWQ ? p->k * p->n / 2
+                                                                 : p->n * k_words * 4,
+                                  0);
+    l->packed_zeros =
+        check_alloc(p->layout == DLQ_K_WNA16_BYTES ? p->n * l->groups : n_words * l->groups * 4, 0);
+    uint32_t *codes = l->packed_codes;
+    uint32_t *zeros = l->packed_zeros;
+    switch (p->layout) {
+    case DLQ_K_WNA16_BYTES:
+        memcpy(codes, l->codes, (size_t)(p->n * p->k));
+        memcpy(zeros, l->zeros, (size_t)(p->n * l->groups));
+        break;
+    case DLQ_K_WNA16_K_DENSE:
+    case DLQ_K_WNA16_K_PADDED:
+        for (int64_t n = 0; n < p->n; n++) {
+            dlq_bits_pack(l->codes + n * p->k, p->k, bits_layout, p->bits, codes + n * k_words, 1);
+        }
+        for (int64_t g = 0; g < l->groups; g++) {
+            dlq_bits_pack(zeros_t + g * p->n, p->n, bits_layout, p->bits, zeros + g, l->groups);
+        }
+        break;
+    case DLQ_K_WNA16_GPTQ:
+        for (int64_t n = 0; n < p->n; n++) {
+            dlq_bits_pack(l->codes + n * p->k, p->k, bits_layout, p->bits, codes + n, p->n);
+        }
+        for (int64_t g = 0; g < l->groups; g++) {
+            dlq_bits_pack(zeros_t + g * p->n, p->n, bits_layout, p->bits, zeros + g * n_words, 1);
+        }
+        break;
+    case DLQ_K_WNA16_AWQ:
+        check_that(dlq_awq_pack(codes_t, 4, p->k, p->n, codes), "awq pack of codes");
+        check_that(dlq_awq_pack(zeros_t, 4, l->groups, p->n, zeros), "awq pack of zeros");
+        break;
+    }
+    check_free(codes_t);
+    check_free(zeros_t);
+}
+
+static struct dlq_k_wna16_source
+source_of(const struct layer *l)
+{
+    return (struct dlq_k_wna16_source){.layout = l->p.layout,
+                                       .codes = l->packed_codes,
+                                       .zeros = l->packed_zeros,
+                                       .scales = l->scales,
+                                       .scale_dtype = DLQ_F16,
+                                       .g_idx = l->g_idx};
+}
+
+static struct dlq_k_wna16_shape
+shape_of(const struct problem *p)
+{
+    return (struct dlq_k_wna16_shape){
+        .k = p->k, .n = p->n, .group = p->group, .bits = p->bits, .has_zero_points = p->zeros};
+}
+
+static void
+layer_init(struct layer *l, const struct problem *p, uint64_t seed)
+{
+    struct check_rng rng = {seed};
+    *l = (struct layer){.p = *p, .groups = (p->k + p->group - 1) / p->group};
+    make_codes(l, &rng);
+    make_packed(l);
+    l->x_stride = p->k + 3;
+    l->y_stride = p->n + 5;
+    const int64_t size = (int64_t)dlq_k_act_size(p->dtype);
+    l->x = check_alloc(p->m * l->x_stride * size, 0);
+    check_fill_x(&rng, p->data, p->dtype, l->x, p->m, p->k, l->x_stride);
+    l->bias = check_alloc(p->n * size, 0);
+    for (int64_t n = 0; n < p->n; n++) {
+        dlq_k_store_f32(l->bias, p->dtype, n, (float)check_gaussian(&rng));
+    }
+    const struct dlq_k_wna16_shape shape = shape_of(p);
+    const struct dlq_k_wna16_source source = source_of(l);
+    int64_t bad = -1;
+    check_that(dlq_k_wna16_plan(&l->w, &shape, p->dtype, l->g_idx, &bad) == DLQ_K_OK, "plan");
+    l->data = check_alloc(l->w.bytes, 0);
+    check_that(dlq_k_wna16_pack(&l->w, &source, l->data, check_threads(2), &bad) == DLQ_K_OK,
+               "pack, bad %ld", (long)bad);
+}
+
+static void
+layer_free(struct layer *l)
+{
+    void *const buffers[] = {l->codes, l->zeros,        l->scales,       l->g_idx, l->x,
+                             l->bias,  l->packed_codes, l->packed_zeros, l->data};
+    for (size_t i = 0; i < sizeof(buffers) / sizeof(*buffers); i++) {
+        if (buffers[i] != NULL) {
+            check_free(buffers[i]);
+        }
+    }
+}
+
+static int64_t
+group_of(const struct layer *l, int64_t k)
+{
+    return l->g_idx != NULL ? l->g_idx[k] : k / l->p.group;
+}
+
+static void
+check_dequantize(const struct layer *l)
+{
+    const struct problem *p = &l->p;
+    float *rows = check_alloc(p->k * p->n * 4, 0);
+    dlq_k_wna16_dequantize(&l->w, 0, p->n, rows);
+    int64_t wrong = 0;
+    for (int64_t n = 0; n < p->n; n++) {
+        for (int64_t k = 0; k < p->k; k++) {
+            const int64_t g = group_of(l, k);
+            const int d = l->codes[n * p->k + k] - l->zeros[n * l->groups + g];
+            wrong += rows[n * p->k + k] != (float)d * scale_of(l, n, g);
+        }
+    }
+    check_that(wrong == 0, "dequantize: %ld of %ld wrong", (long)wrong, (long)(p->k * p->n));
+    check_free(rows);
+}
+
+// Calls one level; y must come back with its padding untouched and the workspace within its guards.
+static void *
+apply(const struct layer *l, const struct dlq_k_wna16_ops *ops, enum dlq_k_wna16_arithmetic how,
+      const void *x, int64_t m, int threads, const void *bias)
+{
+    const struct problem *p = &l->p;
+    const int64_t size = (int64_t)dlq_k_act_size(p->dtype);
+    void *y = check_alloc(m * l->y_stride * size, 0);
+    void *workspace = check_alloc(ops->workspace_size(&l->w, how, m, threads), 0);
+    const struct dlq_k_linear_call call = {.m = m,
+                                           .x = x,
+                                           .x_stride = l->x_stride,
+                                           .x_dtype = p->dtype,
+                                           .y_dtype = p->dtype,
+                                           .y = y,
+                                           .y_stride = l->y_stride,
+                                           .bias = bias,
+                                           .bias_dtype = p->dtype,
+                                           .workspace = workspace,
+                                           .parallel = check_threads(threads)};
+    check_that(ops->apply(&l->w, how, &call) == DLQ_K_OK, "%s: apply", ops->name);
+    bool padding = true;
+    for (int64_t r = 0; r < m; r++) {
+        const uint8_t *end = (const uint8_t *)y + (r * l->y_stride + p->n) * size;
+        for (int64_t i = 0; i < (l->y_stride - p->n) * size; i++) {
+            padding = padding && end[i] == 0xFF;
+        }
+    }
+    check_that(padding, "%s: wrote past the columns of y", ops->name);
+    check_free(workspace);
+    return y;
+}
+
+static bool
+same_rows(const struct layer *l, const void *a, const void *b, int64_t m)
+{
+    const size_t size = dlq_k_act_size(l->p.dtype);
+    for (int64_t r = 0; r < m; r++) {
+        const size_t at = (size_t)(r * l->y_stride) * size;
+        if (memcmp((const char *)a + at, (const char *)b + at, (size_t)l->p.n * size) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct check_element
+element(const struct layer *l, int64_t m, int64_t n, const void *bias)
+{
+    const struct problem *p = &l->p;
+    const double b = bias != NULL ? (double)dlq_k_load_f32(bias, p->dtype, n) : 0.0;
+    struct check_element e = {b, fabs(b), 0.0, 0.0};
+    for (int64_t k = 0; k < p->k; k++) {
+        const int64_t g = group_of(l, k);
+        const int d = l->codes[n * p->k + k] - l->zeros[n * l->groups + g];
+        const double weight = (double)scale_of(l, n, g) * d;
+        const double x = (double)dlq_k_load_f32(l->x, p->dtype, m * l->x_stride + k);
+        e.y64 += x * weight;
+        e.abs_sum += fabs(x * weight);
+        e.weight_norm += weight * weight;
+        e.x_max = fabs(x) > e.x_max ? fabs(x) : e.x_max;
+    }
+    e.weight_norm = sqrt(e.weight_norm);
+    return e;
+}
+
+static void
+check_values(const struct layer *l, const char *name, enum check_class class, const void *y,
+             const struct check_element *truth)
+{
+    const struct problem *p = &l->p;
+    struct check_compare compare = {.class = class, .dtype = p->dtype, .k = p->k};
+    for (int64_t i = 0; i < p->m * p->n; i++) {
+        const int64_t at = i / p->n * l->y_stride + i % p->n;
+        check_compare_add(&compare, &truth[i], (double)dlq_k_load_f32(y, p->dtype, at));
+    }
+    double error = 0.0;
+    check_that(
+        check_compare_ok(&compare, &error),
+        "wna16 %s %s m %ld k %ld n %ld g %ld bits %d layout %d order %d data %d: error %.2e, "
+        "worst element %.2f of its bound",
+        name, check_dtype_name(p->dtype), (long)p->m, (long)p->k, (long)p->n, (long)p->group,
+        p->bits, (int)p->layout, p->act_order, (int)p->data, error, compare.worst);
+}
+
+static void
+check_level_of(const struct layer *l, const struct check_level *level,
+               enum dlq_k_wna16_arithmetic how, const struct check_element *truth, void **fast_bits)
+{
+    const struct problem *p = &l->p;
+    struct dlq_k_wna16_ops ops;
+    dlq_k_wna16_init(&ops, level->flags);
+    const bool fast = strcmp(ops.name, "c") != 0;
+    void *y = apply(l, &ops, how, l->x, p->m, 1, l->bias);
+    check_values(l, ops.name,
+                 !fast                      ? CHECK_EXACT
+                 : how == DLQ_K_WNA16_EXACT ? CHECK_LIMBS
+                                            : CHECK_INT8,
+                 y, truth);
+    for (int threads = 2; threads <= 5; threads += 3) {
+        void *again = apply(l, &ops, how, l->x, p->m, threads, l->bias);
+        check_that(same_rows(l, y, again, p->m), "%s: %d threads change the result", ops.name,
+                   threads);
+        check_free(again);
+    }
+    const size_t size = dlq_k_act_size(p->dtype);
+    const int64_t last = p->m - 1;
+    void *alone = apply(l, &ops, how, (const char *)l->x + (size_t)(last * l->x_stride) * size, 1,
+                        1, l->bias);
+    check_that(same_rows(l, alone, (const char *)y + (size_t)(last * l->y_stride) * size, 1),
+               "%s: m %ld, a row alone differs from the row in a batch", ops.name, (long)p->m);
+    check_free(alone);
+    if (fast && *fast_bits != NULL) {
+        check_that(same_rows(l, *fast_bits, y, p->m),
+                   "%s: m %ld k %ld g %ld: not the bits of the level below", ops.name, (long)p->m,
+                   (long)p->k, (long)p->group);
+    }
+    if (!fast || *fast_bits != NULL) {
+        check_free(y);
+    } else {
+        *fast_bits = y;
+    }
+}
+
+static void
+check_problem(const struct problem *p, uint64_t seed)
+{
+    struct layer l;
+    layer_init(&l, p, seed);
+    check_dequantize(&l);
+    struct check_element *truth = malloc((size_t)(p->m * p->n) * sizeof(*truth));
+    for (int64_t i = 0; i < p->m * p->n; i++) {
+        truth[i] = element(&l, i / p->n, i % p->n, l.bias);
+    }
+    for (int how = DLQ_K_WNA16_EXACT; how <= DLQ_K_WNA16_INT8; how++) {
+        void *fast_bits = NULL;
+        for (int i = 0; i < check_n_levels; i++) {
+            if (check_have_level(&check_levels[i])) {
+                check_level_of(&l, &check_levels[i], (enum dlq_k_wna16_arithmetic)how, truth,
+                               &fast_bits);
+            }
+        }
+        if (fast_bits != NULL) {
+            check_free(fast_bits);
+        }
+    }
+    free(truth);
+    layer_free(&l);
+}
+
+// Rows: zeros, NaN, Inf, -Inf, a huge and a tiny one between ordinary ones.
+static void
+check_special_rows(uint32_t dtype)
+{
+    const struct problem p = {.m = 9,
+                              .k = 256,
+                              .n = 40,
+                              .group = 64,
+                              .bits = 4,
+                              .zeros = true,
+                              .layout = DLQ_K_WNA16_BYTES,
+                              .dtype = dtype};
+    struct layer l;
+    layer_init(&l, &p, 99);
+    for (int64_t k = 0; k < p.k; k++) {
+        dlq_k_store_f32(l.x, dtype, 0 * l.x_stride + k, k % 2 != 0 ? -0.0f : 0.0f);
+    }
+    dlq_k_store_f32(l.x, dtype, 2 * l.x_stride + 77, NAN);
+    dlq_k_store_f32(l.x, dtype, 4 * l.x_stride + 255, INFINITY);
+    dlq_k_store_f32(l.x, dtype, 6 * l.x_stride + 0, -INFINITY);
+    if (dtype != DLQ_F16) {
+        for (int64_t k = 0; k < p.k; k++) { // far below what a reciprocal can hold
+            const float v = dlq_k_load_f32(l.x, dtype, 7 * l.x_stride + k);
+            dlq_k_store_f32(l.x, dtype, 7 * l.x_stride + k, v * 0x1p-110f);
+        }
+    }
+    for (int i = 0; i < check_n_levels; i++) {
+        if (!check_have_level(&check_levels[i])) {
+            continue;
+        }
+        struct dlq_k_wna16_ops ops;
+        dlq_k_wna16_init(&ops, check_levels[i].flags);
+        void *y = apply(&l, &ops, DLQ_K_WNA16_EXACT, l.x, p.m, 1, l.bias);
+        for (int64_t n = 0; n < p.n; n++) {
+            const float zero = dlq_k_load_f32(y, dtype, n);
+            check_that(zero == dlq_k_load_f32(l.bias, dtype, n), "%s: zero row gives the bias",
+                       ops.name);
+            check_that(isnan(dlq_k_load_f32(y, dtype, 2 * l.y_stride + n)), "%s: NaN row",
+                       ops.name);
+            for (int64_t r = 4; r <= 6; r += 2) {
+                check_that(!isfinite(dlq_k_load_f32(y, dtype, r * l.y_stride + n)), "%s: Inf row",
+                           ops.name);
+            }
+            for (int64_t r = 1; r <= 5; r += 2) {
+                check_that(isfinite(dlq_k_load_f32(y, dtype, r * l.y_stride + n)),
+                           "%s: row %ld between special rows", ops.name, (long)r);
+            }
+        }
+        check_free(y);
+        if (dtype != DLQ_F16) {
+            void *tiny = apply(&l, &ops, DLQ_K_WNA16_EXACT,
+                               (const char *)l.x + (size_t)(7 * l.x_stride) * dlq_k_act_size(dtype),
+                               1, 1, NULL);
+            struct check_compare compare = {.class = strcmp(ops.name, "c") == 0 ? CHECK_EXACT
+                                                                                : CHECK_LIMBS,
+                                            .dtype = dtype,
+                                            .k = p.k};
+            for (int64_t n = 0; n < p.n; n++) {
+                const struct check_element e = element(&l, 7, n, NULL);
+                check_compare_add(&compare, &e, (double)dlq_k_load_f32(tiny, dtype, n));
+            }
+            double error = 0.0;
+            check_that(check_compare_ok(&compare, &error), "%s: tiny row, error %.2e", ops.name,
+                       error);
+            check_free(tiny);
+        }
+    }
+    layer_free(&l);
+}
+
+static void
+check_refusals(void)
+{
+    const struct problem p = {.m = 1,
+                              .k = 64,
+                              .n = 24,
+                              .group = 32,
+                              .bits = 4,
+                              .zeros = true,
+                              .layout = DLQ_K_WNA16_BYTES,
+                              .act_order = true,
+                              .dtype = DLQ_F16};
+    struct layer l;
+    layer_init(&l, &p, 5);
+    struct dlq_k_wna16 w;
+    int64_t bad = -1;
+    struct dlq_k_wna16_shape shape = shape_of(&p);
+    shape.bits = 9;
+    check_that(dlq_k_wna16_plan(&w, &shape, DLQ_F16, NULL, &bad) == DLQ_K_ESHAPE, "bits 9");
+    shape.bits = 1;
+    check_that(dlq_k_wna16_plan(&w, &shape, DLQ_F16, NULL, &bad) == DLQ_K_ESHAPE, "bits 1");
+    shape = shape_of(&p);
+    shape.group = 65;
+    check_that(dlq_k_wna16_plan(&w, &shape, DLQ_F16, NULL, &bad) == DLQ_K_ESHAPE, "group > k");
+    shape = shape_of(&p);
+    check_that(dlq_k_wna16_plan(&w, &shape, DLQ_F64, NULL, &bad) == DLQ_K_EDTYPE, "fp64 scales");
+    l.g_idx[9] = 2;
+    check_that(dlq_k_wna16_plan(&w, &shape, DLQ_F16, l.g_idx, &bad) == DLQ_K_EINDEX && bad == 9,
+               "g_idx out of range");
+    l.g_idx[9] = -1;
+    check_that(dlq_k_wna16_plan(&w, &shape, DLQ_F16, l.g_idx, &bad) == DLQ_K_EINDEX && bad == 9,
+               "negative g_idx");
+    struct dlq_k_wna16_source source = source_of(&l);
+    source.g_idx = NULL;
+    check_that(dlq_k_wna16_pack(&l.w, &source, l.data, NULL, &bad) == DLQ_K_ESHAPE,
+               "pack without the g_idx of the plan");
+    source = source_of(&l);
+    l.g_idx[9] = 0;
+    const uint16_t evil[] = {0x7c00, 0xfc00, 0x7e01, 0x7c01};
+    for (int i = 0; i < 4; i++) {
+        const uint16_t saved = l.scales[17];
+        l.scales[17] = evil[i];
+        check_that(dlq_k_wna16_plan(&w, &shape, DLQ_F16, l.g_idx, &bad) == DLQ_K_OK, "plan");
+        void *data = check_alloc(w.bytes, 0);
+        check_that(dlq_k_wna16_pack(&w, &source, data, check_threads(2), &bad) == DLQ_K_ESCALE &&
+                       bad == 17 && w.data == NULL,
+                   "NaN or infinite scale %04x", evil[i]);
+        check_free(data);
+        l.scales[17] = saved;
+    }
+    struct dlq_k_wna16_ops ops;
+    dlq_k_wna16_init(&ops, 0);
+    struct dlq_k_linear_call call = {.m = 1,
+                                     .x = l.x,
+                                     .x_stride = p.k - 1,
+                                     .x_dtype = DLQ_F16,
+                                     .y_dtype = DLQ_F16,
+                                     .y_stride = p.n};
+    check_that(ops.apply(&l.w, DLQ_K_WNA16_EXACT, &call) == DLQ_K_ESHAPE, "short x stride");
+    call.x_stride = p.k;
+    call.x_dtype = DLQ_I8;
+    check_that(ops.apply(&l.w, DLQ_K_WNA16_EXACT, &call) == DLQ_K_EDTYPE, "int8 x");
+    call.x_dtype = DLQ_F16;
+    call.m = 0;
+    for (int i = 0; i < check_n_levels; i++) {
+        if (check_have_level(&check_levels[i])) {
+            dlq_k_wna16_init(&ops, check_levels[i].flags);
+            check_that(ops.apply(&l.w, DLQ_K_WNA16_EXACT, &call) == DLQ_K_OK, "m 0 does nothing");
+        }
+    }
+    layer_free(&l);
+}
+
+void
+check_wna16(void)
+{
+    static const int64_t rows[] = {1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 31, 33, 48, 70};
+    static const struct {
+        int64_t k, n, group;
+    } shapes[] = {{128, 64, 128}, {256, 136, 64}, {172, 24, 43},    {100, 40, 25},  {384, 48, 32},
+                  {1056, 8, 48},  {576, 80, 64},  {1024, 32, 1024}, {640, 56, 640}, {33, 16, 33},
+                  {8, 16, 4},     {192, 72, 96},  {1408, 104, 128}};
+    static const enum dlq_k_wna16_source_layout layouts[] = {
+        DLQ_K_WNA16_AWQ, DLQ_K_WNA16_K_DENSE, DLQ_K_WNA16_BYTES, DLQ_K_WNA16_K_PADDED,
+        DLQ_K_WNA16_GPTQ};
+    static const uint32_t dtypes[] = {DLQ_F16, DLQ_BF16, DLQ_F32};
+    uint64_t seed = 1;
+    for (size_t s = 0; s < sizeof(shapes) / sizeof(*shapes); s++) {
+        for (size_t r = 0; r < sizeof(rows) / sizeof(*rows); r++) {
+            // Walk the other choices so that each meets several shapes and row counts.
+            const size_t turn = s * 5 + r * 3;
+            struct problem p = {
+                .m = rows[r], .k = shapes[s].k, .n = shapes[s].n, .group = shapes[s].group};
+            p.layout = layouts[turn % 5];
+            p.bits = p.layout == DLQ_K_WNA16_AWQ || turn % 4 < 2 ? 4 : 2 + (int)(turn % 7);
+            p.zeros = turn % 3 != 1;
+            p.act_order = turn % 7 == 3;
+            p.dtype = dtypes[(s + r) % 3];
+            p.data = (enum check_data)(turn % 4);
+            check_problem(&p, seed++);
+        }
+    }
+    // Columns that nothing divides, one at a time.
+    for (int64_t n = 1; n <= 17; n += 4) {
+        const struct problem p = {.m = 6,
+                                  .k = 96,
+                                  .n = n,
+                                  .group = 32,
+                                  .bits = 4,
+                                  .zeros = true,
+                                  .layout = DLQ_K_WNA16_K_DENSE,
+                                  .dtype = DLQ_F32};
+        check_problem(&p, seed++);
+    }
+    for (int i = 0; i < 3; i++) {
+        check_special_rows(dtypes[i]);
+    }
+    check_refusals();
+}
