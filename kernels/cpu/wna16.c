@@ -6,6 +6,13 @@
 void
 dlq_k_wna16_init(struct dlq_k_wna16_ops *ops, uint32_t cpu_flags)
 {
-    (void)cpu_flags;
     dlq_wna16_init_ref(ops);
+#if defined(__x86_64__)
+    const uint32_t vnni = DLQ_CPU_AVX2 | DLQ_CPU_AVX512 | DLQ_CPU_AVX512_VNNI;
+    if ((cpu_flags & vnni) == vnni) {
+        dlq_wna16_init_avx512_vnni(ops);
+    }
+#else
+    (void)cpu_flags;
+#endif
 }

@@ -10,5 +10,14 @@
 
 void
 dlq_wna16_init_ref(struct dlq_k_wna16_ops *ops);
+void
+dlq_wna16_init_avx512_vnni(struct dlq_k_wna16_ops *ops);
+
+struct dlq_wna16_run;
+
+/// The choice of the level below, for row counts that AMX leaves to it.
+void
+dlq_wna16_choose_avx512_vnni(const struct dlq_k_wna16 *w, int limbs, int64_t m,
+                             struct dlq_wna16_run *run);
 
 #endif // DLQ_KERNELS_CPU_WNA16_H

@@ -9,10 +9,9 @@
 
 /// Addresses within the packed form of linear_wna16.h, shared by every instruction set.
 
-/// Longest packed group. With 4-bit codes |sum of 16-bit x times (q - z)| stays below
-/// 16 * 32767 * 512 < 2^31, with 8-bit codes below 255 * 32767 * 256 < 2^31.
-#define DLQ_WNA16_MAX_GROUP4 512
-#define DLQ_WNA16_MAX_GROUP8 256
+/// Longest packed group: |sum of 16-bit x times (q - z)| stays below 255 * 32767 * 256 < 2^31, and
+/// the scale of x follows outliers closely.
+#define DLQ_WNA16_MAX_GROUP 256
 
 static inline const uint8_t *
 dlq_wna16_codes(const struct dlq_k_wna16 *w, int64_t block, int64_t group)

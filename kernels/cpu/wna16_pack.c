@@ -83,7 +83,7 @@ dlq_k_wna16_plan(struct dlq_k_wna16 *w, const struct dlq_k_wna16_shape *shape, u
     }
     *w = (struct dlq_k_wna16){.shape = *shape, .scale_dtype = scale_dtype};
     w->code_bits = shape->bits <= 4 ? 4 : 8;
-    const int64_t longest = w->code_bits == 4 ? DLQ_WNA16_MAX_GROUP4 : DLQ_WNA16_MAX_GROUP8;
+    const int64_t longest = DLQ_WNA16_MAX_GROUP;
     w->group_k = round_up(shape->group, 8);
     w->splits = 1;
     if (shape->group > longest) {
@@ -123,7 +123,7 @@ load_run(const struct pack_job *job, int64_t column, int c, int64_t first, int64
 {
     const struct dlq_k_wna16_shape *shape = &job->w->shape;
     const uint32_t *words = job->source->codes;
-    uint8_t run[DLQ_WNA16_MAX_GROUP4];
+    uint8_t run[DLQ_WNA16_MAX_GROUP];
     const enum dlq_bits_layout bits_layout =
         job->source->layout == DLQ_K_WNA16_K_PADDED ? DLQ_BITS_PADDED : DLQ_BITS_DENSE;
     switch (job->source->layout) {
@@ -266,7 +266,7 @@ pack_codes(const struct pack_job *job, int64_t block, int64_t group)
         store_k_words4(job, block, first, count, out);
         return;
     }
-    uint8_t tile[DLQ_WNA16_MAX_GROUP4][16] __attribute__((aligned(16)));
+    uint8_t tile[DLQ_WNA16_MAX_GROUP][16] __attribute__((aligned(16)));
     load_tile(job, block, group, tile);
     store_codes(w, tile, out);
 }

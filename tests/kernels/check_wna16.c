@@ -442,8 +442,8 @@ check_special_rows(uint32_t dtype)
                 check_compare_add(&compare, &e, (double)dlq_k_load_f32(tiny, dtype, n));
             }
             double error = 0.0;
-            check_that(check_compare_ok(&compare, &error), "%s: tiny row, error %.2e", ops.name,
-                       error);
+            const bool ok = check_compare_ok(&compare, &error);
+            check_that(ok, "%s: tiny row, error %.2e", ops.name, error);
             check_free(tiny);
         }
     }

@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef DLQ_KERNELS_CPU_AVX512_H
+#define DLQ_KERNELS_CPU_AVX512_H
+
+#include "wna16_layout.h"
+
+#include <immintrin.h>
+
+/// What translation units compiled for AVX-512 share. Never include it elsewhere.
+
+#define DLQ_INLINE static inline __attribute__((always_inline))
+#define DLQ_UNROLL _Pragma("GCC unroll 32")
+
+// Dot products as ordered assembly: GCC 12 keeps the accumulators of a tile in registers this way
+// and spills them when the same tile is written with intrinsics (half of the speed).
+
+/// c += four products of unsigned bytes w and signed bytes a, in every dword
+#define DLQ_DPBUSD(c, w, a) __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(c) : "v"(w), "v"(a))
+
+/// c += two products of int16, in every dword
+#define DLQ_DPWSSD(c, w, a) __asm__ volatile("vpdpwssd %2, %1, %0" : "+v"(c) : "v"(w), "v"(a))
+
+/// d = the dword at p in every lane
+#define DLQ_BROADCAST(d, p)                                                                        \
+    __asm__ volatile("vpbroadcastd %1, %0" : "=v"(d) : "m"(*(const int32_t *)(const void *)(p)))
+
+/// 16 scales of a packed group as fp32.
+DLQ_INLINE __m512
+dlq_load_scales(const uint8_t *p, uint32_t dtype)
+{
+    if (dtype == DLQ_F32) {
+        return _mm512_loadu_ps(p);
+    }
+    const __m256i bits = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    if (dtype == DLQ_F16) {
+        return _mm512_cvtph_ps(bits);
+    }
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+
+/// 16 zero points of a packed group as int32.
+DLQ_INLINE __m512i
+dlq_load_zeros(const uint8_t *p)
+{
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+#endif // DLQ_KERNELS_CPU_AVX512_H

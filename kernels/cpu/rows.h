@@ -1,0 +1,28 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef DLQ_KERNELS_CPU_ROWS_H
+#define DLQ_KERNELS_CPU_ROWS_H
+
+#include "../linear_call.h"
+
+/// Conversions of whole rows with AVX2, FMA and F16C, shared by every x86 level. Callers have
+/// checked the CPU.
+
+/// x[count] of fp16, bf16 or fp32 to fp32.
+void
+dlq_rows_widen_avx2(const void *x, uint32_t dtype, int64_t count, float *out);
+
+/// Rows [m0, m0 + rows) and columns [n0, n0 + cols) of y from fp32 sums, with bias and one
+/// rounding. Row r of the sums begins at sums + r * stride.
+void
+dlq_rows_finish_avx2(const struct dlq_k_linear_call *call, int64_t m0, int64_t rows, int64_t n0,
+                     int64_t cols, const float *sums, int64_t stride);
+
+/// Fixed point: q[i] = rint(x[i] * limit / max|x|) and scale = max|x| / limit, so that x is about
+/// q * scale. count is a multiple of 8. A NaN or infinity gives codes 0 and scale NaN, zeros give
+/// scale 0. Returns the sum of the codes.
+int32_t
+dlq_rows_fix_avx2(const float *x, int64_t count, float limit, int16_t *q, float *scale);
+
+#endif // DLQ_KERNELS_CPU_ROWS_H

@@ -1,0 +1,365 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "avx512.h"
+#include "rows.h"
+#include "wna16.h"
+#include "wna16_fast.h"
+
+// AVX-512 VNNI. Few rows: int8 limbs against codes unpacked in registers, bound by memory. Many
+// rows: int16 codes against (q - z) unpacked once for a chunk of panels into L1, which needs one
+// accumulator an output instead of two and no zero point correction.
+
+enum {
+    PREFETCH = 2048, // bytes ahead: hides the arithmetic of a thread that reads memory alone
+    MAX_ROWS = 6,    // rows of a tile
+    CHUNK_ROWS = 96, // rows that share unpacked weights: their sums stay in L1
+    LIMB_ROWS = 4    // up to here limbs win
+};
+
+// Rows [0, MR) of one panel times NB blocks, fp32 sums to c[MR][64].
+DLQ_INLINE void
+limb_tile(const int MR, const int NB, const int L, const int BITS, const struct dlq_wna16_run *run,
+          int64_t panel, int64_t block, float *c)
+{
+    const struct dlq_k_wna16 *w = run->w;
+    const __m512i nibble = _mm512_set1_epi8(15);
+    const int64_t block_bytes = w->block_bytes;
+    const uint8_t *p = dlq_wna16_codes(w, block, 0);
+    const int64_t lines = w->group_k * BITS / 32;
+    __m512 sum[MAX_ROWS][4];
+    DLQ_UNROLL for (int m = 0; m < MR; m++)
+    {
+        DLQ_UNROLL for (int b = 0; b < NB; b++)
+        {
+            sum[m][b] = _mm512_setzero_ps();
+        }
+    }
+    for (int64_t g = 0; g < w->groups; g++) {
+        __m512i acc[MAX_ROWS][4][2];
+        DLQ_UNROLL for (int m = 0; m < MR; m++)
+        {
+            DLQ_UNROLL for (int b = 0; b < NB; b++)
+            {
+                DLQ_UNROLL for (int l = 0; l < L; l++)
+                {
+                    acc[m][b][l] = _mm512_setzero_si512();
+                }
+            }
+        }
+        const uint8_t *a = dlq_wna16_panel_codes(run, panel, g);
+        for (int64_t i = 0; i < lines; i++, p += 64) {
+            __m512i line[4];
+            __m512i codes[4];
+            DLQ_UNROLL for (int b = 0; b < NB; b++)
+            {
+                _mm_prefetch((const char *)(p + b * block_bytes + PREFETCH), _MM_HINT_T0);
+                line[b] = _mm512_load_si512(p + b * block_bytes);
+                codes[b] = BITS == 4 ? _mm512_and_si512(line[b], nibble) : line[b];
+            }
+            DLQ_UNROLL for (int half = 0; half < 8 / BITS; half++)
+            {
+                DLQ_UNROLL for (int b = 0; b < NB && half == 1; b++)
+                {
+                    codes[b] = _mm512_and_si512(_mm512_srli_epi16(line[b], 4), nibble);
+                }
+                DLQ_UNROLL for (int l = 0; l < L; l++)
+                {
+                    DLQ_UNROLL for (int m = 0; m < MR; m++)
+                    {
+                        __m512i x;
+                        DLQ_BROADCAST(x, a + 4 * (l * MR + m));
+                        DLQ_UNROLL for (int b = 0; b < NB; b++)
+                        {
+                            DLQ_DPBUSD(acc[m][b][l], codes[b], x);
+                        }
+                    }
+                }
+                a += 4 * L * MR;
+            }
+        }
+        const int64_t factors = dlq_wna16_panel_index(run, panel, g);
+        DLQ_UNROLL for (int b = 0; b < NB; b++)
+        {
+            const __m512 s = dlq_load_scales(p + b * block_bytes, w->scale_dtype);
+            const __m512i z =
+                dlq_load_zeros(p + b * block_bytes + 16 * (w->scale_dtype == DLQ_F32 ? 4 : 2));
+            DLQ_UNROLL for (int m = 0; m < MR; m++)
+            {
+                const __m512i low = acc[m][b][L - 1];
+                const __m512i dot =
+                    L == 2 ? _mm512_add_epi32(_mm512_slli_epi32(acc[m][b][0], 8), low) : low;
+                const __m512i offset =
+                    _mm512_mullo_epi32(z, _mm512_set1_epi32(run->sums[factors + m]));
+                const __m512 exact = _mm512_cvtepi32_ps(_mm512_sub_epi32(dot, offset));
+                sum[m][b] = _mm512_fmadd_ps(
+                    _mm512_mul_ps(exact, _mm512_set1_ps(run->sx[factors + m])), s, sum[m][b]);
+            }
+        }
+        p += w->group_bytes - dlq_wna16_code_bytes(w);
+    }
+    DLQ_UNROLL for (int m = 0; m < MR; m++)
+    {
+        DLQ_UNROLL for (int b = 0; b < NB; b++)
+        {
+            _mm512_storeu_ps(c + m * DLQ_WNA16_UNIT + b * 16, sum[m][b]);
+        }
+    }
+}
+
+typedef void (*limb_fn)(const struct dlq_wna16_run *run, int64_t panel, int64_t block, float *c);
+
+#define LIMB_TILE(MR, NB, L, BITS)                                                                 \
+    static __attribute__((noinline)) void limb_##MR##_##NB##_##L##_##BITS(                         \
+        const struct dlq_wna16_run *run, int64_t panel, int64_t block, float *c)                   \
+    {                                                                                              \
+        limb_tile(MR, NB, L, BITS, run, panel, block, c);                                          \
+    }
+#define LIMB_TILES(MR)                                                                             \
+    LIMB_TILE(MR, 1, 1, 4)                                                                         \
+    LIMB_TILE(MR, 1, 2, 4)                                                                         \
+    LIMB_TILE(MR, 1, 1, 8) LIMB_TILE(MR, 1, 2, 8) LIMB_TILE(MR, 4, 1, 4) LIMB_TILE(MR, 4, 1, 8)
+LIMB_TILES(1)
+LIMB_TILES(2)
+LIMB_TILES(3)
+LIMB_TILES(4)
+LIMB_TILES(5)
+LIMB_TILES(6)
+LIMB_TILE(1, 4, 2, 4)
+LIMB_TILE(2, 4, 2, 4)
+LIMB_TILE(3, 4, 2, 4)
+LIMB_TILE(1, 4, 2, 8)
+LIMB_TILE(2, 4, 2, 8)
+LIMB_TILE(3, 4, 2, 8)
+// 32 accumulators do not fit: two blocks at a time.
+LIMB_TILE(4, 2, 2, 4)
+LIMB_TILE(4, 2, 2, 8)
+
+#define ROW(MR, NB)                                                                                \
+    {                                                                                              \
+        {limb_##MR##_##NB##_1_4, limb_##MR##_##NB##_2_4},                                          \
+        {                                                                                          \
+            limb_##MR##_##NB##_1_8, limb_##MR##_##NB##_2_8                                         \
+        }                                                                                          \
+    }
+#define ROW1(MR)                                                                                   \
+    {                                                                                              \
+        {limb_##MR##_4_1_4, NULL},                                                                 \
+        {                                                                                          \
+            limb_##MR##_4_1_8, NULL                                                                \
+        }                                                                                          \
+    }
+static const limb_fn limb_one[MAX_ROWS][2][2] = {ROW(1, 1), ROW(2, 1), ROW(3, 1),
+                                                 ROW(4, 1), ROW(5, 1), ROW(6, 1)};
+static const limb_fn limb_four[MAX_ROWS][2][2] = {ROW(1, 4), ROW(2, 4), ROW(3, 4),
+                                                  ROW1(4),   ROW1(5),   ROW1(6)};
+#undef ROW
+#undef ROW1
+
+static void
+limb_product(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, int64_t block,
+             int n_blocks)
+{
+    const int l = run->limbs - 1;
+    const int wide = run->w->code_bits == 8;
+    const limb_fn one = limb_one[run->rows - 1][wide][l];
+    const limb_fn four = limb_four[run->rows - 1][wide][l];
+    const limb_fn two = wide ? limb_4_2_2_8 : limb_4_2_2_4;
+    const int64_t n0 = block * 16;
+    const int64_t columns = run->w->shape.n - n0;
+    float c[MAX_ROWS * DLQ_WNA16_UNIT] __attribute__((aligned(64)));
+    for (int64_t i = panel; i < panel + n_panels; i++) {
+        if (n_blocks == 4 && four != NULL) {
+            four(run, i, block, c);
+        } else if (n_blocks == 4 && run->rows == 4) {
+            two(run, i, block, c);
+            two(run, i, block + 2, c + 32);
+        } else {
+            for (int b = 0; b < n_blocks; b++) {
+                one(run, i, block + b, c + 16 * b);
+            }
+        }
+        const int64_t m0 = i * run->rows;
+        const int64_t rows = run->call->m - m0 < run->rows ? run->call->m - m0 : run->rows;
+        dlq_rows_finish_avx2(run->call, m0, rows, n0,
+                             columns < DLQ_WNA16_UNIT ? columns : DLQ_WNA16_UNIT, c,
+                             DLQ_WNA16_UNIT);
+    }
+}
+
+// (q - z) of a packed group of four blocks as int16 pairs: dwords [k / 2][64 columns], in the order
+// of DLQ_WNA16_PAIRS.
+static void
+unpack_pairs(const struct dlq_k_wna16 *w, int64_t block, int n_blocks, int64_t group, int16_t *out)
+{
+    for (int b = 0; b < n_blocks; b++) {
+        const uint8_t *p = dlq_wna16_codes(w, block + b, group);
+        const __m512i z32 = dlq_load_zeros(dlq_wna16_zeros(w, block + b, group));
+        const __m512i z = _mm512_or_si512(z32, _mm512_slli_epi32(z32, 16));
+        int16_t *to = out + b * 32;
+        const int64_t lines = w->group_k * w->code_bits / 32;
+        const __m512i nibble = _mm512_set1_epi16(15);
+        for (int64_t i = 0; i < lines; i++, p += 64) {
+            const __m512i line = _mm512_load_si512(p);
+            if (w->code_bits == 8) {
+                const __m512i even = _mm512_and_si512(line, _mm512_set1_epi16(255));
+                const __m512i odd = _mm512_srli_epi16(line, 8);
+                _mm512_store_si512(to, _mm512_sub_epi16(even, z));
+                _mm512_store_si512(to + 128, _mm512_sub_epi16(odd, z));
+                to += 256;
+                continue;
+            }
+            const __m512i q0 = _mm512_and_si512(line, nibble);
+            const __m512i q1 = _mm512_and_si512(_mm512_srli_epi16(line, 4), nibble);
+            const __m512i q2 = _mm512_and_si512(_mm512_srli_epi16(line, 8), nibble);
+            const __m512i q3 = _mm512_srli_epi16(line, 12);
+            _mm512_store_si512(to, _mm512_sub_epi16(q0, z));
+            _mm512_store_si512(to + 128, _mm512_sub_epi16(q1, z));
+            _mm512_store_si512(to + 256, _mm512_sub_epi16(q2, z));
+            _mm512_store_si512(to + 384, _mm512_sub_epi16(q3, z));
+            to += 512;
+        }
+    }
+}
+
+// One panel and group: c[MR][64] += products, with scales.
+DLQ_INLINE void
+pair_tile(const int MR, int64_t group_k, const int16_t *weights, const uint8_t *a, const float *sx,
+          const __m512 *scales, float *c)
+{
+    __m512i acc[MAX_ROWS][4];
+    DLQ_UNROLL for (int m = 0; m < MR; m++)
+    {
+        DLQ_UNROLL for (int b = 0; b < 4; b++)
+        {
+            acc[m][b] = _mm512_setzero_si512();
+        }
+    }
+    for (int64_t k = 0; k < group_k; k += 2, weights += 128, a += 4 * MR) {
+        __m512i v[4];
+        DLQ_UNROLL for (int b = 0; b < 4; b++)
+        {
+            v[b] = _mm512_load_si512(weights + b * 32);
+        }
+        DLQ_UNROLL for (int m = 0; m < MR; m++)
+        {
+            __m512i x;
+            DLQ_BROADCAST(x, a + 4 * m);
+            DLQ_UNROLL for (int b = 0; b < 4; b++)
+            {
+                DLQ_DPWSSD(acc[m][b], v[b], x);
+            }
+        }
+    }
+    DLQ_UNROLL for (int m = 0; m < MR; m++)
+    {
+        const __m512 s = _mm512_set1_ps(sx[m]);
+        DLQ_UNROLL for (int b = 0; b < 4; b++)
+        {
+            float *to = c + m * DLQ_WNA16_UNIT + b * 16;
+            const __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[m][b]), s);
+            _mm512_store_ps(to, _mm512_fmadd_ps(t, scales[b], _mm512_load_ps(to)));
+        }
+    }
+}
+
+typedef void (*pair_fn)(int64_t group_k, const int16_t *weights, const uint8_t *a, const float *sx,
+                        const __m512 *scales, float *c);
+#define PAIR_TILE(MR)                                                                              \
+    static __attribute__((noinline)) void pair_##MR(int64_t group_k, const int16_t *weights,       \
+                                                    const uint8_t *a, const float *sx,             \
+                                                    const __m512 *scales, float *c)                \
+    {                                                                                              \
+        pair_tile(MR, group_k, weights, a, sx, scales, c);                                         \
+    }
+PAIR_TILE(4)
+PAIR_TILE(5)
+PAIR_TILE(6)
+
+static void
+pair_product(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, int64_t block,
+             int n_blocks)
+{
+    const struct dlq_k_wna16 *w = run->w;
+    const pair_fn tile = run->rows == 4 ? pair_4 : run->rows == 5 ? pair_5 : pair_6;
+    int16_t weights[DLQ_WNA16_MAX_GROUP * DLQ_WNA16_UNIT] __attribute__((aligned(64)));
+    float c[CHUNK_ROWS * DLQ_WNA16_UNIT] __attribute__((aligned(64)));
+    memset(c, 0, (size_t)(n_panels * run->rows) * DLQ_WNA16_UNIT * sizeof(*c));
+    if (n_blocks < 4) {
+        memset(weights, 0, sizeof(weights));
+    }
+    for (int64_t g = 0; g < w->groups; g++) {
+        __m512 scales[4];
+        for (int b = 0; b < 4; b++) {
+            scales[b] = b < n_blocks
+                            ? dlq_load_scales(dlq_wna16_scales(w, block + b, g), w->scale_dtype)
+                            : _mm512_setzero_ps();
+        }
+        unpack_pairs(w, block, n_blocks, g, weights);
+        for (int64_t i = 0; i < n_panels; i++) {
+            tile(w->group_k, weights, dlq_wna16_panel_codes(run, panel + i, g),
+                 run->sx + dlq_wna16_panel_index(run, panel + i, g), scales,
+                 c + i * run->rows * DLQ_WNA16_UNIT);
+        }
+    }
+    const int64_t m0 = panel * run->rows;
+    const int64_t left = run->call->m - m0;
+    const int64_t rows = left < n_panels * run->rows ? left : n_panels * run->rows;
+    const int64_t columns = w->shape.n - block * 16;
+    dlq_rows_finish_avx2(run->call, m0, rows, block * 16,
+                         columns < DLQ_WNA16_UNIT ? columns : DLQ_WNA16_UNIT, c, DLQ_WNA16_UNIT);
+}
+
+// The panel height that wastes the fewest padded rows, the tallest among equals.
+static int
+panel_rows(int64_t m)
+{
+    int best = MAX_ROWS;
+    for (int rows = MAX_ROWS; rows >= 4; rows--) {
+        if (dlq_round_up(m, rows) < dlq_round_up(m, best)) {
+            best = rows;
+        }
+    }
+    return m > 40 ? MAX_ROWS : best;
+}
+
+void
+dlq_wna16_choose_avx512_vnni(const struct dlq_k_wna16 *w, int limbs, int64_t m,
+                             struct dlq_wna16_run *run)
+{
+    (void)w;
+    if (m <= LIMB_ROWS || limbs == 1) {
+        run->format = DLQ_WNA16_LIMBS;
+        run->rows = m <= LIMB_ROWS ? (int)m : panel_rows(m);
+        run->chunk = CHUNK_ROWS / run->rows;
+        run->product = limb_product;
+        return;
+    }
+    run->format = DLQ_WNA16_PAIRS;
+    run->rows = panel_rows(m);
+    run->chunk = CHUNK_ROWS / run->rows;
+    run->product = pair_product;
+}
+
+static const struct dlq_wna16_level level = {"avx512_vnni", dlq_wna16_choose_avx512_vnni};
+
+static int64_t
+workspace_size(const struct dlq_k_wna16 *w, enum dlq_k_wna16_arithmetic arithmetic, int64_t max_m,
+               int n_threads)
+{
+    (void)n_threads;
+    return dlq_wna16_fast_workspace(&level, w, arithmetic, max_m);
+}
+
+static int
+apply(const struct dlq_k_wna16 *w, enum dlq_k_wna16_arithmetic arithmetic,
+      const struct dlq_k_linear_call *call)
+{
+    return dlq_wna16_fast_apply(&level, w, arithmetic, call);
+}
+
+void
+dlq_wna16_init_avx512_vnni(struct dlq_k_wna16_ops *ops)
+{
+    *ops = (struct dlq_k_wna16_ops){level.name, workspace_size, apply};
+}
