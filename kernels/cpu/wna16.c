@@ -11,6 +11,9 @@ dlq_k_wna16_init(struct dlq_k_wna16_ops *ops, uint32_t cpu_flags)
     const uint32_t vnni = DLQ_CPU_AVX2 | DLQ_CPU_AVX512 | DLQ_CPU_AVX512_VNNI;
     if ((cpu_flags & vnni) == vnni) {
         dlq_wna16_init_avx512_vnni(ops);
+        if ((cpu_flags & DLQ_CPU_AMX_INT8) != 0) {
+            dlq_wna16_init_amx_int8(ops);
+        }
     }
 #else
     (void)cpu_flags;

@@ -12,6 +12,8 @@ void
 dlq_wna16_init_ref(struct dlq_k_wna16_ops *ops);
 void
 dlq_wna16_init_avx512_vnni(struct dlq_k_wna16_ops *ops);
+void
+dlq_wna16_init_amx_int8(struct dlq_k_wna16_ops *ops);
 
 struct dlq_wna16_run;
 

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "check.h"
+#include "bench.h"
 #include "device_cpu.h"
 
 #include <stdarg.h>
@@ -9,15 +9,19 @@
 #include <string.h>
 
 // check_kernels [OP ...]: checks every operation, or those named, at every level of this machine.
+// check_kernels --bench [--op OP] [--shape KxN] [--m LIST] [--threads LIST] [--level NAME]
+//               [--set MIB] [--seconds S]: measures, one JSON line a figure.
 
 static const struct {
     const char *name;
     void (*check)(void);
+    void (*bench)(uint32_t cpu_flags); // NULL: nothing to measure
 } operations[] = {
-    {"float16", check_float16},
-    {"pack", check_pack},
-    {"wna16", check_wna16},
+    {"float16", check_float16, NULL},
+    {"pack", check_pack, NULL},
+    {"wna16", check_wna16, bench_wna16},
 };
+static const int n_operations = (int)(sizeof(operations) / sizeof(*operations));
 
 static long n_passed;
 static long n_failed;
@@ -51,6 +55,92 @@ check_have_level(const struct check_level *level)
     return have;
 }
 
+// Numbers of a list such as "1,16,512" into `out`; how many, at most `max`.
+static int
+parse_list(const char *text, int64_t *out, int max)
+{
+    int n = 0;
+    char *end = NULL;
+    for (const char *p = text; *p != '\0' && n < max; p = *end == '\0' ? end : end + 1) {
+        out[n++] = strtoll(p, &end, 10);
+        if (end == p) {
+            return 0;
+        }
+    }
+    return n;
+}
+
+static bool
+parse_bench_option(const char *name, const char *value)
+{
+    struct bench_options *o = &bench_options;
+    if (strcmp(name, "--op") == 0) {
+        o->op = value;
+    } else if (strcmp(name, "--level") == 0) {
+        o->level = value;
+    } else if (strcmp(name, "--shape") == 0 && o->n_shapes < 16) {
+        const char *x = strchr(value, 'x');
+        o->shapes[o->n_shapes][0] = strtoll(value, NULL, 10);
+        o->shapes[o->n_shapes][1] = x != NULL ? strtoll(x + 1, NULL, 10) : 0;
+        return x != NULL && o->shapes[o->n_shapes][0] > 0 && o->shapes[o->n_shapes++][1] > 0;
+    } else if (strcmp(name, "--m") == 0) {
+        o->n_rows = parse_list(value, o->rows, 16);
+        return o->n_rows > 0;
+    } else if (strcmp(name, "--threads") == 0) {
+        int64_t threads[8];
+        o->n_threads = parse_list(value, threads, 8);
+        for (int i = 0; i < o->n_threads; i++) {
+            o->threads[i] = (int)(threads[i] < 1 ? 1 : threads[i] > 64 ? 64 : threads[i]);
+        }
+        return o->n_threads > 0;
+    } else if (strcmp(name, "--set") == 0) {
+        o->set_bytes = strtoll(value, NULL, 10) << 20;
+        return o->set_bytes > 0;
+    } else if (strcmp(name, "--seconds") == 0) {
+        o->seconds = strtod(value, NULL);
+        return o->seconds > 0.0;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static int
+bench_main(int argc, char **argv)
+{
+    struct bench_options *o = &bench_options;
+    for (int i = 2; i < argc; i += 2) {
+        if (i + 1 == argc || !parse_bench_option(argv[i], argv[i + 1])) {
+            fprintf(stderr, "check_kernels: bad option %s\n", argv[i]);
+            return 2;
+        }
+    }
+    if (o->n_shapes == 0) {
+        memcpy(o->shapes, (const int64_t[2][2]){{4096, 4096}, {4096, 14336}}, 4 * sizeof(int64_t));
+        o->n_shapes = 2;
+    }
+    if (o->n_rows == 0) {
+        o->n_rows = parse_list("1,4,8,16,64,512", o->rows, 16);
+    }
+    if (o->n_threads == 0) {
+        o->threads[o->n_threads++] = 1;
+    }
+    uint32_t flags = machine_flags;
+    for (int i = 0; i < check_n_levels && o->level != NULL; i++) {
+        flags = strcmp(o->level, check_levels[i].name) == 0 ? flags & check_levels[i].flags : flags;
+    }
+    for (int i = 0; i < o->n_threads; i++) {
+        bench_ceilings(o->threads[i], machine_flags);
+    }
+    for (int i = 0; i < n_operations; i++) {
+        if (operations[i].bench != NULL &&
+            (o->op == NULL || strcmp(o->op, operations[i].name) == 0)) {
+            operations[i].bench(flags);
+        }
+    }
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -59,7 +149,9 @@ main(int argc, char **argv)
         fprintf(stderr, "check_kernels: %s\n", err.msg);
         return 2;
     }
-    const int n_operations = (int)(sizeof(operations) / sizeof(*operations));
+    if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
+        return bench_main(argc, argv);
+    }
     int n_run = 0;
     for (int i = 0; i < n_operations; i++) {
         bool wanted = argc == 1;
