@@ -9,19 +9,27 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int32_t
-fail_errno(struct dlq_error *err, const char *path, const char *what)
+int32_t
+dlq_file_fail(struct dlq_error *err, const char *path, const char *what)
 {
     const int e = errno;
     char text[128];
-    const int32_t code = e == ENOMEM ? DLQ_ENOMEM : e == ENOENT ? DLQ_ENOTFOUND : DLQ_EIO;
-    return dlq_fail_native(err, code, DLQ_DOMAIN_CHECKPOINT, e, "%s: %s: %s", path, what,
-                           strerror_r(e, text, sizeof(text)));
+    struct stat st;
+    const char *why = strerror_r(e, text, sizeof(text));
+    int32_t code = e == ENOMEM ? DLQ_ENOMEM : DLQ_EIO;
+    if (e == ENOENT) {
+        // A link without its file is damage, not absence.
+        const bool dangling = lstat(path, &st) == 0;
+        code = dangling ? DLQ_EIO : DLQ_ENOTFOUND;
+        why = dangling ? "the symbolic link leads to a file that is missing" : why;
+    }
+    return dlq_fail_native(err, code, DLQ_DOMAIN_CHECKPOINT, e, "%s: %s: %s", path, what, why);
 }
 
 int32_t
@@ -30,11 +38,11 @@ dlq_file_open(struct dlq_file *file, const char *path, struct dlq_error *err)
     // O_NONBLOCK: a named pipe must not hang the caller.
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        return fail_errno(err, path, "cannot open");
+        return dlq_file_fail(err, path, "cannot open");
     }
     struct stat st;
     if (fstat(fd, &st) != 0) {
-        const int32_t rc = fail_errno(err, path, "cannot ask for its size");
+        const int32_t rc = dlq_file_fail(err, path, "cannot ask for its size");
         close(fd);
         return rc;
     }
@@ -69,7 +77,7 @@ dlq_file_read(const struct dlq_file *file, const char *path, uint64_t offset, vo
             continue;
         }
         if (n < 0) {
-            return fail_errno(err, path, "cannot read");
+            return dlq_file_fail(err, path, "cannot read");
         }
         if (n == 0) {
             return dlq_fail_native(err, DLQ_EIO, DLQ_DOMAIN_CHECKPOINT, 0,
@@ -88,7 +96,7 @@ dlq_file_check(const struct dlq_file *file, const char *path, struct dlq_error *
 {
     struct stat st;
     if (fstat(file->fd, &st) != 0) {
-        return fail_errno(err, path, "cannot ask for its size");
+        return dlq_file_fail(err, path, "cannot ask for its size");
     }
     if ((uint64_t)st.st_size == file->size) {
         return DLQ_OK;
@@ -112,7 +120,7 @@ dlq_file_map(struct dlq_file *file, const char *path, struct dlq_error *err)
     }
     void *const map = mmap(NULL, (size_t)file->size, PROT_READ, MAP_SHARED, file->fd, 0);
     if (map == MAP_FAILED) {
-        return fail_errno(err, path, "cannot map");
+        return dlq_file_fail(err, path, "cannot map");
     }
     file->map = map;
     return dlq_file_check(file, path, err);
@@ -167,4 +175,19 @@ done:
     dlq_free(a, bytes);
     dlq_file_close(&file);
     return rc;
+}
+
+int32_t
+dlq_file_read_optional(const struct dlq_allocator *a, const char *path, size_t max, char **text,
+                       size_t *len, struct dlq_error *err)
+{
+    // A caller's record is only written by a call that fails.
+    struct dlq_error local = DLQ_ERROR_INIT;
+    *text = NULL;
+    *len = 0;
+    const int32_t rc = dlq_file_read_all(a, path, max, text, len, &local);
+    if (rc == DLQ_OK || rc == DLQ_ENOTFOUND) {
+        return DLQ_OK;
+    }
+    return dlq_fail_native(err, rc, local.domain, local.native, "%s", local.msg);
 }

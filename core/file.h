@@ -31,6 +31,11 @@ struct dlq_file {
         -1, 0, NULL                                                                                \
     }
 
+/// Fail with errno's reason: DLQ_ENOTFOUND, DLQ_ENOMEM or DLQ_EIO. `what` is what could not be
+/// done.
+int32_t
+dlq_file_fail(struct dlq_error *err, const char *path, const char *what);
+
 /// Open a regular file. DLQ_ENOTFOUND when there is none, DLQ_EIO for every other refusal.
 int32_t
 dlq_file_open(struct dlq_file *file, const char *path, struct dlq_error *err);
@@ -61,5 +66,10 @@ dlq_file_release(const struct dlq_file *file, uint64_t offset, uint64_t len);
 int32_t
 dlq_file_read_all(const struct dlq_allocator *a, const char *path, size_t max, char **text,
                   size_t *len, struct dlq_error *err);
+
+/// dlq_file_read_all() of a file that need not exist: success with `*text` NULL when it does not.
+int32_t
+dlq_file_read_optional(const struct dlq_allocator *a, const char *path, size_t max, char **text,
+                       size_t *len, struct dlq_error *err);
 
 #endif // DLQ_CORE_FILE_H
