@@ -1,0 +1,325 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "convert.h"
+#include "golden.h"
+#include "model.h"
+#include "output.h"
+#include "ranks.h"
+#include "results.h"
+#include "tool.h"
+#include "verify.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/// dlquant run: every linear layer of a checkpoint through its plugin.
+
+struct run {
+    const struct tool_options *opt;
+    struct tool_session session;
+    dlq_checkpoint *golden;
+    uint32_t dtype;
+    struct tool_results results;
+};
+
+/// The biases of a layer's parts side by side; NULL when it has none.
+static float *
+read_bias(const struct run *run, const struct tool_layer *layer)
+{
+    if (!layer->has_bias) {
+        return NULL;
+    }
+    float *bias = tool_alloc((size_t)layer->n, sizeof(*bias));
+    const int32_t n_tensors = layer->fused_on_disk ? 1 : layer->n_parts;
+    int64_t at = 0;
+    for (int32_t p = 0; p < n_tensors; ++p) {
+        char *name = tool_format("%s.bias", layer->part_prefixes[p]);
+        const struct dlq_checkpoint_tensor *t = dlq_checkpoint_find(run->session.ckpt, name);
+        free(name);
+        const int64_t n = layer->fused_on_disk ? layer->n : layer->sizes[p];
+        for (int64_t i = 0; t && t->data && t->ndim == 1 && t->shape[0] == n && i < n; ++i) {
+            double v = 0.0;
+            tool_element(t->data, t->dtype, i, &v);
+            bias[at + i] = (float)v;
+        }
+        at += n;
+    }
+    return bias;
+}
+
+static struct tool_result *
+add_result(struct run *run, const struct tool_ranks *ranks, int64_t m,
+           const struct tool_verdict *verdict)
+{
+    struct tool_result *row = tool_results_add(&run->results);
+    row->layer = ranks->layer;
+    row->m = m;
+    row->dtype = run->dtype;
+    row->us = tool_ranks_us(ranks);
+    row->verdict = *verdict;
+    for (int32_t i = 0; i < ranks->size; ++i) {
+        const struct tool_rank *rank = &ranks->rank[i];
+        row->bytes += rank->bytes;
+        row->load_s = rank->load_s > row->load_s ? rank->load_s : row->load_s;
+    }
+    const double act =
+        (double)m * (double)(ranks->layer->k + ranks->layer->n) * (double)tool_act_size(run->dtype);
+    row->gbps = ((double)row->bytes + act) / row->us * 1e-3;
+    dlq_linear *first = ranks->rank[0].layer;
+    struct dlq_explanation e = {.struct_size = sizeof(e)};
+    if (dlq_linear_explain(first, &e, NULL) == DLQ_OK) {
+        snprintf(row->scheme, sizeof(row->scheme), "%s", e.scheme);
+        snprintf(row->kernel, sizeof(row->kernel), "%s", e.kernel);
+    }
+    snprintf(row->method, sizeof(row->method), "%s", dlq_linear_method_name(first));
+    if (run->opt->json) {
+        tool_result_json(row);
+    }
+    return row;
+}
+
+/// Seeded inputs, with the float64 product as the judge where the plugin can dequantize.
+static int32_t
+run_seeded(struct run *run, struct tool_ranks *ranks, const float *bias, bool check, int64_t m,
+           struct dlq_error *err)
+{
+    const struct tool_layer *layer = ranks->layer;
+    float *x = tool_alloc((size_t)(m * layer->k), sizeof(*x));
+    float *y = tool_alloc((size_t)(m * layer->n), sizeof(*y));
+    struct tool_verdict verdict = {.ok = true};
+    tool_fill_inputs(x, m, layer->k, layer->prefix);
+    int32_t status = tool_ranks_apply(ranks, x, m, 1, y, err);
+    if (status == DLQ_OK && check) {
+        status = tool_verify_float64(ranks, y, bias, &verdict, err);
+    } else if (status == DLQ_OK) {
+        tool_verify_finite(y, m * layer->n, &verdict);
+    }
+    if (status == DLQ_OK) {
+        add_result(run, ranks, m, &verdict);
+    }
+    free(x);
+    free(y);
+    return status;
+}
+
+/// Recorded inputs of one part. The first part is timed, all are judged.
+static int32_t
+run_recorded(struct tool_ranks *ranks, const struct tool_recorded *rec, int64_t first, int64_t m,
+             bool timed, const float *bias, struct tool_verdict *verdict, struct dlq_error *err)
+{
+    float *x = tool_alloc((size_t)(m * rec->k), sizeof(*x));
+    float *y = tool_alloc((size_t)(m * ranks->layer->n), sizeof(*y));
+    for (int64_t i = 0; i < m; ++i) {
+        memcpy(x + i * rec->k, rec->x + i % rec->m * rec->k, (size_t)rec->k * sizeof(*x));
+    }
+    int32_t status = tool_ranks_apply(ranks, x, m, timed, y, err);
+    if (status == DLQ_OK) {
+        status = tool_verify_golden(ranks, y, rec, first, bias, verdict, err);
+    }
+    free(x);
+    free(y);
+    return status;
+}
+
+/// All parts of a layer that are recorded; `*found` says how many.
+static int32_t
+run_golden(struct run *run, struct tool_ranks *ranks, const float *bias, int64_t m, int *found,
+           struct dlq_error *err)
+{
+    const struct tool_layer *layer = ranks->layer;
+    const int32_t n_paths = layer->fused_on_disk ? 1 : layer->n_parts;
+    struct tool_verdict verdict = {.ok = true};
+    int32_t status = DLQ_OK;
+    int64_t first = 0;
+    int64_t rows = m;
+    *found = 0;
+    for (int32_t p = 0; p < n_paths && status == DLQ_OK; ++p) {
+        const char *path = layer->part_prefixes[p];
+        const int64_t n = layer->fused_on_disk ? layer->n : layer->sizes[p];
+        if (tool_recorded_exists(run->golden, path)) {
+            struct tool_recorded rec;
+            status = tool_recorded_read(run->golden, path, layer->k, n, &rec, err);
+            if (status == DLQ_OK) {
+                rows = m > 0 ? m : rec.m;
+                status = run_recorded(ranks, &rec, first, rows, *found == 0, bias, &verdict, err);
+            }
+            tool_recorded_free(&rec);
+            ++*found;
+        }
+        first += n;
+    }
+    if (status == DLQ_OK && *found > 0) {
+        add_result(run, ranks, rows, &verdict);
+    }
+    return status;
+}
+
+static int32_t
+run_rows(struct run *run, struct tool_ranks *ranks, const float *bias, struct dlq_error *err)
+{
+    static const int64_t usual[] = {1, 16};
+    const struct tool_options *opt = run->opt;
+    const bool judge = opt->check || run->golden;
+    int32_t status = judge ? tool_ranks_dequantize(ranks, err) : DLQ_OK;
+    if (status != DLQ_OK) {
+        return status;
+    }
+    int found = 0;
+    for (int i = 0; run->golden && status == DLQ_OK && i < (opt->n_m ? opt->n_m : 1); ++i) {
+        status = run_golden(run, ranks, bias, opt->n_m ? opt->m[i] : 0, &found, err);
+    }
+    if (status != DLQ_OK || found > 0) {
+        return status;
+    }
+    const int64_t *rows = opt->n_m ? opt->m : usual;
+    const int n = opt->n_m ? opt->n_m : run->golden ? 1 : 2;
+    for (int i = 0; i < n && status == DLQ_OK; ++i) {
+        status = run_seeded(run, ranks, bias, judge, rows[i], err);
+    }
+    return status;
+}
+
+static int64_t
+most_rows(const struct tool_options *opt)
+{
+    int64_t most = 16;
+    for (int i = 0; i < opt->n_m; ++i) {
+        most = opt->m[i] > most ? opt->m[i] : most;
+    }
+    return most;
+}
+
+static int32_t
+run_layer(struct run *run, const struct tool_layer *layer, struct dlq_error *err)
+{
+    struct dlq_linear_desc desc = tool_layer_desc(layer, run->dtype, run->opt->device,
+                                                  run->session.config, run->session.ckpt);
+    desc.max_m = most_rows(run->opt);
+    struct tool_ranks ranks;
+    int32_t status = tool_ranks_create(run->session.rt, layer, &desc, run->opt->tp[0], &ranks, err);
+    if (status == DLQ_OK) {
+        float *bias = read_bias(run, layer);
+        status = run_rows(run, &ranks, bias, err);
+        free(bias);
+    }
+    tool_ranks_destroy(&ranks);
+    return status;
+}
+
+/// Refuse what cannot run before any weight is read.
+static int
+plan_all(struct run *run)
+{
+    const struct tool_model *model = run->session.model;
+    const int32_t tp = run->opt->tp[0];
+    struct dlq_error first = DLQ_ERROR_INIT;
+    size_t refused = 0;
+    for (size_t i = 0; i < model->n_layers; ++i) {
+        struct dlq_linear_desc desc =
+            tool_layer_desc(&model->layers[i], run->dtype, run->opt->device, run->session.config,
+                            run->session.ckpt);
+        desc.flags |= DLQ_LINEAR_PLAN;
+        desc.tp_rank = tp - 1;
+        desc.tp_size = tp;
+        struct dlq_error err = DLQ_ERROR_INIT;
+        dlq_linear *layer = NULL;
+        if (tool_layer_create(run->session.rt, &model->layers[i], &desc, &layer, &err) != DLQ_OK) {
+            first = refused++ == 0 ? err : first;
+        }
+        dlq_linear_destroy(layer);
+    }
+    if (refused == 0) {
+        return TOOL_OK;
+    }
+    if (refused > 1) {
+        char *msg = tool_format("%.900s (and %zu more layers)", first.msg, refused - 1);
+        snprintf(first.msg, sizeof(first.msg), "%s", msg);
+        free(msg);
+    }
+    return tool_report(&first, TOOL_STAGE_METHOD);
+}
+
+static int
+open_all(struct run *run)
+{
+    struct dlq_error err = DLQ_ERROR_INIT;
+    int rc = tool_session_open(&run->session, run->opt);
+    if (rc != TOOL_OK) {
+        return rc;
+    }
+    if (run->session.model->n_layers == 0) {
+        fprintf(stderr, "dlquant: %s: no linear layers among %zu tensors\n", run->opt->path,
+                dlq_checkpoint_n_tensors(run->session.ckpt));
+        fprintf(stderr, "hint: dlquant inspect --explain lists what was left out and why\n");
+        return TOOL_INPUT;
+    }
+    if (run->opt->golden &&
+        dlq_checkpoint_open(run->session.rt, run->opt->golden, DLQ_CHECKPOINT_NO_CONFIG,
+                            &run->golden, &err) != DLQ_OK) {
+        return tool_report(&err, TOOL_STAGE_INPUT);
+    }
+    if (tool_session_configure(&run->session, run->opt, &err) != DLQ_OK) {
+        return tool_report(&err, TOOL_STAGE_METHOD);
+    }
+    run->dtype = run->opt->dtype ? run->opt->dtype : run->session.model->dtype;
+    return plan_all(run);
+}
+
+static int
+run_all(struct run *run)
+{
+    const struct tool_model *model = run->session.model;
+    const double start = tool_seconds();
+    for (size_t i = 0; i < model->n_layers; ++i) {
+        struct dlq_error err = DLQ_ERROR_INIT;
+        tool_progress(i, model->n_layers, model->layers[i].prefix);
+        const int32_t status = run_layer(run, &model->layers[i], &err);
+        if (status != DLQ_OK) {
+            tool_progress(0, 0, NULL);
+            err.code = status;
+            return tool_report(&err, TOOL_STAGE_METHOD);
+        }
+    }
+    tool_progress(0, 0, NULL);
+    if (!run->opt->json) {
+        tool_results_table(&run->results);
+    }
+    const size_t failed =
+        tool_results_sum(&run->results, run->opt->tp[0], tool_seconds() - start, run->opt->json);
+    return failed == 0 ? TOOL_OK : TOOL_FAILED;
+}
+
+static int
+cmd_run(const struct tool_options *opt)
+{
+    if (opt->n_tp != 1) {
+        fprintf(stderr, "dlquant run: --tp takes one number of ranks\n"
+                        "hint: dlquant plan CKPT --tp 1,2,4,8 compares several\n");
+        return TOOL_USAGE;
+    }
+    if (opt->device.kind != DLQ_DEVICE_CPU) {
+        fprintf(stderr, "dlquant run: this version runs layers on --device cpu only\n"
+                        "hint: dlquant plan CKPT --device cuda shows what a GPU could run\n");
+        return TOOL_UNSUPPORTED;
+    }
+    struct run run = {.opt = opt};
+    int rc = open_all(&run);
+    if (rc == TOOL_OK) {
+        rc = run_all(&run);
+    }
+    tool_results_free(&run.results);
+    dlq_checkpoint_close(run.golden);
+    tool_session_close(&run.session);
+    return rc;
+}
+
+const struct tool_command tool_cmd_run = {
+    .name = "run",
+    .usage = "CKPT [--golden DIR | --check] [--tp N] [--m ROWS] [--dtype fp16|bf16|fp32] "
+             "[--threads N] [--no-fuse] [--device cpu] [--json]",
+    .summary = "Load every linear layer, run it and judge the result",
+    .options = "check device dtype golden json m no-fuse plugin-dir threads tp ",
+    .run = cmd_run,
+};

@@ -1,0 +1,256 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tool.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    OPT_JSON = 256,
+    OPT_CHECK,
+    OPT_NO_FUSE,
+    OPT_EXPLAIN,
+    OPT_GOLDEN,
+    OPT_PLUGIN_DIR,
+    OPT_THREADS,
+    OPT_DTYPE,
+    OPT_DEVICE,
+    OPT_TP,
+    OPT_M
+};
+
+static const struct option long_options[] = {
+    {"check", no_argument, NULL, OPT_CHECK},
+    {"device", required_argument, NULL, OPT_DEVICE},
+    {"dtype", required_argument, NULL, OPT_DTYPE},
+    {"explain", no_argument, NULL, OPT_EXPLAIN},
+    {"golden", required_argument, NULL, OPT_GOLDEN},
+    {"help", no_argument, NULL, 'h'},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"m", required_argument, NULL, OPT_M},
+    {"no-fuse", no_argument, NULL, OPT_NO_FUSE},
+    {"plugin-dir", required_argument, NULL, OPT_PLUGIN_DIR},
+    {"threads", required_argument, NULL, OPT_THREADS},
+    {"tp", required_argument, NULL, OPT_TP},
+    {"verbose", no_argument, NULL, 'v'},
+    {NULL, 0, NULL, 0},
+};
+
+static int
+complain(const struct tool_command *cmd, const char *what, const char *value)
+{
+    fprintf(stderr, "dlquant %s: %s%s%s\n", cmd->name, what, value ? ": " : "", value ? value : "");
+    fprintf(stderr, "hint: dlquant %s %s\n", cmd->name, cmd->usage);
+    return TOOL_USAGE;
+}
+
+/// A decimal number of `min` to `max`; `*end` is the first byte after it.
+static bool
+number(const char *text, int64_t min, int64_t max, int64_t *out, char **end)
+{
+    errno = 0;
+    if (text[0] < '0' || text[0] > '9') {
+        return false;
+    }
+    const long long v = strtoll(text, end, 10);
+    *out = v;
+    return errno == 0 && v >= min && v <= max;
+}
+
+/// "1,2,4" or "1-16" or both.
+static bool
+number_list(const char *text, int64_t max, int64_t *out, int *count)
+{
+    *count = 0;
+    for (const char *at = text;;) {
+        int64_t first = 0;
+        char *end = NULL;
+        if (!number(at, 1, max, &first, &end)) {
+            return false;
+        }
+        int64_t last = first;
+        if (*end == '-' && (!number(end + 1, first, max, &last, &end))) {
+            return false;
+        }
+        for (int64_t v = first; v <= last; ++v) {
+            if (*count == TOOL_MAX_LIST) {
+                return false;
+            }
+            out[(*count)++] = v;
+        }
+        if (*end == '\0') {
+            return true;
+        }
+        if (*end != ',') {
+            return false;
+        }
+        at = end + 1;
+    }
+}
+
+static bool
+parse_device(const char *text, bool plan, struct tool_options *opt)
+{
+    int64_t value = 0;
+    char *end = NULL;
+    if (strcmp(text, "cpu") == 0) {
+        opt->device = (struct dlq_device){DLQ_DEVICE_CPU, 0};
+        return true;
+    }
+    opt->device = (struct dlq_device){DLQ_DEVICE_CUDA, 0};
+    if (strcmp(text, "cuda") == 0) {
+        return true;
+    }
+    if (strncmp(text, "cuda:", 5) == 0 && number(text + 5, 0, 1023, &value, &end) && *end == '\0') {
+        opt->device.index = (int32_t)value;
+        return true;
+    }
+    if (plan && strncmp(text, "sm", 2) == 0 && number(text + 2, 50, 999, &value, &end) &&
+        *end == '\0') {
+        opt->sm = (int32_t)value;
+        return true;
+    }
+    return false;
+}
+
+static uint32_t
+parse_dtype(const char *text)
+{
+    static const struct {
+        const char *name;
+        uint32_t dtype;
+    } names[] = {{"fp16", DLQ_F16}, {"f16", DLQ_F16}, {"float16", DLQ_F16}, {"bf16", DLQ_BF16},
+                 {"fp32", DLQ_F32}, {"f32", DLQ_F32}, {"float32", DLQ_F32}, {"bfloat16", DLQ_BF16}};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); ++i) {
+        if (strcmp(text, names[i].name) == 0) {
+            return names[i].dtype;
+        }
+    }
+    return DLQ_DTYPE_NONE;
+}
+
+/// Whether the subcommand takes the option; help is for all.
+static bool
+takes(const struct tool_command *cmd, int code)
+{
+    for (const struct option *o = long_options; o->name; ++o) {
+        if (o->val == code) {
+            char word[32];
+            snprintf(word, sizeof(word), "%s ", o->name);
+            return code == 'h' || code == 'v' || strstr(cmd->options, word) != NULL;
+        }
+    }
+    return false;
+}
+
+static int
+take(const struct tool_command *cmd, int code, const char *value, struct tool_options *opt)
+{
+    int64_t list[TOOL_MAX_LIST];
+    char *end = NULL;
+    switch (code) {
+    case 'h':
+        opt->help = true;
+        return TOOL_OK;
+    case 'v':
+        ++opt->verbose;
+        return TOOL_OK;
+    case OPT_JSON:
+        opt->json = true;
+        return TOOL_OK;
+    case OPT_CHECK:
+        opt->check = true;
+        return TOOL_OK;
+    case OPT_NO_FUSE:
+        opt->no_fuse = true;
+        return TOOL_OK;
+    case OPT_EXPLAIN:
+        opt->explain = true;
+        return TOOL_OK;
+    case OPT_GOLDEN:
+        opt->golden = value;
+        return TOOL_OK;
+    case OPT_PLUGIN_DIR: {
+        const int max = (int)(sizeof(opt->plugin_dirs) / sizeof(opt->plugin_dirs[0])) - 1;
+        if (value[0] != '/' || opt->n_plugin_dirs == max) {
+            return complain(cmd, "--plugin-dir needs an absolute folder, at most 7 times", value);
+        }
+        opt->plugin_dirs[opt->n_plugin_dirs++] = value;
+        return TOOL_OK;
+    }
+    case OPT_THREADS:
+        if (!number(value, 1, 4096, &list[0], &end) || *end != '\0') {
+            return complain(cmd, "--threads needs a number of 1 to 4096", value);
+        }
+        opt->n_threads = (int32_t)list[0];
+        return TOOL_OK;
+    case OPT_DTYPE:
+        opt->dtype = parse_dtype(value);
+        return opt->dtype ? TOOL_OK : complain(cmd, "--dtype is one of fp16, bf16, fp32", value);
+    case OPT_DEVICE:
+        if (!parse_device(value, cmd == &tool_cmd_plan, opt)) {
+            return complain(cmd, "unknown device", value);
+        }
+        return TOOL_OK;
+    case OPT_TP: {
+        if (!number_list(value, 1024, list, &opt->n_tp)) {
+            return complain(cmd, "--tp needs numbers of ranks as 4, 1,2,4 or 1-16", value);
+        }
+        for (int i = 0; i < opt->n_tp; ++i) {
+            opt->tp[i] = (int32_t)list[i];
+        }
+        return TOOL_OK;
+    }
+    case OPT_M:
+        if (!number_list(value, 1 << 20, opt->m, &opt->n_m)) {
+            return complain(cmd, "--m needs numbers of rows as 1 or 1,16", value);
+        }
+        return TOOL_OK;
+    default:
+        return TOOL_USAGE;
+    }
+}
+
+int
+tool_parse(const struct tool_command *cmd, int argc, char **argv, struct tool_options *opt)
+{
+    *opt = (struct tool_options){0};
+    opt->device = (struct dlq_device){DLQ_DEVICE_CPU, 0};
+    opt->tp[0] = 1;
+    opt->n_tp = 1;
+    opterr = 0;
+    for (;;) {
+        const int code = getopt_long(argc, argv, ":hv", long_options, NULL);
+        if (code == -1) {
+            break;
+        }
+        if (code == ':') {
+            return complain(cmd, "option needs a value", argv[optind - 1]);
+        }
+        if (code == '?' || !takes(cmd, code)) {
+            return complain(cmd, "unknown option", argv[optind - 1]);
+        }
+        const int rc = take(cmd, code, optarg, opt);
+        if (rc != TOOL_OK) {
+            return rc;
+        }
+    }
+    if (opt->help) {
+        return TOOL_OK;
+    }
+    const bool wants_path = strncmp(cmd->usage, "CKPT", 4) == 0;
+    if (wants_path && optind < argc) {
+        opt->path = argv[optind++];
+    }
+    if (wants_path && !opt->path) {
+        return complain(cmd, "a checkpoint folder is missing", NULL);
+    }
+    if (optind < argc) {
+        return complain(cmd, "unexpected argument", argv[optind]);
+    }
+    return TOOL_OK;
+}

@@ -1,0 +1,75 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef DLQ_TOOLS_RANKS_H
+#define DLQ_TOOLS_RANKS_H
+
+#include <dlquant/dlquant.h>
+#include <dlquant/ext/inspect.h>
+
+#include "model.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// A layer on one or several ranks, each a thread of this process.
+
+/// One rank's end of a layer.
+struct tool_rank {
+    dlq_linear *layer;
+    const struct dlq_layer_info *info;
+    void *x, *y;           ///< This rank's activations
+    void *workspace;       ///< For apply
+    size_t workspace_size; ///< Bytes of it
+    float *weight;         ///< Dequantized [N of this rank, K of this rank], or NULL
+    double us;             ///< Median time of apply
+    double load_s;         ///< Seconds to create, load and process
+    uint64_t bytes;        ///< Of parameters after processing
+    int32_t status;        ///< Of the last step
+    struct dlq_error err;  ///< Why, when it is no success
+};
+
+/// All ranks of one layer.
+struct tool_ranks {
+    dlq_runtime *rt;
+    const struct tool_layer *layer;
+    int32_t size;
+    uint32_t dtype; ///< Of x and y
+    struct tool_rank *rank;
+    dlq_collective_threads *group; ///< NULL for one rank
+    int64_t m;                     ///< Rows of the present activations
+};
+
+/// Create, load and process the layer on `size` ranks. On failure `err` names the rank. Destroy in
+/// any case.
+int32_t
+tool_ranks_create(dlq_runtime *rt, const struct tool_layer *layer,
+                  const struct dlq_linear_desc *desc, int32_t size, struct tool_ranks *out,
+                  struct dlq_error *err);
+
+void
+tool_ranks_destroy(struct tool_ranks *r);
+
+/// Run y = x W^T + b on [m, K] floats, rounded to the layer's dtype first, and collect the [m, N]
+/// result in the order of the checkpoint. `timed`: repeat and take the median.
+int32_t
+tool_ranks_apply(struct tool_ranks *r, const float *x, int64_t m, int timed, float *y,
+                 struct dlq_error *err);
+
+/// Microseconds of one call: the slowest rank's median.
+double
+tool_ranks_us(const struct tool_ranks *r);
+
+/// Dequantize every rank's weights. DLQ_ENOTFOUND when the plugin has no dlq.inspect/1.
+int32_t
+tool_ranks_dequantize(struct tool_ranks *r, struct dlq_error *err);
+
+/// The extension and the method object of one rank, NULL when there is none.
+const struct dlq_ext_inspect *
+tool_rank_inspect(const struct tool_rank *rank, void **method);
+
+/// Column of y, counted in the checkpoint, of column `local` of a rank; -1 outside.
+int64_t
+tool_rank_column(const struct tool_rank *rank, int64_t local);
+
+#endif // DLQ_TOOLS_RANKS_H
