@@ -86,7 +86,7 @@ static int32_t
 check_ops(const struct dlq_device_ops *ops, struct dlq_error *err)
 {
     if (!ops || ops->struct_size != sizeof(*ops) || !ops->alloc || !ops->free || !ops->info ||
-        !ops->upload || ops->kind <= DLQ_DEVICE_CPU || ops->kind >= MAX_KINDS) {
+        !ops->upload || !ops->copy || ops->kind <= DLQ_DEVICE_CPU || ops->kind >= MAX_KINDS) {
         return FAIL(err, "device module: its table is incomplete or of another layout");
     }
     if (!ops->version || strcmp(ops->version, dlq_version()) != 0) {
@@ -229,6 +229,18 @@ dlq_runtime_device_free(dlq_runtime *rt, struct dlq_device device, void *ptr)
     }
 }
 
+static void
+copy_runs(void *dst, size_t dst_pitch, const void *src, size_t src_pitch, size_t width, size_t rows)
+{
+    if (rows == 1 || (dst_pitch == width && src_pitch == width)) {
+        memcpy(dst, src, width * rows);
+        return;
+    }
+    for (size_t i = 0; i < rows; i++) {
+        memcpy((char *)dst + i * dst_pitch, (const char *)src + i * src_pitch, width);
+    }
+}
+
 int32_t
 dlq_runtime_device_upload(dlq_runtime *rt, struct dlq_device device, void *dst, size_t dst_pitch,
                           const void *src, size_t src_pitch, size_t width, size_t rows,
@@ -244,12 +256,33 @@ dlq_runtime_device_upload(dlq_runtime *rt, struct dlq_device device, void *dst, 
                    ? ops->upload(device.index, dst, dst_pitch, src, src_pitch, width, rows, err)
                    : rc;
     }
-    if (rows == 1 || (dst_pitch == width && src_pitch == width)) {
-        memcpy(dst, src, width * rows);
+    copy_runs(dst, dst_pitch, src, src_pitch, width, rows);
+    return DLQ_OK;
+}
+
+static int32_t
+cpu_copy(int32_t index, void *dst, size_t dst_pitch, const void *src, size_t src_pitch,
+         size_t width, size_t rows, void *stream, struct dlq_error *err)
+{
+    (void)index;
+    (void)stream;
+    (void)err;
+    copy_runs(dst, dst_pitch, src, src_pitch, width, rows);
+    return DLQ_OK;
+}
+
+int32_t
+dlq_runtime_device_copier(dlq_runtime *rt, struct dlq_device device, dlq_device_copy_fn *out,
+                          struct dlq_error *err)
+{
+    const struct dlq_device_ops *ops = NULL;
+    if (is_cpu(device)) {
+        *out = cpu_copy;
         return DLQ_OK;
     }
-    for (size_t i = 0; i < rows; i++) {
-        memcpy((char *)dst + i * dst_pitch, (const char *)src + i * src_pitch, width);
+    const int32_t rc = get_ops(rt, device, &ops, err);
+    if (rc == DLQ_OK) {
+        *out = ops->copy;
     }
-    return DLQ_OK;
+    return rc;
 }

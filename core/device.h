@@ -5,6 +5,7 @@
 #define DLQ_CORE_DEVICE_H
 
 #include "registry.h"
+#include "runtime_internal.h"
 
 #include <dlquant/host.h>
 #include <dlquant/runtime.h>
@@ -36,6 +37,9 @@ struct dlq_device_ops {
     /// See dlq_runtime_device_upload().
     int32_t (*upload)(int32_t index, void *dst, size_t dst_pitch, const void *src, size_t src_pitch,
                       size_t width, size_t rows, struct dlq_error *err);
+
+    /// See dlq_device_copy_fn.
+    dlq_device_copy_fn copy;
 };
 
 /// The one symbol of a device module: returns static constant data.

@@ -7,6 +7,7 @@
 #include <dlquant/linear.h>
 
 #include "params.h"
+#include "runtime_internal.h"
 
 #include <stdbool.h>
 
@@ -30,6 +31,7 @@ enum dlq_layer_state {
 
 struct dlq_layer {
     dlq_runtime *rt;
+    const struct dlq_host *host;
     const struct dlq_allocator *alloc;
     struct dlq_layer_info info; ///< What the method sees
     struct dlq_params params;
@@ -43,6 +45,7 @@ struct dlq_layer {
     dlq_quant_config *config;     ///< Where the method is from
     struct dlq_decision decision; ///< The answer of the configuration that was asked first
     const float *bias;            ///< To be fused on this rank; set by process
+    dlq_device_copy_fn copy;      ///< Inside the layer's device; NULL for a layer that never talks
 
     char *prefix;
     struct dlq_part *parts;            ///< n_parts, as info.parts points to

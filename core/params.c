@@ -142,6 +142,9 @@ dlq_params_declare(struct dlq_params *params, const struct dlq_param_desc *desc,
     if (rc == DLQ_OK && !params->plan && !lazy) {
         rc = dlq_params_allocate(params, param, err);
     }
+    if (rc == DLQ_OK && !params->plan && (norm.flags & DLQ_PARAM_SENTINEL)) {
+        rc = dlq_params_fill(params, param, err);
+    }
     if (rc == DLQ_OK && append(params, param) != DLQ_OK) {
         goto out_of_memory;
     }

@@ -175,6 +175,8 @@ make_run(const struct dlq_param_desc *d, int32_t dim, const struct dlq_part *par
     if (rc == DLQ_OK) {
         rc = dlq_shard_units_ceil(&disk, part->full_size, &run->disk);
     }
+    int64_t exact;
+    run->whole = dim != d->packed_dim || dlq_shard_units(&disk, part->full_size, &exact) == DLQ_OK;
     run->repeat = d->ckpt_block[dim] / d->block[dim];
     return rc;
 }

@@ -47,4 +47,15 @@ dlq_runtime_device_upload(dlq_runtime *rt, struct dlq_device device, void *dst, 
                           const void *src, size_t src_pitch, size_t width, size_t rows,
                           struct dlq_error *err);
 
+/// Copies `rows` runs of `width` bytes inside the memory of device `index` of a kind, in the order
+/// of `stream`; the runs of one call do not overlap. [stream]
+typedef int32_t (*dlq_device_copy_fn)(int32_t index, void *dst, size_t dst_pitch, const void *src,
+                                      size_t src_pitch, size_t width, size_t rows, void *stream,
+                                      struct dlq_error *err);
+
+/// The function that copies inside a device. Looking it up may load a module; calling it does not.
+int32_t
+dlq_runtime_device_copier(dlq_runtime *rt, struct dlq_device device, dlq_device_copy_fn *out,
+                          struct dlq_error *err);
+
 #endif // DLQ_CORE_RUNTIME_INTERNAL_H

@@ -1,0 +1,174 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "error.h"
+#include "linear_make.h"
+#include "params_shape.h"
+#include "runtime_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int32_t
+dlq_layer_fail_method(const struct dlq_layer *layer, const char *step, int32_t rc,
+                      const struct dlq_error *from, struct dlq_error *err)
+{
+    const char *const prefix = layer->info.prefix;
+    const char *const name = layer->config ? dlq_quant_config_name(layer->config) : "";
+    if (rc < DLQ_OK || rc > DLQ_EINTERNAL) {
+        return dlq_fail_native(err, DLQ_EPLUGIN, DLQ_DOMAIN_PLUGIN, rc,
+                               "layer '%s' (%s): %s returned %d, which is no status", prefix, name,
+                               step, rc);
+    }
+    if (from->msg[0] == '\0') {
+        return dlq_fail_native(err, rc, DLQ_DOMAIN_PLUGIN, 0,
+                               "layer '%s' (%s): %s failed without a reason: %s", prefix, name,
+                               step, dlq_status_string(rc));
+    }
+    const uint32_t domain = from->domain ? from->domain : (uint32_t)DLQ_DOMAIN_PLUGIN;
+    // The core's own errors, passed on by the method, name the layer already.
+    return prefix[0] != '\0' && strstr(from->msg, prefix)
+               ? dlq_fail_native(err, rc, domain, from->native, "%s", from->msg)
+               : dlq_fail_native(err, rc, domain, from->native, "layer '%s' (%s): %s", prefix, name,
+                                 from->msg);
+}
+
+static uint32_t
+act_bit(uint32_t dtype)
+{
+    return dtype == DLQ_F16    ? (uint32_t)DLQ_ACT_F16
+           : dtype == DLQ_BF16 ? (uint32_t)DLQ_ACT_BF16
+                               : (uint32_t)DLQ_ACT_F32;
+}
+
+static int32_t
+check_act_dtype(const struct dlq_layer *layer, const dlq_quant_config *config,
+                struct dlq_error *err)
+{
+    const uint32_t have = config->plugin->config->act_dtypes;
+    if (have & act_bit(layer->info.act_dtype)) {
+        return DLQ_OK;
+    }
+    return dlq_fail(err, DLQ_EDTYPE, "layer '%s': act_dtype: %s takes%s%s%s activations, found %s",
+                    layer->info.prefix, dlq_quant_config_name(config),
+                    have & DLQ_ACT_F16 ? " F16" : "", have & DLQ_ACT_BF16 ? " BF16" : "",
+                    have & DLQ_ACT_F32 ? " F32" : "", dlq_param_dtype_text(layer->info.act_dtype));
+}
+
+static const char *
+kind_text(int32_t kind)
+{
+    return kind == DLQ_DEVICE_CPU ? "CPU" : kind == DLQ_DEVICE_CUDA ? "CUDA" : "unknown";
+}
+
+static int32_t
+check_device(const struct dlq_layer *layer, const dlq_quant_config *config, struct dlq_error *err)
+{
+    const struct dlq_device_info *const device = &layer->info.device;
+    char have[160] = "";
+    size_t n = 0;
+    for (const struct dlq_device_support *s = config->plugin->config->devices; s && s->kind; ++s) {
+        if (s->kind == device->device.kind && device->capability >= s->min_capability) {
+            return DLQ_OK;
+        }
+        if (n < sizeof(have)) {
+            n += (size_t)snprintf(have + n, sizeof(have) - n, "%s%s of capability %d or more",
+                                  n ? ", " : "", kind_text(s->kind), s->min_capability);
+        }
+    }
+    return dlq_fail(err, DLQ_EUNSUPPORTED,
+                    "layer '%s': device: %s runs on %s, found %s of capability %d (%s)",
+                    layer->info.prefix, dlq_quant_config_name(config), n ? have : "no device",
+                    kind_text(device->device.kind), device->capability, device->name);
+}
+
+static int32_t
+check_ops(const struct dlq_layer *layer, const struct dlq_decision *d, struct dlq_error *err)
+{
+    const struct dlq_linear_method_ops *const ops = d->ops;
+    const uint32_t size = DLQ_SIZE_UPTO(struct dlq_linear_method_ops, destroy);
+    if (ops && ops->struct_size >= size && ops->can_implement && ops->create_weights &&
+        ops->apply && ops->explain && ops->destroy) {
+        return DLQ_OK;
+    }
+    return dlq_fail(err, DLQ_EPLUGIN,
+                    "layer '%s' (%s): the method's table: expected %u bytes with can_implement, "
+                    "create_weights, apply, explain and destroy, found %u bytes%s",
+                    layer->info.prefix, dlq_quant_config_name(layer->config), size,
+                    ops ? ops->struct_size : 0,
+                    !ops || ops->struct_size < size ? "" : " and a function missing");
+}
+
+// Ask one configuration. `out` is its answer; only a method that can be destroyed is kept.
+static int32_t
+ask(struct dlq_layer *layer, dlq_quant_config *config, struct dlq_decision *out,
+    struct dlq_error *err)
+{
+    layer->config = config;
+    int32_t rc = check_act_dtype(layer, config, err);
+    if (rc == DLQ_OK) {
+        rc = check_device(layer, config, err);
+    }
+    if (rc != DLQ_OK) {
+        return rc;
+    }
+    *out = (struct dlq_decision){.struct_size = DLQ_SIZE_UPTO(struct dlq_decision, rule)};
+    struct dlq_error why = DLQ_ERROR_INIT;
+    rc = config->plugin->config->get_quant_method(config->config, layer->host, &layer->info, out,
+                                                  &why);
+    if (rc != DLQ_OK) {
+        return dlq_layer_fail_method(layer, "get_quant_method", rc, &why, err);
+    }
+    out->scheme[sizeof(out->scheme) - 1] = '\0';
+    out->rule[sizeof(out->rule) - 1] = '\0';
+    switch (out->answer) {
+    case DLQ_METHOD:
+        rc = check_ops(layer, out, err);
+        if (rc == DLQ_OK) {
+            layer->ops = out->ops;
+            layer->method = out->method;
+        }
+        return rc;
+    case DLQ_NOT_QUANTIZED:
+        return DLQ_OK;
+    case DLQ_UNSUPPORTED:
+        if (why.msg[0] == '\0') {
+            dlq_fail(&why, DLQ_EUNSUPPORTED, "%s", out->rule);
+        }
+        return dlq_layer_fail_method(layer, "get_quant_method", DLQ_EUNSUPPORTED, &why, err);
+    default:
+        return dlq_fail(err, DLQ_EPLUGIN,
+                        "layer '%s' (%s): get_quant_method: expected answer 1, 2 or 3, found %d",
+                        layer->info.prefix, dlq_quant_config_name(config), out->answer);
+    }
+}
+
+int32_t
+dlq_layer_choose_method(struct dlq_layer *layer, dlq_quant_config *config, struct dlq_error *err)
+{
+    int32_t rc = DLQ_OK;
+    if (config) {
+        rc = ask(layer, config, &layer->decision, err);
+        if (rc != DLQ_OK || layer->decision.answer == DLQ_METHOD) {
+            return rc;
+        }
+    }
+    dlq_quant_config *plain;
+    rc = dlq_runtime_unquantized(layer->rt, &plain, err);
+    if (rc != DLQ_OK) {
+        return dlq_fail_prefix(err, rc, "layer '%s'", layer->info.prefix);
+    }
+    struct dlq_decision decision;
+    rc = ask(layer, plain, &decision, err);
+    if (rc == DLQ_OK && decision.answer != DLQ_METHOD) {
+        return dlq_fail(err, DLQ_EPLUGIN, "layer '%s' (%s): expected a method, found answer %d",
+                        layer->info.prefix, dlq_quant_config_name(plain), decision.answer);
+    }
+    // An engine sees why the layer is not quantized, and the scheme that runs it all the same.
+    if (rc == DLQ_OK && !config) {
+        layer->decision = decision;
+    } else if (rc == DLQ_OK && layer->decision.scheme[0] == '\0') {
+        memcpy(layer->decision.scheme, decision.scheme, sizeof(decision.scheme));
+    }
+    return rc;
+}
