@@ -1,0 +1,131 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "golden.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t
+number(const struct dlq_host *host, const struct dlq_json *root, const char *pointer,
+       int64_t otherwise)
+{
+    int64_t value = otherwise;
+    host->json_i64(host->json_get(root, pointer), &value);
+    return value;
+}
+
+static void
+read_heads(struct golden *g)
+{
+    const struct dlq_host *const host = dlq_runtime_host(g->rt);
+    struct dlq_error err = DLQ_ERROR_INIT;
+    struct dlq_json *root = NULL;
+    size_t len = 0;
+    const char *const text = dlq_checkpoint_config(g->ckpt, &len);
+    assert_non_null(text);
+    test_assert_ok(host->json_parse(host->ctx, text, len, &root, &err), &err);
+    const int64_t heads = number(host, root, "/num_attention_heads", 0);
+    assert_in_range(heads, 1, 1024);
+    g->heads = (int32_t)heads;
+    g->kv_heads = (int32_t)number(host, root, "/num_key_value_heads", heads);
+    g->head_size =
+        (int32_t)number(host, root, "/head_dim", number(host, root, "/hidden_size", 0) / heads);
+    host->json_free(host->ctx, root);
+}
+
+static void
+read_config(struct golden *g)
+{
+    struct dlq_quant_source source = {.struct_size = sizeof(source)};
+    struct dlq_error err = DLQ_ERROR_INIT;
+    test_assert_ok(dlq_checkpoint_quant_source(g->ckpt, &source, &err), &err);
+    if (source.quant_method[0] != '\0') {
+        const struct dlq_device cpu = {DLQ_DEVICE_CPU, 0};
+        test_assert_ok(dlq_quant_config_choose(g->rt, source.quant_method, source.text, source.len,
+                                               cpu, &g->config, &err),
+                       &err);
+    }
+}
+
+// Tensor data may stand at any byte; y is read as doubles.
+static double *
+aligned_copy(const struct dlq_checkpoint_tensor *t)
+{
+    double *const copy = malloc(t->nbytes);
+    assert_non_null(copy);
+    memcpy(copy, t->data, t->nbytes);
+    return copy;
+}
+
+static void
+add_layer(struct golden *g, const struct dlq_checkpoint_tensor *x, const char *name)
+{
+    char y_name[160];
+    snprintf(y_name, sizeof(y_name), "%s.y", name);
+    const struct dlq_checkpoint_tensor *const y = dlq_checkpoint_find(g->record, y_name);
+    if (!y || y->dtype != DLQ_F64) {
+        return;
+    }
+    assert_in_range(g->n_layers, 0, TEST_COUNT(g->layers) - 1);
+    struct golden_layer *const layer = &g->layers[g->n_layers++];
+    snprintf(layer->name, sizeof(layer->name), "%s", name);
+    layer->m = x->shape[0];
+    layer->k = x->shape[1];
+    layer->n = y->shape[1];
+    layer->x = aligned_copy(x);
+    layer->y = aligned_copy(y);
+}
+
+void
+golden_open(struct golden *g, const char *folder, uint32_t params_dtype)
+{
+    memset(g, 0, sizeof(*g));
+    g->params_dtype = params_dtype;
+    const struct dlq_runtime_options options = {.struct_size = sizeof(options), .n_threads = 2};
+    struct dlq_error err = DLQ_ERROR_INIT;
+    test_assert_ok(dlq_runtime_create(&options, &g->rt, &err), &err);
+    test_assert_ok(dlq_checkpoint_open(g->rt, test_data(folder), 0, &g->ckpt, &err), &err);
+    const char *const record = test_path(test_data(folder), "golden");
+    test_assert_ok(dlq_checkpoint_open(g->rt, record, DLQ_CHECKPOINT_NO_CONFIG, &g->record, &err),
+                   &err);
+    read_heads(g);
+    read_config(g);
+    for (size_t i = 0; i < dlq_checkpoint_n_tensors(g->record); i++) {
+        const struct dlq_checkpoint_tensor *const x = dlq_checkpoint_tensor_at(g->record, i);
+        const size_t len = strlen(x->name);
+        char name[128];
+        if (len > 2 && len < sizeof(name) && strcmp(x->name + len - 2, ".x") == 0) {
+            snprintf(name, sizeof(name), "%.*s", (int)(len - 2), x->name);
+            add_layer(g, x, name);
+        }
+    }
+    assert_true(g->n_layers > 0);
+}
+
+void
+golden_close(struct golden *g)
+{
+    for (size_t i = 0; i < g->n_layers; i++) {
+        free((void *)g->layers[i].x);
+        free((void *)g->layers[i].y);
+        free(g->layers[i].weight);
+        free(g->layers[i].bias);
+    }
+    dlq_quant_config_destroy(g->config);
+    dlq_checkpoint_close(g->record);
+    dlq_checkpoint_close(g->ckpt);
+    dlq_runtime_destroy(g->rt);
+}
+
+struct golden_layer *
+golden_find(struct golden *g, const char *name)
+{
+    for (size_t i = 0; i < g->n_layers; i++) {
+        if (strcmp(g->layers[i].name, name) == 0) {
+            return &g->layers[i];
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,51 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef DLQ_TESTS_GOLDEN_H
+#define DLQ_TESTS_GOLDEN_H
+
+#include "support.h"
+
+#include <dlquant/dlquant.h>
+
+#include <stdbool.h>
+
+/// A checkpoint with recorded inputs and outputs of its layers (tests/data/jargon-llama/README.md).
+
+/// One unfused layer of the recording.
+struct golden_layer {
+    char name[128];  ///< Path in the checkpoint
+    int64_t m;       ///< Rows of x and y
+    int64_t k;       ///< Inputs
+    int64_t n;       ///< Outputs
+    const void *x;   ///< [m, k] fp16
+    const double *y; ///< [m, n], exact
+    float *weight;   ///< [n, k] as the plugin reports it; see golden_layer_weights()
+    float *bias;     ///< [n], or NULL
+};
+
+struct golden {
+    dlq_runtime *rt;
+    dlq_checkpoint *ckpt;
+    dlq_checkpoint *record;
+    dlq_quant_config *config; ///< NULL: unquantized
+    int32_t head_size;
+    int32_t heads;
+    int32_t kv_heads;
+    uint32_t params_dtype;
+    size_t n_layers;
+    struct golden_layer layers[64];
+};
+
+/// Open `folder` (below tests/data) and its recording. Layers whose y is not float64 are left out.
+void
+golden_open(struct golden *g, const char *folder, uint32_t params_dtype);
+
+void
+golden_close(struct golden *g);
+
+/// The recorded layer of that path, or NULL.
+struct golden_layer *
+golden_find(struct golden *g, const char *name);
+
+#endif // DLQ_TESTS_GOLDEN_H

@@ -1,0 +1,99 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "check.h"
+#include "support.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+/// Every check of tools/plugin_check on one plugin file of ours, given as the only argument.
+
+static const struct check_case unquantized_cases[] = {
+    {.name = "fp32",
+     .config = "{\"anything\": [1, 2]}",
+     .k = 100,
+     .n = 56,
+     .params_dtype = DLQ_F32},
+    {.name = "fp16", .config = "{}", .k = 64, .n = 24, .params_dtype = DLQ_F16},
+    {.name = "bf16", .config = "", .k = 40, .n = 41, .params_dtype = DLQ_BF16},
+};
+
+static const struct check_case awq_marlin_cases[] = {
+    {.name = "asym g32",
+     .config = "{\"quant_method\":\"awq\",\"bits\":4,\"group_size\":32,\"zero_point\":true,"
+               "\"version\":\"gemm\",\"modules_to_not_convert\":[\"visual\"]}",
+     .k = 256,
+     .n = 64},
+    {.name = "asym g128",
+     .config = "{\"w_bit\":4,\"q_group_size\":128,\"zero_point\":true,\"version\":\"GEMM\"}",
+     .k = 256,
+     .n = 72},
+    {.name = "sym g16",
+     .config = "{\"bits\":4,\"group_size\":16,\"zero_point\":false,\"lm_head\":true}",
+     .k = 80,
+     .n = 64},
+    {.name = "asym channel", .config = "{\"bits\":4,\"group_size\":-1}", .k = 72, .n = 40},
+    {.name = "asym g43", .config = "{\"bits\":4,\"group_size\":43}", .k = 172, .n = 16},
+};
+
+static const struct check_case template_cases[] = {
+    {.name = "int8", .config = "{\"bits\":8,\"skip\":[\"lm_head\"]}", .k = 96, .n = 40},
+};
+
+static const struct {
+    const char *name;
+    const struct check_case *cases;
+    size_t n_cases;
+} tables[] = {
+    {"unquantized", unquantized_cases, TEST_COUNT(unquantized_cases)},
+    {"awq_marlin", awq_marlin_cases, TEST_COUNT(awq_marlin_cases)},
+    {"template", template_cases, TEST_COUNT(template_cases)},
+};
+
+static struct check_subject subject;
+
+static void
+run_check(void **state)
+{
+    const struct check *const check = *state;
+    struct check_result result;
+    check_run(check, &subject, &result);
+    if (result.verdict != CHECK_PASS) {
+        fail_msg("%s: %s", result.verdict == CHECK_SKIP ? "skipped" : "failed", result.text);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    void *const file = argc == 2 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : NULL;
+    if (!file) {
+        fprintf(stderr, "usage: test_conformance PLUGIN.so (%s)\n", argc == 2 ? dlerror() : "");
+        return 2;
+    }
+    void *const symbol = dlsym(file, DLQ_PLUGIN_SYMBOL);
+    memcpy(&subject.query, &symbol, sizeof(symbol));
+    subject.plugin = subject.query();
+    subject.file = argv[1];
+    subject.seed = 20260101;
+    for (size_t i = 0; i < TEST_COUNT(tables); i++) {
+        if (strcmp(tables[i].name, subject.plugin->name) == 0) {
+            subject.cases = tables[i].cases;
+            subject.n_cases = tables[i].n_cases;
+        }
+    }
+    struct CMUnitTest tests[64];
+    if (check_list_size > TEST_COUNT(tests)) {
+        return 2;
+    }
+    for (size_t i = 0; i < check_list_size; i++) {
+        tests[i] = (struct CMUnitTest){
+            .name = check_list[i].name,
+            .test_func = run_check,
+            .initial_state = (void *)&check_list[i],
+        };
+    }
+    return _cmocka_run_group_tests(subject.plugin->name, tests, check_list_size, NULL, NULL);
+}
