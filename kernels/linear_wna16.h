@@ -121,6 +121,9 @@ struct dlq_k_wna16_ops {
     /// is the same in any batch, on any number of threads. [per-layer]
     int (*apply)(const struct dlq_k_wna16 *w, enum dlq_k_wna16_arithmetic arithmetic,
                  const struct dlq_k_linear_call *call);
+    /// Whether apply() makes x fixed point, in two int8 limbs with DLQ_K_WNA16_EXACT: results are
+    /// then held to the bound of two limbs.
+    bool fixed_point;
 };
 
 /// Fills the table with the best kernels for a set of enum dlq_cpu_flags; 0 is plain C. Every level

@@ -361,5 +361,5 @@ apply(const struct dlq_k_wna16 *w, enum dlq_k_wna16_arithmetic arithmetic,
 void
 dlq_wna16_init_avx512_vnni(struct dlq_k_wna16_ops *ops)
 {
-    *ops = (struct dlq_k_wna16_ops){level.name, workspace_size, apply};
+    *ops = (struct dlq_k_wna16_ops){level.name, workspace_size, apply, true};
 }

@@ -121,5 +121,5 @@ apply(const struct dlq_k_wna16 *w, enum dlq_k_wna16_arithmetic arithmetic,
 void
 dlq_wna16_init_ref(struct dlq_k_wna16_ops *ops)
 {
-    *ops = (struct dlq_k_wna16_ops){"c", workspace_size, apply};
+    *ops = (struct dlq_k_wna16_ops){"c", workspace_size, apply, false};
 }

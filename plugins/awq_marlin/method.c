@@ -266,7 +266,8 @@ method_explain(const void *method, const struct dlq_host *host, const struct dlq
     awq_scheme_name(m->config, out->scheme, sizeof(out->scheme));
     const char *const name =
         awq_candidate_choose(m->config, info, &groups, out->note, sizeof(out->note));
-    snprintf(out->kernel, sizeof(out->kernel), "%s %s", name ? name : "none", m->ops.name);
+    snprintf(out->kernel, sizeof(out->kernel), "%s %s%s", name ? name : "none", m->ops.name,
+             m->ops.fixed_point ? " two-limb" : "");
     out->group = groups.rows;
     out->padded_k = weight.groups * weight.group_k;
     out->padded_n = weight.blocks * 16;

@@ -40,7 +40,7 @@ static void
 say(struct check_result *result, enum check_verdict verdict, const char *text)
 {
     result->verdict = verdict;
-    snprintf(result->text, sizeof(result->text), "%s", text ? text : "");
+    snprintf(result->text, sizeof(result->text), "%.600s", text ? text : "");
 }
 
 /// Whether the plugin's name alone is a configuration to it.
