@@ -186,7 +186,10 @@ dlq_runtime_device_info(dlq_runtime *rt, struct dlq_device device, struct dlq_de
                         (unsigned)sizeof(info), (unsigned)out->struct_size);
     }
     int32_t rc = DLQ_OK;
-    if (is_cpu(device)) {
+    if (rt->planned.struct_size != 0 && device.kind == rt->planned.device.kind &&
+        device.index == rt->planned.device.index) {
+        info = rt->planned;
+    } else if (is_cpu(device)) {
         rc = dlq_device_cpu_info(&info, err);
     } else {
         rc = get_ops(rt, device, &ops, err);

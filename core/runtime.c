@@ -53,6 +53,10 @@ check_options(const struct dlq_runtime_options *o, struct dlq_error *err)
     if (t && (t->struct_size < DLQ_SIZE_UPTO(struct dlq_threads, run) || !t->run)) {
         return dlq_fail(err, DLQ_EINVAL, "threads: a size or a function is missing");
     }
+    const struct dlq_device_info *const planned = o->planned_device;
+    if (planned && planned->struct_size < DLQ_SIZE_UPTO(struct dlq_device_info, name)) {
+        return dlq_fail(err, DLQ_EINVAL, "planned_device: a size is missing");
+    }
     const int32_t n = t ? t->n_threads : o->n_threads;
     if (n < (t ? 1 : 0) || n > MAX_THREADS) {
         return dlq_fail(err, DLQ_EINVAL, "n_threads: expected %d to %d, found %d", t ? 1 : 0,
@@ -94,6 +98,10 @@ dlq_runtime_create(const struct dlq_runtime_options *options, dlq_runtime **out,
     }
     memcpy(&rt->alloc, a, sizeof(rt->alloc));
     rt->log = (struct dlq_log){.level = o.log_level, .ctx = o.log_ctx, .write = o.log};
+    if (o.planned_device) {
+        memcpy(&rt->planned, o.planned_device, sizeof(rt->planned));
+        rt->planned.struct_size = sizeof(rt->planned);
+    }
     pthread_mutex_init(&rt->lock, NULL);
     dlq_host_init(&rt->host, rt);
     rc = dlq_registry_init(&rt->registry, &o, &rt->alloc, &rt->log, &rt->host, err);

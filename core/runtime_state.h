@@ -24,6 +24,7 @@ struct dlq_runtime {
     struct dlq_registry registry;
     pthread_mutex_t lock;          ///< Guards `unquantized`
     dlq_quant_config *unquantized; ///< Made on first use
+    struct dlq_device_info planned; ///< A device to plan for; a struct_size of 0: none
 };
 
 /// Fill the table that plugins get.

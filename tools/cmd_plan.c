@@ -142,28 +142,34 @@ print_json(const struct plan *plan)
     }
 }
 
-static void
-print_verdict(const struct plan *plan)
+/// One line a number of ranks, kept until all tables are printed.
+static char *
+verdict_line(const struct plan *plan)
 {
-    if (plan->opt->json) {
-        tool_json_begin();
-        tool_json_int("tp", plan->size);
-        tool_json_bool("works", plan->refused == 0);
-        tool_json_int("refused", (int64_t)plan->refused);
-        tool_json_int("bytes_a_rank", (int64_t)plan->bytes);
-        tool_json_str("why", plan->refused ? plan->first.err.msg : NULL);
-        tool_json_end();
-    } else if (plan->refused == 0) {
-        printf("tp %d: works, %s of weights a rank\n", plan->size, tool_bytes(plan->bytes));
-    } else {
-        printf("tp %d: cannot, %zu layers refused: %s\n", plan->size, plan->refused,
-               plan->first.err.msg);
+    if (plan->refused == 0) {
+        return tool_format("tp %d: works, %s of weights a rank", plan->size,
+                           tool_bytes(plan->bytes));
     }
+    return tool_format("tp %d: cannot, %zu layers refused: %s", plan->size, plan->refused,
+                       plan->first.err.msg);
 }
 
-/// Plan one number of ranks; whether it works.
+static void
+json_verdict(const struct plan *plan)
+{
+    tool_json_begin();
+    tool_json_int("tp", plan->size);
+    tool_json_bool("works", plan->refused == 0);
+    tool_json_int("refused", (int64_t)plan->refused);
+    tool_json_int("bytes_a_rank", (int64_t)plan->bytes);
+    tool_json_str("why", plan->refused ? plan->first.err.msg : NULL);
+    tool_json_end();
+}
+
+/// Plan one number of ranks; whether it works. `*verdict` is for the caller to free.
 static bool
-plan_size(const struct tool_session *s, const struct tool_options *opt, int32_t size)
+plan_size(const struct tool_session *s, const struct tool_options *opt, int32_t size,
+          char **verdict)
 {
     struct plan plan = {.s = s, .opt = opt, .size = size};
     plan.lines = tool_alloc(s->model->n_layers, sizeof(*plan.lines));
@@ -172,10 +178,13 @@ plan_size(const struct tool_session *s, const struct tool_options *opt, int32_t 
     }
     if (opt->json) {
         print_json(&plan);
+        json_verdict(&plan);
     } else {
+        printf("tp %d\n", size);
         print_table(&plan);
+        putchar('\n');
     }
-    print_verdict(&plan);
+    *verdict = verdict_line(&plan);
     const bool works = plan.refused == 0;
     free(plan.lines);
     return works;
@@ -191,12 +200,16 @@ cmd_plan(const struct tool_options *opt)
         rc = tool_report(&err, TOOL_STAGE_METHOD);
     }
     if (rc == TOOL_OK) {
+        char *verdicts[TOOL_MAX_LIST];
         int works = 0;
         for (int i = 0; i < opt->n_tp; ++i) {
-            works += plan_size(&s, opt, opt->tp[i]);
-            if (!opt->json && i + 1 < opt->n_tp) {
-                putchar('\n');
+            works += plan_size(&s, opt, opt->tp[i], &verdicts[i]);
+        }
+        for (int i = 0; i < opt->n_tp; ++i) {
+            if (!opt->json) {
+                puts(verdicts[i]);
             }
+            free(verdicts[i]);
         }
         rc = works == opt->n_tp ? TOOL_OK : TOOL_UNSUPPORTED;
     }

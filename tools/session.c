@@ -118,7 +118,8 @@ tool_report(const struct dlq_error *err, enum tool_stage stage)
     static const char *const hints[] = {
         [TOOL_FAILED] = "dlquant run --json shows every layer with its error and bound",
         [TOOL_INPUT] = "fetch the file again, or run dlquant inspect --explain on the folder",
-        [TOOL_UNSUPPORTED] = "dlquant plugins lists what is installed and from where",
+        [TOOL_UNSUPPORTED] = "dlquant plugins lists what is installed; DLQ_PLUGIN_PATH or "
+                             "--plugin-dir add folders",
         [TOOL_ENVIRONMENT] = "dlquant plugins and -v show what was looked for and what failed",
         [TOOL_DEFECT] = "this looks like a defect of dlquant; please report it with this line",
     };
@@ -142,12 +143,16 @@ print_log(void *ctx, int32_t level, const char *line)
 int32_t
 tool_runtime(const struct tool_options *opt, dlq_runtime **out, struct dlq_error *err)
 {
-    struct dlq_runtime_options options = {
+    struct dlq_device_info planned = {
+        .struct_size = sizeof(planned), .device = opt->device, .capability = opt->sm};
+    snprintf(planned.name, sizeof(planned.name), "sm%d", (int)opt->sm);
+    const struct dlq_runtime_options options = {
         .struct_size = sizeof(options),
         .plugin_dirs = opt->n_plugin_dirs ? opt->plugin_dirs : NULL,
         .n_threads = opt->n_threads,
         .log_level = DLQ_LOG_WARN + opt->verbose,
         .log = print_log,
+        .planned_device = opt->sm > 0 ? &planned : NULL,
     };
     return dlq_runtime_create(&options, out, err);
 }

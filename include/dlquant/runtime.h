@@ -62,6 +62,9 @@ struct dlq_runtime_options {
     int32_t log_level;                     ///< Highest level for `log`
     void *log_ctx;                         ///< First argument of `log`
     void (*log)(void *ctx, int32_t level, const char *line); ///< NULL: no log. Any thread
+    /// Facts of a device that this machine may lack, to plan layers for it (DLQ_LINEAR_PLAN); they
+    /// hide those of a real device of its kind and index. NULL: none. Copied
+    const struct dlq_device_info *planned_device;
 };
 
 /// Make a runtime. On success the caller owns `*out` until dlq_runtime_destroy(). `options` may be
