@@ -53,6 +53,21 @@ dlq_registry_init(struct dlq_registry *reg, const struct dlq_runtime_options *op
 void
 dlq_registry_finish(struct dlq_registry *reg);
 
+/// Whether the load policy lets a file answer to `name`.
+bool
+dlq_registry_allows(const struct dlq_registry *reg, const char *name);
+
+/// The plugin that a name is bound to, without looking at files.
+bool
+dlq_registry_lookup(struct dlq_registry *reg, const char *name, struct dlq_loaded *loaded,
+                    bool *added);
+
+/// Bind a name to the plugin that was loaded for it from `origin`. When another thread was faster,
+/// `*loaded` becomes its plugin.
+int32_t
+dlq_registry_bind_file(struct dlq_registry *reg, const char *name, const char *origin,
+                       struct dlq_loaded *loaded, struct dlq_error *err);
+
 /// See dlq_runtime_add_plugin().
 int32_t
 dlq_registry_add(struct dlq_registry *reg, const struct dlq_plugin *plugin, struct dlq_error *err);
@@ -79,11 +94,6 @@ dlq_registry_claimants(struct dlq_registry *reg, const char *name,
 /// Whether an installed plugin may be loaded: usable, permitted, and not behind an added one.
 bool
 dlq_registry_may_load(struct dlq_registry *reg, const struct dlq_installed *item);
-
-/// Load an installed plugin as `name`, which it lists.
-int32_t
-dlq_registry_load_installed(struct dlq_registry *reg, const struct dlq_installed *item,
-                            const char *name, struct dlq_loaded *out, struct dlq_error *err);
 
 /// Open a module of this library in the directories of the search order; DLQ_LOAD_NONE forbids it.
 /// See dlq_loader_open_module().
