@@ -279,7 +279,8 @@ run_all(struct run *run)
         if (status != DLQ_OK) {
             tool_progress(0, 0, NULL);
             err.code = status;
-            return tool_report(&err, TOOL_STAGE_METHOD);
+            return tool_report(&err, err.domain == DLQ_DOMAIN_CHECKPOINT ? TOOL_STAGE_INPUT
+                                                                         : TOOL_STAGE_METHOD);
         }
     }
     tool_progress(0, 0, NULL);

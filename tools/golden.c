@@ -29,12 +29,15 @@ static int32_t
 misfit(struct dlq_error *err, int32_t code, const struct dlq_checkpoint_tensor *t, int64_t rows,
        int64_t columns)
 {
+    char found[64] = "no matrix";
+    if (t->ndim == 1 || t->ndim == 2) {
+        snprintf(found, sizeof(found), "%lld x %lld", (long long)t->shape[0],
+                 (long long)(t->ndim == 2 ? t->shape[1] : 1));
+    }
     err->code = code;
-    snprintf(err->msg, sizeof(err->msg),
-             "golden %s: expected a matrix of %lld x %lld, found dtype %s, %d dimensions, first "
-             "%lld",
-             t->name, (long long)rows, (long long)columns, tool_dtype_name(t->dtype), (int)t->ndim,
-             (long long)(t->ndim > 0 ? t->shape[0] : 0));
+    err->domain = DLQ_DOMAIN_CHECKPOINT;
+    snprintf(err->msg, sizeof(err->msg), "golden %s: expected %lld x %lld, found %s of %s", t->name,
+             (long long)rows, (long long)columns, found, tool_dtype_name(t->dtype));
     return code;
 }
 

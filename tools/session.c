@@ -179,8 +179,11 @@ tool_session_configure(struct tool_session *s, const struct tool_options *opt,
     if (s->source.quant_method[0] == '\0') {
         return DLQ_OK;
     }
-    return dlq_quant_config_choose(s->rt, s->source.quant_method, s->source.text, s->source.len,
-                                   opt->device, &s->config, err);
+    const int32_t status = dlq_quant_config_choose(s->rt, s->source.quant_method, s->source.text,
+                                                   s->source.len, opt->device, &s->config, err);
+    // The name is the checkpoint's text: what breaks the grammar is bad input, not our mistake.
+    err->code = status == DLQ_EINVAL ? DLQ_ECONFIG : status;
+    return err->code;
 }
 
 void

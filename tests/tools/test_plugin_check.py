@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 The dlquant authors
+# SPDX-License-Identifier: Apache-2.0
+"""dlquant-plugin-check on a good plugin, one that crashes, one that hangs, and no plugin.
+
+usage: test_plugin_check.py CHECKER GOOD.so CRASH.so HANG.so. Prints TAP.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import tap
+
+CHECKER, GOOD, CRASH, HANG = sys.argv[1:5]
+
+
+def check(*args):
+    return subprocess.run([CHECKER, *args], capture_output=True, text=True, timeout=200, check=False)
+
+
+def good_config(tmp):
+    path = os.path.join(tmp, "config.json")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write('{"quant_method": "template", "bits": 8}')
+    return path
+
+
+def a_good_plugin_passes_every_group(tmp):
+    run = check("--config", good_config(tmp), "--k", "96", "--n", "40", GOOD)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"^1\.\.\d+$", run.stdout, re.MULTILINE)
+    assert "not ok" not in run.stdout and run.stdout.count("\nok ") > 15, run.stdout
+
+
+def json_has_a_line_a_check_and_the_sums(tmp):
+    run = check("--json", "--group", "numerics", "--config", good_config(tmp), GOOD)
+    rows = [json.loads(line) for line in run.stdout.splitlines()]
+    assert run.returncode == 0 and len(rows) > 1, run.stdout
+    assert all(row["verdict"] == "pass" and row["group"] == "numerics" for row in rows[:-1]), rows
+    assert rows[-1] == {"passed": len(rows) - 1, "failed": 0, "skipped": 0}
+
+
+def without_a_configuration_layers_are_skipped(_):
+    run = check("--group", "numerics", CRASH)
+    assert run.returncode == 0 and "# SKIP" in run.stdout, run.stdout
+    assert "--config" in run.stdout and "not ok" not in run.stdout, run.stdout
+
+
+def a_crash_is_a_failed_check(tmp):
+    run = check("--json", "--group", "numerics", "--config", good_config(tmp), CRASH)
+    assert run.returncode == 1, run.stdout
+    assert re.search(r"signal \d+|ended the process with status", run.stdout), run.stdout
+
+
+def a_hang_is_a_failed_check(tmp):
+    run = check("--json", "--group", "numerics", "--config", good_config(tmp), "--time-limit", "1",
+                HANG)
+    assert run.returncode == 1, run.stdout
+    assert "ran longer than 1 s" in run.stdout, run.stdout
+
+
+def no_plugin_fails_to_load(tmp):
+    path = os.path.join(tmp, "none.so")
+    run = check(path)
+    assert run.returncode == 1 and "not ok 1 - the_file_loads" in run.stdout, run.stdout
+    run = check(CHECKER)
+    assert run.returncode == 1 and "not ok 1 - the_file_loads" in run.stdout, run.stdout
+
+
+def wrong_arguments_are_usage_errors(_):
+    for args in ([], ["a", "b"], ["--k", "0", GOOD], ["--nonsense", GOOD],
+                 ["--config", "/nonexistent", GOOD]):
+        assert check(*args).returncode == 2, args
+
+
+TESTS = [a_good_plugin_passes_every_group, json_has_a_line_a_check_and_the_sums,
+         without_a_configuration_layers_are_skipped, a_crash_is_a_failed_check,
+         a_hang_is_a_failed_check, no_plugin_fails_to_load, wrong_arguments_are_usage_errors]
+
+if __name__ == "__main__":
+    sys.exit(tap.run(TESTS))
