@@ -1,0 +1,88 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef DLQ_TESTS_FAKE_PLUGIN_H
+#define DLQ_TESTS_FAKE_PLUGIN_H
+
+#include <dlquant/linear.h>
+#include <dlquant/plugin.h>
+#include <dlquant/runtime.h>
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/// Plugins that are tables of the test program: slow, exact on small integers, and as ill-behaved
+/// as a test asks for.
+///
+/// "fake" runs what its configuration {"scheme": S, "group": g} says:
+///   plain     weight [N, K]
+///   packed_k  weight_packed I32 [N, K / 8], weight_scale [N, K / g], global_scale a part,
+///             input_scale and weight_shape of all parts
+///   act_order packed_k with weight_g_idx I32 [K] and scales that are not cut along K
+///   packed_n  qweight I32 [K, N / 8], qzeros I32 [K / g, N / 8], scales [K / g, N]
+/// Codes are 4 bits, lowest first; packed_k subtracts 8. Groups that a rank would cut are refined.
+/// "unquantized" is the scheme plain.
+
+/// What the plugins do wrong, and what they saw. All zero is good behaviour.
+struct fake_knobs {
+    int32_t answer;    ///< Instead of DLQ_METHOD
+    int32_t get_fails; ///< Status of get_quant_method()
+    int32_t can_fails; ///< Status of can_implement()
+    int32_t create_fails;
+    int32_t process_fails;
+    int32_t apply_fails;
+    int32_t explain_fails;
+    bool silent;        ///< Fail without a message
+    bool no_apply;      ///< A method table without apply()
+    bool declares_bias; ///< create_weights() declares what belongs to the layer
+    bool repacks;       ///< process_weights() moves the weight to new memory
+    size_t workspace;   ///< Bytes for each row; apply() writes all of it
+    int32_t methods;    ///< Methods that exist
+    int32_t configs;    ///< Configurations that exist
+    atomic_int applied; ///< Calls of apply()
+};
+
+extern struct fake_knobs fake;
+
+extern const struct dlq_plugin fake_plugin;
+extern const struct dlq_plugin fake_unquantized_plugin;
+
+/// Take only fp16 on the CPU, or only CUDA: other plugins of the same method.
+extern const struct dlq_plugin fake_fp16_plugin;
+extern const struct dlq_plugin fake_cuda_plugin;
+
+/// What a test of layers needs.
+struct fake_world {
+    dlq_runtime *rt;
+    struct dlq_error err;
+    char log[2048]; ///< Lines so far, each ended by a newline
+};
+
+/// Begin: good behaviour, a runtime that collects its warnings. Fails the test when it cannot.
+void
+fake_world_begin(struct fake_world *w);
+
+/// End, and check that no method and no configuration is left.
+void
+fake_world_end(struct fake_world *w);
+
+/// The defaults that tests of layers start from: x is fp32.
+struct dlq_linear_desc
+fake_desc(const char *prefix, int64_t k, int64_t n);
+
+/// A row-major tensor of host memory; `cols` 0 means one dimension, `rows` 0 a scalar.
+struct dlq_tensor
+fake_tensor(uint32_t dtype, int64_t rows, int64_t cols, const void *data);
+
+/// A runtime that knows these plugins and no files. `alloc` and `log` may be NULL.
+int32_t
+fake_runtime(const struct dlq_allocator *alloc,
+             void (*log)(void *ctx, int32_t level, const char *line), void *log_ctx,
+             dlq_runtime **out, struct dlq_error *err);
+
+/// A configuration of "fake".
+int32_t
+fake_config(dlq_runtime *rt, const char *scheme, int64_t group, dlq_quant_config **out,
+            struct dlq_error *err);
+
+#endif // DLQ_TESTS_FAKE_PLUGIN_H

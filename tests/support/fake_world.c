@@ -1,0 +1,60 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "fake_plugin.h"
+#include "support.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void
+collect(void *ctx, int32_t level, const char *line)
+{
+    struct fake_world *const w = ctx;
+    const size_t n = strlen(w->log);
+    snprintf(w->log + n, sizeof(w->log) - n, "%d %s\n", level, line);
+}
+
+void
+fake_world_begin(struct fake_world *w)
+{
+    memset(&fake, 0, sizeof(fake));
+    *w = (struct fake_world){.err = DLQ_ERROR_INIT};
+    test_assert_ok(fake_runtime(NULL, collect, w, &w->rt, &w->err), &w->err);
+}
+
+void
+fake_world_end(struct fake_world *w)
+{
+    dlq_runtime_destroy(w->rt);
+    assert_int_equal(fake.methods, 0);
+    assert_int_equal(fake.configs, 0);
+}
+
+struct dlq_linear_desc
+fake_desc(const char *prefix, int64_t k, int64_t n)
+{
+    return (struct dlq_linear_desc){
+        .struct_size = sizeof(struct dlq_linear_desc),
+        .prefix = prefix,
+        .input_size = k,
+        .output_size = n,
+        .act_dtype = DLQ_F32,
+    };
+}
+
+struct dlq_tensor
+fake_tensor(uint32_t dtype, int64_t rows, int64_t cols, const void *data)
+{
+    return (struct dlq_tensor){
+        .struct_size = DLQ_SIZE_UPTO(struct dlq_tensor, strides),
+        .dtype = dtype,
+        .data = (void *)(uintptr_t)data,
+        .device = {.kind = DLQ_DEVICE_CPU},
+        .ndim = rows == 0   ? 0
+                : cols == 0 ? 1
+                            : 2,
+        .shape = {rows, cols},
+        .strides = {cols == 0 ? 1 : cols, 1},
+    };
+}
