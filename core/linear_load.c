@@ -208,6 +208,10 @@ dlq_linear_load_checkpoint(dlq_linear *layer, const dlq_checkpoint *ckpt, struct
     if (rc != DLQ_OK) {
         return rc;
     }
+    if (!ckpt) {
+        return dlq_fail(err, DLQ_EINVAL, "layer '%s': expected a checkpoint, found NULL",
+                        layer->info.prefix);
+    }
     struct loading l = {.layer = layer, .ckpt = ckpt, .part = -1};
     rc = dlq_layer_walk(ckpt, layer->info.prefix, visit, &l, err);
     if (layer->named_parts) {
