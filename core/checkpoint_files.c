@@ -171,7 +171,7 @@ open_shard(dlq_checkpoint *ckpt, const char *name, const struct dlq_index_entry 
         rc = dlq_file_map(&shard->file, shard->path, err);
     }
     if (rc == DLQ_OK) {
-        rc = dlq_trace_add(&ckpt->trace, err, DLQ_LOG_DEBUG, "%s: %zu tensors", shard->path, st.n);
+        rc = dlq_trace_add(&ckpt->trace, err, DLQ_LOG_DEBUG, "%s: %zu tensors", shard->name, st.n);
     }
     if (rc == DLQ_OK) {
         rc = append_tensors(ckpt, shard, &st, err);

@@ -237,6 +237,15 @@ load(struct parse *p, json_t **out, struct dlq_error *err)
         memset(copy + s->offset, ' ', s->len);
         copy[s->offset] = '0';
     }
+    // jansson (to 2.14 at least, its issue 362) does not look whether its token buffer could grow
+    // and then loses bytes or aborts. That buffer is at most a few times the text: see that there
+    // is room for it before.
+    void *const room = malloc(4 * p->len + 4096);
+    if (!room) {
+        dlq_free(p->a, copy);
+        return fail_memory(p, err);
+    }
+    free(room);
     const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY;
     json_error_t error = {0};
     *out = json_loadb(copy ? copy : p->text, p->len, flags, &error);

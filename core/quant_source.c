@@ -28,8 +28,9 @@ static const struct {
     {"/compression_config", {"compression_config"}, 1},
 };
 
+// The last is what auto-round writes beside config.json.
 static const char *const files[] = {"quantize_config.json", "quant_config.json",
-                                    "hf_quant_config.json"};
+                                    "hf_quant_config.json", "quantization_config.json"};
 
 // The checkpoint formats that can be told by a key when `quant_method` is missing.
 static const struct {

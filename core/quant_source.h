@@ -16,7 +16,8 @@
 ///     1. config.json      /quantization_config
 ///     2. config.json      /text_config/quantization_config
 ///     3. config.json      /compression_config
-///     4. quantize_config.json, quant_config.json, hf_quant_config.json as a whole
+///     4. quantize_config.json, quant_config.json, hf_quant_config.json,
+///        quantization_config.json, each as a whole
 ///
 /// A null section counts as absent. Later hits are compared with the first one and reported when
 /// they differ. A hit without `quant_method` is inferred from its keys or refused, never taken for

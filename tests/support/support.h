@@ -111,8 +111,8 @@ struct test_allocator {
 void
 test_allocator_init(struct test_allocator *t);
 
-/// Make `fail_at` apply to malloc() inside jansson too, counting in the same `calls`; NULL goes
-/// back to plain malloc(). jansson keeps one allocator a process.
+/// Make `fail_at` apply to jansson's memory too, its token buffer aside, counting in the same
+/// `calls`; NULL goes back to plain malloc(). jansson keeps one allocator a process.
 void
 test_allocator_hook_jansson(struct test_allocator *t);
 
