@@ -85,7 +85,9 @@ static int32_t
 check_metadata_names(struct dlq_st_parse *p, char **names, size_t n)
 {
     char quoted[DLQ_QUOTE_SIZE];
-    qsort(names, n, sizeof(*names), compare_strings);
+    if (n > 0) {
+        qsort(names, n, sizeof(*names), compare_strings);
+    }
     for (size_t i = 1; i < n; i++) {
         if (strcmp(names[i - 1], names[i]) == 0) {
             return DLQ_ST_FAIL(p, "%s: InvalidHeaderDeserialization: __metadata__ holds '%s' twice",
