@@ -78,7 +78,7 @@ write_log(const dlq_checkpoint *ckpt)
                     ckpt->path, ckpt->n_tensors, ckpt->n_shards,
                     ckpt->quant_rc != DLQ_OK      ? "unclear how it is quantized"
                     : *ckpt->quant.method != '\0' ? "quant_method "
-                                                  : "unquantized",
+                                                  : "not quantized",
                     ckpt->quant_rc == DLQ_OK ? ckpt->quant.method : "");
 }
 

@@ -22,8 +22,8 @@ struct dlq_runtime {
     struct dlq_pool *pool; ///< Behind `threads`, or NULL when the engine brought its own
     struct dlq_host host;
     struct dlq_registry registry;
-    pthread_mutex_t lock;          ///< Guards `unquantized`
-    dlq_quant_config *unquantized; ///< Made on first use
+    pthread_mutex_t lock;           ///< Guards `unquantized`
+    dlq_quant_config *unquantized;  ///< Made on first use
     struct dlq_device_info planned; ///< A device to plan for; a struct_size of 0: none
 };
 

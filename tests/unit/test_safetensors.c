@@ -510,7 +510,8 @@ a_file_that_shrinks_before_it_is_read_is_an_error(void **state)
     test_assert_ok(dlq_file_open(&file, test_path(dir, "s.safetensors"), &err), &err);
     assert_int_equal(truncate(test_path(dir, "s.safetensors"), 20), 0);
     const int32_t rc = dlq_safetensors_read(&dlq_system_allocator, &file, "s", &st, &err);
-    test_assert_error(rc, &err, DLQ_EIO, "the file shrank while it was read: expected 84 bytes, found 20");
+    test_assert_error(rc, &err, DLQ_EIO,
+                      "the file shrank while it was read: expected 84 bytes, found 20");
     dlq_file_close(&file);
 }
 
