@@ -36,6 +36,8 @@ struct fake_knobs {
     bool no_apply;      ///< A method table without apply()
     bool declares_bias; ///< create_weights() declares what belongs to the layer
     bool repacks;       ///< process_weights() moves the weight to new memory
+    /// Instead of the scheme's.
+    int32_t (*apply)(const void *method, const struct dlq_linear_call *call, struct dlq_error *err);
     size_t workspace;   ///< Bytes for each row; apply() writes all of it
     int32_t methods;    ///< Methods that exist
     int32_t configs;    ///< Configurations that exist
