@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
+#include "checkpoint_internal.h"
 #include "error.h"
 #include "linear_internal.h"
 #include "linear_walk.h"
@@ -189,6 +190,12 @@ visit(void *ctx, const struct dlq_checkpoint_tensor *tensor, const char *name,
                         l->layer->info.prefix, name, tensor->name, tensor->file);
     }
     int32_t rc = l->part < 0 ? check_mixture(l, tensor, name, err) : DLQ_OK;
+    if (rc == DLQ_OK && tensor->nbytes > 0) {
+        rc = dlq_checkpoint_verify(l->ckpt, tensor, err);
+        if (rc != DLQ_OK) {
+            dlq_fail_prefix(err, rc, "layer '%s': parameter '%s'", l->layer->info.prefix, name);
+        }
+    }
     if (rc == DLQ_OK) {
         struct dlq_tensor view;
         view_tensor(tensor, &view);

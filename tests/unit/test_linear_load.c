@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 // A plain merged layer of 4 + 2 outputs and 2 inputs.
 static dlq_linear *
@@ -273,6 +274,30 @@ headers_alone_cannot_be_loaded(void **state)
     fake_world_end(&w);
 }
 
+// Reading on would end in a SIGBUS.
+static void
+file_that_was_truncated_after_opening_is_an_error(void **state)
+{
+    (void)state;
+    const struct test_tensor tensors[] = {TENSOR2("a.gate_proj.weight", 4, gate),
+                                          TENSOR2("a.up_proj.weight", 2, up)};
+    struct fake_world w;
+    fake_world_begin(&w);
+    dlq_linear *const layer = make_merged(&w, "a.gate_up_proj", 0);
+    char *const dir = test_tmpdir();
+    test_safetensors(dir, "model.safetensors", tensors, TEST_COUNT(tensors));
+    dlq_checkpoint *ckpt = NULL;
+    test_assert_ok(dlq_checkpoint_open(w.rt, dir, DLQ_CHECKPOINT_NO_CONFIG, &ckpt, &w.err), &w.err);
+    assert_int_equal(truncate(test_path(dir, "model.safetensors"), 8), 0);
+    const int32_t rc = dlq_linear_load_checkpoint(layer, ckpt, &w.err);
+    assert_non_null(strstr(w.err.msg, "layer 'a.gate_up_proj': parameter 'weight': "));
+    test_assert_error(rc, &w.err, DLQ_EIO, "model.safetensors: the file changed while it was open");
+    dlq_checkpoint_close(ckpt);
+    test_tmpdir_remove(dir);
+    dlq_linear_destroy(layer);
+    fake_world_end(&w);
+}
+
 static void
 evidence_lists_own_and_part_tensors_and_outlives_the_checkpoint(void **state)
 {
@@ -454,6 +479,7 @@ main(void)
         cmocka_unit_test(tensors_that_no_parameter_wants_are_a_warning),
         cmocka_unit_test(shape_error_names_tensor_and_file),
         cmocka_unit_test(headers_alone_cannot_be_loaded),
+        cmocka_unit_test(file_that_was_truncated_after_opening_is_an_error),
         cmocka_unit_test(evidence_lists_own_and_part_tensors_and_outlives_the_checkpoint),
         cmocka_unit_test(processing_needs_every_part),
         cmocka_unit_test(processing_happens_once),
