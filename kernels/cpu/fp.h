@@ -1,0 +1,40 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef DLQ_KERNELS_CPU_FP_H
+#define DLQ_KERNELS_CPU_FP_H
+
+#include "../linear_fp.h"
+
+/// Levels of dlq_k_fp_init, weakest first, and addresses within the packed form.
+
+void
+dlq_fp_init_ref(struct dlq_k_fp_ops *ops);
+void
+dlq_fp_init_avx2(struct dlq_k_fp_ops *ops);
+void
+dlq_fp_init_avx512(struct dlq_k_fp_ops *ops);
+
+static inline const uint8_t *
+dlq_fp_group(const struct dlq_k_fp *w, int64_t block, int64_t group)
+{
+    return w->data + block * w->block_bytes + group * w->group_bytes;
+}
+
+/// 16 column factors of a block.
+static inline const float *
+dlq_fp_factors(const struct dlq_k_fp *w, int64_t block)
+{
+    return (const float *)(const void *)(w->data + block * w->block_bytes +
+                                         w->groups * w->group_bytes);
+}
+
+/// max|x| over all rows of x; NaN or infinity come out as infinity or NaN bits.
+float
+dlq_fp_tensor_max(const struct dlq_k_linear_call *call, int64_t k);
+
+/// Scale of group `group`, column `c` of a block as fp32, 1 where the row has a single group.
+float
+dlq_fp_scale(const struct dlq_k_fp *w, int64_t block, int64_t group, int c);
+
+#endif // DLQ_KERNELS_CPU_FP_H
