@@ -152,10 +152,15 @@ find_alias(struct dlq_registry *reg, const struct dlq_catalog *catalog, const ch
            struct dlq_loaded *out, struct dlq_error *err)
 {
     const struct dlq_installed *first = NULL;
+    const struct dlq_installed *forbidden = NULL;
     for (size_t i = 0; i < catalog->n; i++) {
         const struct dlq_installed *const item = &catalog->items[i];
         if (item->problem || !item->name || is_added(reg, item->name) ||
             !dlq_installed_lists(item, "aliases", name)) {
+            continue;
+        }
+        if (!dlq_registry_allows(reg, name) && !dlq_registry_allows(reg, item->name)) {
+            forbidden = forbidden ? forbidden : item;
             continue;
         }
         if (first && item->dir > first->dir) {
@@ -168,13 +173,13 @@ find_alias(struct dlq_registry *reg, const struct dlq_catalog *catalog, const ch
             first = item;
         }
     }
-    if (!first) {
-        return NO_FILE;
-    }
-    if (!dlq_registry_allows(reg, name) && !dlq_registry_allows(reg, first->name)) {
+    if (!first && forbidden) {
         return dlq_fail_native(err, DLQ_EPERM, DLQ_DOMAIN_LOADER, 0,
                                "%s: refused: neither '%s' nor '%s' is among the allowed plugins",
-                               first->origin, name, first->name);
+                               forbidden->origin, name, forbidden->name);
+    }
+    if (!first) {
+        return NO_FILE;
     }
     return load_installed(reg, first, name, out, err);
 }
