@@ -41,6 +41,10 @@ int
 dlq_k_dense_pack(struct dlq_k_dense *w, const void *weights, int64_t stride, void *data,
                  const struct dlq_k_parallel *parallel);
 
+/// out[rows, k] = W[n0 .. n0 + rows, :]. [any-thread]
+void
+dlq_k_dense_unpack(const struct dlq_k_dense *w, int64_t n0, int64_t rows, float *out);
+
 /// The kernels of one set of instructions.
 struct dlq_k_dense_ops {
     const char *name; ///< Strongest level in use

@@ -77,6 +77,10 @@ void
 dlq_k_w8a8_accumulate_row(const struct dlq_k_w8a8 *w, const int8_t *codes, int32_t azp,
                           int32_t *acc);
 
+/// out[rows, k] = W[n0 .. n0 + rows, :], each (w - z) * s rounded to fp32 once. [any-thread]
+void
+dlq_k_w8a8_dequantize(const struct dlq_k_w8a8 *w, int64_t n0, int64_t rows, float *out);
+
 /// The kernels of one set of instructions.
 struct dlq_k_w8a8_ops {
     const char *name; ///< Strongest level in use

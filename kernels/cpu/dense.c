@@ -100,3 +100,17 @@ dlq_k_dense_pack(struct dlq_k_dense *w, const void *weights, int64_t stride, voi
     w->data = data;
     return DLQ_K_OK;
 }
+
+void
+dlq_k_dense_unpack(const struct dlq_k_dense *w, int64_t n0, int64_t rows, float *out)
+{
+    const bool pairs = w->dtype == DLQ_BF16;
+    for (int64_t n = n0; n < n0 + rows; n++) {
+        const uint8_t *const block = w->data + n / 16 * w->block_bytes;
+        const int64_t c = n % 16;
+        for (int64_t k = 0; k < w->k; k++) {
+            const int64_t at = pairs ? k / 2 * 32 + 2 * c + k % 2 : k * 16 + c;
+            out[(n - n0) * w->k + k] = dlq_k_load_f32(block, w->dtype, at);
+        }
+    }
+}

@@ -27,58 +27,19 @@ check_words(const struct dlq_host *host, const struct dlq_layer_info *info, stru
     return DLQ_OK;
 }
 
-static int32_t
-refuse_cut(const struct dlq_host *host, const struct dlq_layer_info *info, int64_t group,
-           struct dlq_error *err)
-{
-    return host->fail(err, DLQ_ESHAPE,
-                      "%s: K %" PRId64 " over T %" PRId32 " gives K_pp %" PRId64
-                      ", which cuts a group of g %" PRId64
-                      "; K_pp must be a multiple of g, because a rank needs whole groups",
-                      info->prefix, info->input_size, info->tp_size, info->input_size_per_partition,
-                      group);
-}
-
 int32_t
 awq_groups_find(const struct awq_config *config, const struct dlq_host *host,
-                const struct dlq_layer_info *info, struct awq_groups *out, struct dlq_error *err)
+                const struct dlq_layer_info *info, struct dlq_groups *out, struct dlq_error *err)
 {
-    const int64_t k = info->input_size;
-    const int64_t k_pp = info->input_size_per_partition;
-    const int64_t group = config->group_size < 0 || config->group_size > k ? k : config->group_size;
-    if (k % group != 0) {
-        return host->fail(err, DLQ_ESHAPE,
-                          "%s: K %" PRId64 " is no multiple of group_size %" PRId64, info->prefix,
-                          k, group);
-    }
-    const int32_t status = check_words(host, info, err);
-    if (status != DLQ_OK) {
-        return status;
-    }
-    out->one_group = group == k;
-    out->ckpt_rows = group;
-    out->rows = out->one_group ? k_pp : group;
-    out->count = out->one_group ? 1 : k_pp / group;
-    if (out->one_group || k_pp == k) {
-        return DLQ_OK;
-    }
-    // All bounds, not this rank's alone: every rank must give the same answer.
-    for (int32_t r = 0; info->input_bounds && r <= info->tp_size; r++) {
-        if (info->input_bounds[r] % group != 0) {
-            return refuse_cut(host, info, group, err);
-        }
-    }
-    if (k_pp % group != 0 || info->input_offset % group != 0) {
-        return refuse_cut(host, info, group, err);
-    }
-    return DLQ_OK;
+    const int32_t status = dlq_groups_find(host, info, config->group_size, out, err);
+    return status == DLQ_OK ? check_words(host, info, err) : status;
 }
 
 // What the kernels of the Marlin family say; DLQ_MARLIN_OK when they could run the layer. With
 // `padded`, sizes count as rounded up to their tiles.
 static enum dlq_marlin_verdict
 ask_marlin(const struct awq_config *config, const struct dlq_layer_info *info,
-           const struct awq_groups *groups, bool padded)
+           const struct dlq_groups *groups, bool padded)
 {
     const bool cuda = info->device.device.kind == DLQ_DEVICE_CUDA;
     const int64_t group = groups->one_group ? -1 : groups->rows;
@@ -110,7 +71,7 @@ append(char *buf, size_t size, const char *kernel, const char *text)
 
 const char *
 awq_candidate_choose(const struct awq_config *config, const struct dlq_layer_info *info,
-                     const struct awq_groups *groups, char *notes, size_t size)
+                     const struct dlq_groups *groups, char *notes, size_t size)
 {
     static const char *const names[] = {"marlin", "padded marlin"};
     notes[0] = '\0';

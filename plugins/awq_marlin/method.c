@@ -22,7 +22,7 @@
 
 struct method {
     const struct awq_config *config;
-    struct awq_groups groups;
+    struct dlq_groups groups;
     struct dlq_k_wna16 weight; ///< data is NULL before process_weights()
     struct dlq_k_wna16_ops ops;
     uint32_t act_dtype;
@@ -60,7 +60,7 @@ awq_method_create(const struct awq_config *config, const struct dlq_host *host,
 }
 
 static int
-plan(const struct method *m, const struct awq_groups *groups, const struct dlq_layer_info *info,
+plan(const struct method *m, const struct dlq_groups *groups, const struct dlq_layer_info *info,
      struct dlq_k_wna16 *weight)
 {
     const struct dlq_k_wna16_shape shape = {
@@ -79,7 +79,7 @@ method_can_implement(void *method, const struct dlq_host *host, const struct dlq
                      struct dlq_error *err)
 {
     const struct method *const m = method;
-    struct awq_groups groups;
+    struct dlq_groups groups;
     const int32_t status = awq_groups_find(m->config, host, info, &groups, err);
     if (status != DLQ_OK) {
         return status;
@@ -99,19 +99,17 @@ method_can_implement(void *method, const struct dlq_host *host, const struct dlq
 
 static int32_t
 declare(const struct dlq_host *host, struct dlq_layer *layer, struct dlq_param_desc desc,
-        const struct awq_groups *groups, bool packed, struct dlq_error *err)
+        const struct dlq_groups *groups, bool packed, struct dlq_error *err)
 {
     desc.output_dim = 1;
     if (packed) {
         desc.packed_dim = 1;
         desc.pack_num = 8;
     }
-    if (groups && groups->one_group) {
-        desc.input_dim = -1; // every rank scales its share of K with the one group of all K
+    if (groups) {
+        dlq_groups_describe(groups, 0, &desc);
     } else {
         desc.input_dim = 0;
-        desc.block[0] = groups ? groups->rows : 0;
-        desc.ckpt_block[0] = groups && groups->ckpt_rows != groups->rows ? groups->ckpt_rows : 0;
     }
     return host->param_declare(layer, &desc, err);
 }
@@ -148,31 +146,6 @@ method_create_weights(void *method, const struct dlq_host *host, struct dlq_laye
     return status;
 }
 
-// A group whose scale is 0 contributes nothing: legal, and rarely meant.
-static void
-warn_zero_scales(const struct method *m, const struct dlq_host *host,
-                 const struct dlq_layer_info *info, const struct dlq_tensor *scales)
-{
-    const int64_t n = m->groups.count * info->output_size_per_partition;
-    const uint16_t *const half = scales->data;
-    const uint32_t *const full = scales->data;
-    int64_t count = 0;
-    int64_t first = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const bool zero =
-            m->scale_dtype == DLQ_F32 ? (full[i] & 0x7fffffffu) == 0 : (half[i] & 0x7fffu) == 0;
-        if (zero) {
-            first = count == 0 ? i : first;
-            count++;
-        }
-    }
-    if (count > 0) {
-        dlq_host_log(host, DLQ_LOG_WARN,
-                     "%s.scales: %" PRId64 " of %" PRId64 " scales are zero, the first at %" PRId64,
-                     info->prefix, count, n, first);
-    }
-}
-
 // Views of the loaded parameters; qzeros stays empty when symmetric.
 static int32_t
 get_params(const struct method *m, const struct dlq_host *host, struct dlq_layer *layer,
@@ -201,7 +174,7 @@ method_process_weights(void *method, const struct dlq_host *host, struct dlq_lay
     if (status != DLQ_OK) {
         return status;
     }
-    warn_zero_scales(m, host, info, &scales);
+    dlq_scales_warn_zero(host, info, "scales", &scales);
     void *const data = dlq_run_pack_alloc(host, info, m->weight.bytes, err);
     if (!data) {
         return DLQ_ENOMEM;
@@ -253,7 +226,7 @@ method_explain(const void *method, const struct dlq_host *host, const struct dlq
                struct dlq_explanation *out, struct dlq_error *err)
 {
     const struct method *const m = method;
-    struct awq_groups groups;
+    struct dlq_groups groups;
     int32_t status = awq_groups_find(m->config, host, info, &groups, err);
     if (status != DLQ_OK) {
         return status;

@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "../../kernels/float16.h"
 #include "../../kernels/linear_dense.h"
 #include "../common/layer.h"
 #include "../common/run.h"
@@ -147,15 +146,6 @@ const struct dlq_linear_method_ops unquantized_method_ops = {
     .destroy = method_destroy,
 };
 
-// The packed block of 16 columns is K-major; bf16 keeps two rows of K side by side.
-static int64_t
-packed_index(const struct dlq_k_dense *w, int64_t n, int64_t k)
-{
-    const int64_t column = n % 16;
-    const int64_t block = n / 16 * w->k_padded * 16;
-    return w->dtype == DLQ_BF16 ? block + k / 2 * 32 + column * 2 + k % 2 : block + k * 16 + column;
-}
-
 static int32_t
 inspect_dequantize(const void *method, const struct dlq_host *host,
                    const struct dlq_layer_info *info, float *weight, struct dlq_error *err)
@@ -164,11 +154,7 @@ inspect_dequantize(const void *method, const struct dlq_host *host,
     if (!w->data) {
         return host->fail(err, DLQ_ESTATE, "%s: the weights are not processed", info->prefix);
     }
-    for (int64_t n = 0; n < w->n; n++) {
-        for (int64_t k = 0; k < w->k; k++) {
-            weight[n * w->k + k] = dlq_k_load_f32(w->data, w->dtype, packed_index(w, n, k));
-        }
-    }
+    dlq_k_dense_unpack(w, 0, w->n, weight);
     return DLQ_OK;
 }
 

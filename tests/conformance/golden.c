@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "golden.h"
+#include "rig.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,14 +50,55 @@ read_config(struct golden *g)
     }
 }
 
-// Tensor data may stand at any byte; y is read as doubles.
-static double *
-aligned_copy(const struct dlq_checkpoint_tensor *t)
+// Tensor data may stand at any byte; the copy is aligned. NULL when there is no such tensor.
+static void *
+copy_of(const dlq_checkpoint *ckpt, const char *name, const char *suffix, uint32_t dtype)
 {
-    double *const copy = malloc(t->nbytes);
+    char full[160];
+    snprintf(full, sizeof(full), "%s%s", name, suffix);
+    const struct dlq_checkpoint_tensor *const t = dlq_checkpoint_find(ckpt, full);
+    if (!t || t->dtype != dtype) {
+        return NULL;
+    }
+    void *const copy = malloc(t->nbytes);
     assert_non_null(copy);
     memcpy(copy, t->data, t->nbytes);
     return copy;
+}
+
+// Outputs of int8 layers are recorded as floats.
+static double *
+widen(float *y, int64_t n)
+{
+    double *const out = malloc((size_t)n * sizeof(*out));
+    assert_non_null(out);
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = (double)y[i];
+    }
+    free(y);
+    return out;
+}
+
+// A bias of the checkpoint, in whatever float it is.
+static float *
+bias_of(const dlq_checkpoint *ckpt, const char *name, int64_t n)
+{
+    char full[160];
+    snprintf(full, sizeof(full), "%s.bias", name);
+    const struct dlq_checkpoint_tensor *const t = dlq_checkpoint_find(ckpt, full);
+    if (!t) {
+        return NULL;
+    }
+    float *const bias = malloc((size_t)n * sizeof(*bias));
+    uint8_t *const raw = malloc(t->nbytes);
+    assert_non_null(bias);
+    assert_non_null(raw);
+    memcpy(raw, t->data, t->nbytes);
+    for (int64_t i = 0; i < n; i++) {
+        bias[i] = rig_get(raw, t->dtype, i);
+    }
+    free(raw);
+    return bias;
 }
 
 static void
@@ -65,17 +107,28 @@ add_layer(struct golden *g, const struct dlq_checkpoint_tensor *x, const char *n
     char y_name[160];
     snprintf(y_name, sizeof(y_name), "%s.y", name);
     const struct dlq_checkpoint_tensor *const y = dlq_checkpoint_find(g->record, y_name);
-    if (!y || y->dtype != DLQ_F64) {
-        return;
-    }
+    assert_non_null(y);
     assert_in_range(g->n_layers, 0, TEST_COUNT(g->layers) - 1);
-    struct golden_layer *const layer = &g->layers[g->n_layers++];
+    struct golden_layer *const layer = &g->layers[g->n_layers];
     snprintf(layer->name, sizeof(layer->name), "%s", name);
     layer->m = x->shape[0];
     layer->k = x->shape[1];
     layer->n = y->shape[1];
-    layer->x = aligned_copy(x);
-    layer->y = aligned_copy(y);
+    layer->codes = copy_of(g->record, name, ".xq", DLQ_I8);
+    const bool other_codes = !layer->codes && y->dtype == DLQ_F32;
+    if (other_codes) {
+        return;
+    }
+    layer->x = copy_of(g->record, name, ".x", DLQ_F16);
+    layer->scales = copy_of(g->record, name, ".xs", DLQ_F32);
+    layer->zeros = copy_of(g->record, name, ".azp", DLQ_I32);
+    layer->acc = copy_of(g->record, name, ".acc", DLQ_I32);
+    layer->bias = bias_of(g->ckpt, name, layer->n);
+    layer->y = y->dtype == DLQ_F64
+                   ? copy_of(g->record, name, ".y", DLQ_F64)
+                   : widen(copy_of(g->record, name, ".y", DLQ_F32), layer->m * layer->n);
+    assert_non_null(layer->x);
+    g->n_layers++;
 }
 
 void
@@ -110,8 +163,15 @@ golden_close(struct golden *g)
     for (size_t i = 0; i < g->n_layers; i++) {
         free((void *)g->layers[i].x);
         free((void *)g->layers[i].y);
+        free((void *)g->layers[i].bias);
+        free((void *)g->layers[i].codes);
+        free((void *)g->layers[i].scales);
+        free((void *)g->layers[i].zeros);
+        free((void *)g->layers[i].acc);
         free(g->layers[i].weight);
-        free(g->layers[i].bias);
+        for (size_t d = 0; d < TEST_COUNT(g->layers[i].rows); d++) {
+            free(g->layers[i].rows[d]);
+        }
     }
     dlq_quant_config_destroy(g->config);
     dlq_checkpoint_close(g->record);

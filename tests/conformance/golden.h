@@ -14,14 +14,21 @@
 
 /// One unfused layer of the recording.
 struct golden_layer {
-    char name[128];  ///< Path in the checkpoint
-    int64_t m;       ///< Rows of x and y
-    int64_t k;       ///< Inputs
-    int64_t n;       ///< Outputs
-    const void *x;   ///< [m, k] fp16
-    const double *y; ///< [m, n], exact
-    float *weight;   ///< [n, k] as the plugin reports it; see golden_layer_weights()
-    float *bias;     ///< [n], or NULL
+    char name[128];    ///< Path in the checkpoint
+    int64_t m;         ///< Rows of x and y
+    int64_t k;         ///< Inputs
+    int64_t n;         ///< Outputs
+    const void *x;     ///< [m, k] fp16
+    const double *y;   ///< [m, n]: exact; for int8 the formula in fp32 before the last rounding
+    const float *bias; ///< [n], or NULL
+    // int8 activations only, else NULL
+    const int8_t *codes;  ///< [m, k]
+    const float *scales;  ///< [m]
+    const int32_t *zeros; ///< [m], or NULL: all 0
+    const int32_t *acc;   ///< [m, n]
+    // For the test, freed by golden_close()
+    float *weight;  ///< [n, k] as the plugin reports it
+    float *rows[3]; ///< [m, k] that a layer multiplies, for each dtype
 };
 
 struct golden {
@@ -37,7 +44,8 @@ struct golden {
     struct golden_layer layers[64];
 };
 
-/// Open `folder` (below tests/data) and its recording. Layers whose y is not float64 are left out.
+/// Open `folder` (below tests/data) and its recording. Layers with other than int8 codes are left
+/// out.
 void
 golden_open(struct golden *g, const char *folder, uint32_t params_dtype);
 

@@ -38,6 +38,99 @@ static const struct check_case awq_marlin_cases[] = {
     {.name = "asym g43", .config = "{\"bits\":4,\"group_size\":43}", .k = 172, .n = 16},
 };
 
+#define CT(group)                                                                                  \
+    "{\"quant_method\":\"compressed-tensors\",\"config_groups\":{\"group_0\":" group "}}"
+#define SCHEME(format, weights, input)                                                             \
+    CT("{\"targets\":[\"Linear\"],\"format\":\"" format "\",\"weights\":" weights                  \
+       ",\"input_activations\":" input "}")
+#define INT8_CHANNEL "{\"num_bits\":8,\"strategy\":\"channel\"}"
+
+// Row k of g_idx belongs to a group that is not k / g.
+static int
+fill_act_order(const struct dlq_param_desc *desc, struct dlq_tensor *tensor,
+               uint64_t (*random)(uint64_t *state), uint64_t *state)
+{
+    (void)random;
+    (void)state;
+    if (strcmp(desc->name, "weight_g_idx") != 0) {
+        return 0;
+    }
+    const int32_t groups = (int32_t)(tensor->shape[0] / 32);
+    for (int32_t i = 0; i < tensor->shape[0]; i++) {
+        ((int32_t *)tensor->data)[i] = i * 7 % groups;
+    }
+    return 1;
+}
+
+// int8 codes of fewer bits must be in their range.
+static int
+fill_int3(const struct dlq_param_desc *desc, struct dlq_tensor *tensor,
+          uint64_t (*random)(uint64_t *state), uint64_t *state)
+{
+    if (desc->dtype != DLQ_I8) {
+        return 0;
+    }
+    for (int64_t i = 0; i < tensor->shape[0] * tensor->shape[1]; i++) {
+        ((int8_t *)tensor->data)[i] = (int8_t)(random(state) % 8) - 4;
+    }
+    return 1;
+}
+
+static const struct check_case compressed_tensors_cases[] = {
+    {.name = "W4A16 sym g32",
+     .config = SCHEME("pack-quantized", "{\"num_bits\":4,\"group_size\":32}", "null"),
+     .k = 256,
+     .n = 64},
+    {.name = "W4A16 asym g64",
+     .config = "{\"config_groups\":{\"group_0\":{\"targets\":[\"re:.*o_proj$\"],\"weights\":{"
+               "\"num_bits\":4,\"group_size\":64,\"symmetric\":false}}},\"format\":"
+               "\"pack-quantized\",\"ignore\":[\"lm_head\",\"re:vision.*\"]}",
+     .k = 128,
+     .n = 72},
+    {.name = "W3A16 sym channel",
+     .config = SCHEME("pack-quantized", "{\"num_bits\":3,\"strategy\":\"channel\"}", "null"),
+     .k = 96,
+     .n = 40},
+    {.name = "W8A16 sym tensor",
+     .config = SCHEME("pack-quantized", "{\"num_bits\":8,\"strategy\":\"tensor\"}", "null"),
+     .k = 64,
+     .n = 24},
+    {.name = "W4A16 act order",
+     .config = SCHEME("pack-quantized", "{\"num_bits\":4,\"group_size\":32,\"actorder\":\"group\"}",
+                      "null"),
+     .k = 128,
+     .n = 32,
+     .fill = fill_act_order},
+    {.name = "W3A16 naive",
+     .config = SCHEME("naive-quantized", "{\"num_bits\":3,\"group_size\":32}", "null"),
+     .k = 64,
+     .n = 24,
+     .fill = fill_int3},
+    {.name = "preset W8A16",
+     .config = "{\"config_groups\":{\"W8A16\":[\"Linear\"]}}",
+     .k = 128,
+     .n = 16},
+    {.name = "W8A8 dynamic",
+     .config = SCHEME("int-quantized", INT8_CHANNEL, "{\"strategy\":\"token\",\"dynamic\":true}"),
+     .k = 128,
+     .n = 40},
+    {.name = "W8A8 dynamic asym",
+     .config = SCHEME("int-quantized", INT8_CHANNEL,
+                      "{\"strategy\":\"token\",\"dynamic\":true,\"symmetric\":false}"),
+     .k = 72,
+     .n = 24},
+    {.name = "W8A8 static tensor",
+     .config = SCHEME("int-quantized", "{\"num_bits\":8,\"strategy\":\"tensor\"}",
+                      "{\"strategy\":\"tensor\"}"),
+     .k = 64,
+     .n = 33},
+    {.name = "W4A8 packed",
+     .config = SCHEME("pack-quantized", "{\"num_bits\":4,\"strategy\":\"channel\"}",
+                      "{\"strategy\":\"token\",\"dynamic\":true}"),
+     .k = 64,
+     .n = 24},
+};
+
 static const struct check_case template_cases[] = {
     {.name = "int8", .config = "{\"bits\":8,\"skip\":[\"lm_head\"]}", .k = 96, .n = 40},
 };
@@ -49,6 +142,7 @@ static const struct {
 } tables[] = {
     {"unquantized", unquantized_cases, TEST_COUNT(unquantized_cases)},
     {"awq_marlin", awq_marlin_cases, TEST_COUNT(awq_marlin_cases)},
+    {"compressed-tensors", compressed_tensors_cases, TEST_COUNT(compressed_tensors_cases)},
     {"template", template_cases, TEST_COUNT(template_cases)},
 };
 

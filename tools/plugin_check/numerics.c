@@ -43,6 +43,40 @@ numerics_bound(const float *x, const float *w, int64_t k, uint32_t dtype, double
            0x1p-14 * largest * 8.0 * sqrt(weights);
 }
 
+double
+numerics_requantization(int32_t kind, const float *x, const float *w, int64_t k)
+{
+    double largest = 0.0;
+    double weights = 0.0;
+    double products = 0.0;
+    for (int64_t i = 0; i < k; i++) {
+        const double p = (double)x[i] * (double)w[i];
+        largest = fmax(largest, fabs((double)x[i]));
+        weights += (double)w[i] * (double)w[i];
+        products += p * p;
+    }
+    switch (kind) {
+    case DLQ_CODES_I8:
+        return 8.0 * largest / 127.0 * sqrt(weights);
+    case DLQ_CODES_E4M3: // 3 bits of mantissa, or the smallest step of the row's scale
+        return 8.0 * (0x1p-4 * sqrt(products) + largest / 448.0 * 0x1p-9 * sqrt(weights));
+    case DLQ_CODES_E2M1: // 1 bit of mantissa, or half a step of 0.5 of 6
+        return 8.0 * (0x1p-2 * sqrt(products) + largest / 12.0 * sqrt(weights));
+    default:
+        return 0.0;
+    }
+}
+
+int32_t
+numerics_code_kind(const dlq_linear *layer)
+{
+    void *method = NULL;
+    int64_t per_row = 0;
+    const struct dlq_ext_inspect *const inspect =
+        dlq_linear_extension(layer, DLQ_EXT_INSPECT, &method);
+    return inspect && inspect->code_kind ? inspect->code_kind(method, &per_row) : DLQ_CODES_NONE;
+}
+
 // What the codes of one row stand for; NULL code kinds are the activations themselves.
 static bool
 decode_row(int32_t kind, const uint8_t *codes, const float *scales, int32_t zero, int64_t k,

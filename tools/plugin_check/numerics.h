@@ -14,6 +14,16 @@ numerics_ulp(uint32_t dtype, double v);
 double
 numerics_bound(const float *x, const float *w, int64_t k, uint32_t dtype, double y);
 
+/// What it may change that a rank which holds a share of K quantizes its rows of x by themselves,
+/// with scales of their own: both results are off by up to half a step an element. `kind` is enum
+/// dlq_code_kind.
+double
+numerics_requantization(int32_t kind, const float *x, const float *w, int64_t k);
+
+/// enum dlq_code_kind of a layer; DLQ_CODES_NONE without the extension.
+int32_t
+numerics_code_kind(const dlq_linear *layer);
+
 /// The layer's weights as its plugin reports them, [N, K] of this rank; free() them. False sets
 /// `r`.
 bool

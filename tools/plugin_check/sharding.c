@@ -75,7 +75,7 @@ compare_columns(struct rig *rig, const struct check_case *c, struct rig_spec spe
 static void
 compare_rows(struct rig *rig, const struct check_case *c, struct rig_spec spec,
              const struct rig_image *image, const struct rig_io *whole, const float *w,
-             struct check_result *r)
+             int32_t code_kind, struct check_result *r)
 {
     const size_t count = (size_t)(whole->m * whole->n);
     double *const sum = calloc(count, sizeof(*sum));
@@ -101,7 +101,9 @@ compare_rows(struct rig *rig, const struct check_case *c, struct rig_spec spec,
         const double y = rig_get(rig_io_y(whole, row), whole->dtype, column);
         const double bound =
             2.0 * numerics_bound(x, w + column * whole->k, whole->k, whole->dtype, y) +
-            (spec.size + 1) * numerics_ulp(whole->dtype, largest[i]);
+            (spec.size + 1) * numerics_ulp(whole->dtype, largest[i]) +
+            (spec.size > 1 ? numerics_requantization(code_kind, x, w + column * whole->k, whole->k)
+                           : 0.0);
         if (!(fabs(sum[i] - y) <= bound)) {
             rig_fail(r, "%s: T %d: the sum of y[%lld, %lld] is %.9g, %.9g +- %.3g is expected",
                      c->name, (int)spec.size, (long long)row, (long long)column, sum[i], y, bound);
@@ -135,7 +137,7 @@ check_shards(struct rig *rig, const struct check_case *c, const struct rig_spec 
             if (columns) {
                 compare_columns(rig, c, shard, &image, &whole, r);
             } else {
-                compare_rows(rig, c, shard, &image, &whole, w, r);
+                compare_rows(rig, c, shard, &image, &whole, w, numerics_code_kind(layer), r);
             }
         }
         rig_io_free(&whole);

@@ -1,0 +1,636 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "regex.h"
+
+#include "../common/layer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/// A recursive-descent compiler to instructions with relative jumps, so that a piece of program can
+/// be moved and repeated as it is, and a machine that runs all alternatives at once (Thompson
+/// 1968).
+
+enum op {
+    OP_SET,   // one byte of sets[x]
+    OP_SPLIT, // go on at pc + x and at pc + y
+    OP_JUMP,  // go on at pc + x
+    OP_BEGIN, // at the start of the text
+    OP_END,   // at the end of the text
+    OP_WORD,  // at a border of a word (x = 1) or not (x = 0)
+    OP_LOOK,  // pc + 1 up to pc + x - 1 matches here (y = 1) or not (y = 0); go on at pc + x
+    OP_MATCH  // of the program, or of a look
+};
+
+struct inst {
+    uint8_t op;
+    int16_t x;
+    int16_t y;
+};
+
+struct set {
+    uint32_t bits[8]; // one bit a byte
+};
+
+enum { MAX_SETS = 128, MAX_DEPTH = 24, MAX_REPEAT = 256 };
+
+struct ct_regex {
+    int32_t n_insts;
+    int32_t n_sets;
+    struct inst insts[CT_REGEX_MAX];
+    struct set sets[MAX_SETS];
+};
+
+struct parser {
+    struct ct_regex *out;
+    const char *p;
+    const char *pattern;
+    int depth;
+    char *why;
+    size_t why_size;
+    bool failed;
+};
+
+static bool
+fail(struct parser *c, const char *fmt, ...)
+{
+    if (!c->failed) {
+        char text[128];
+        va_list args;
+        va_start(args, fmt);
+        vsnprintf(text, sizeof(text), fmt, args);
+        va_end(args);
+        snprintf(c->why, c->why_size, "%s at position %zu", text, (size_t)(c->p - c->pattern));
+        c->failed = true;
+    }
+    return false;
+}
+
+static bool
+emit(struct parser *c, enum op op, int x, int y)
+{
+    if (c->out->n_insts == CT_REGEX_MAX) {
+        return fail(c, "the pattern is too large");
+    }
+    c->out->insts[c->out->n_insts++] = (struct inst){(uint8_t)op, (int16_t)x, (int16_t)y};
+    return true;
+}
+
+// Make room for one instruction at `pos`. Jumps inside the moved piece stay right.
+static bool
+insert(struct parser *c, int32_t pos, enum op op, int x, int y)
+{
+    if (!emit(c, op, x, y)) {
+        return false;
+    }
+    struct inst *const insts = c->out->insts;
+    memmove(insts + pos + 1, insts + pos, (size_t)(c->out->n_insts - 1 - pos) * sizeof(*insts));
+    insts[pos] = (struct inst){(uint8_t)op, (int16_t)x, (int16_t)y};
+    return true;
+}
+
+static void
+set_add(struct set *s, unsigned byte)
+{
+    s->bits[byte / 32] |= 1u << byte % 32;
+}
+
+static bool
+set_has(const struct set *s, unsigned byte)
+{
+    return (s->bits[byte / 32] >> byte % 32 & 1u) != 0;
+}
+
+static bool
+is_word(unsigned byte)
+{
+    return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
+           (byte >= 'A' && byte <= 'Z') || byte == '_' || byte >= 0x80;
+}
+
+// Whether `byte` belongs to \d, \w or \s.
+static bool
+in_class(char class, unsigned byte)
+{
+    switch (class) {
+    case 'd':
+        return byte >= '0' && byte <= '9';
+    case 'w':
+        return is_word(byte);
+    default:
+        return byte == ' ' || (byte >= '\t' && byte <= '\r');
+    }
+}
+
+static void
+set_add_class(struct set *s, char class)
+{
+    const bool negated = class >= 'A' && class <= 'Z';
+    const char lower = (char)(negated ? class - 'A' + 'a' : class);
+    for (unsigned b = 1; b < 256; b++) {
+        if (in_class(lower, b) != negated) {
+            set_add(s, b);
+        }
+    }
+}
+
+static bool
+emit_set(struct parser *c, const struct set *s)
+{
+    struct ct_regex *const r = c->out;
+    int32_t i = 0;
+    while (i < r->n_sets && memcmp(&r->sets[i], s, sizeof(*s)) != 0) {
+        i++;
+    }
+    if (i == MAX_SETS) {
+        return fail(c, "the pattern has too many different character sets");
+    }
+    r->sets[i] = *s;
+    r->n_sets += i == r->n_sets;
+    return emit(c, OP_SET, i, 0);
+}
+
+static bool
+emit_byte(struct parser *c, unsigned byte)
+{
+    struct set s = {{0}};
+    set_add(&s, byte);
+    return emit_set(c, &s);
+}
+
+static bool
+is_punctuation(char ch)
+{
+    return ch != '\0' && (unsigned char)ch < 0x80 && !is_word((unsigned char)ch);
+}
+
+// After a backslash: the byte it stands for, or -1 after a failure.
+static int
+escaped_byte(struct parser *c)
+{
+    const char ch = *c->p;
+    if (is_punctuation(ch)) {
+        c->p++;
+        return (unsigned char)ch;
+    }
+    switch (ch) {
+    case 't':
+        c->p++;
+        return '\t';
+    case 'n':
+        c->p++;
+        return '\n';
+    case 'r':
+        c->p++;
+        return '\r';
+    case '\0':
+        fail(c, "a lone backslash");
+        return -1;
+    default:
+        fail(c,
+             ch >= '0' && ch <= '9' ? "back references (\\%c) are not supported"
+                                    : "the escape \\%c is not supported",
+             ch);
+        return -1;
+    }
+}
+
+static bool
+parse_escape(struct parser *c)
+{
+    const char ch = *++c->p;
+    if (ch == 'b' || ch == 'B') {
+        c->p++;
+        return emit(c, OP_WORD, ch == 'b', 0);
+    }
+    if (ch != '\0' && strchr("dDwWsS", ch)) {
+        struct set s = {{0}};
+        set_add_class(&s, ch);
+        c->p++;
+        return emit_set(c, &s);
+    }
+    const int byte = escaped_byte(c);
+    return byte >= 0 && emit_byte(c, (unsigned)byte);
+}
+
+// One member of a set: a class (returns -2), a byte, or -1 after a failure.
+static int
+parse_member(struct parser *c, struct set *s)
+{
+    if ((unsigned char)*c->p >= 0x80) {
+        fail(c, "characters beyond ASCII in a set are not supported");
+        return -1;
+    }
+    if (*c->p != '\\') {
+        return (unsigned char)*c->p++;
+    }
+    const char ch = *++c->p;
+    if (ch != '\0' && strchr("dDwWsS", ch)) {
+        set_add_class(s, ch);
+        c->p++;
+        return -2;
+    }
+    return escaped_byte(c);
+}
+
+static bool
+parse_set(struct parser *c)
+{
+    struct set s = {{0}};
+    const bool negated = *++c->p == '^';
+    c->p += negated;
+    for (bool first = true; first || *c->p != ']'; first = false) {
+        if (*c->p == '\0') {
+            return fail(c, "a set without ]");
+        }
+        const int low = parse_member(c, &s);
+        int high = low;
+        if (low >= 0 && c->p[0] == '-' && c->p[1] != ']' && c->p[1] != '\0') {
+            c->p++;
+            high = parse_member(c, &s);
+            if (high == -2 || (high >= 0 && high < low)) {
+                return fail(c, "a bad range in a set");
+            }
+        }
+        if (low == -1 || high == -1) {
+            return false;
+        }
+        for (int b = low; low >= 0 && high >= 0 && b <= high; b++) {
+            set_add(&s, (unsigned)b);
+        }
+    }
+    c->p++;
+    if (negated) {
+        for (size_t i = 0; i < sizeof(s.bits) / sizeof(*s.bits); i++) {
+            s.bits[i] = ~s.bits[i];
+        }
+    }
+    return emit_set(c, &s);
+}
+
+static bool
+parse_alternatives(struct parser *c);
+
+// Behind "(?P<": a name and ">".
+static bool
+skip_name(struct parser *c)
+{
+    const char *const end = strchr(c->p, '>');
+    if (!end || end == c->p) {
+        return fail(c, "a group name without >");
+    }
+    c->p = end + 1;
+    return true;
+}
+
+static bool
+parse_group(struct parser *c)
+{
+    int look = -1;
+    c->p++;
+    if (strncmp(c->p, "?:", 2) == 0) {
+        c->p += 2;
+    } else if (strncmp(c->p, "?P<", 3) == 0) {
+        c->p += 3;
+        if (!skip_name(c)) {
+            return false;
+        }
+    } else if (strncmp(c->p, "?=", 2) == 0 || strncmp(c->p, "?!", 2) == 0) {
+        look = c->p[1] == '=';
+        c->p += 2;
+    } else if (strncmp(c->p, "?<", 2) == 0) {
+        return fail(c, "lookbehind (%.3s) is not supported", c->p);
+    } else if (*c->p == '?') {
+        return fail(c, "flags and other extensions (%.2s) are not supported", c->p);
+    }
+    if (++c->depth > MAX_DEPTH) {
+        return fail(c, "groups are nested too deeply");
+    }
+    const int32_t start = c->out->n_insts;
+    if ((look >= 0 && !emit(c, OP_LOOK, 0, look)) || !parse_alternatives(c)) {
+        return false;
+    }
+    if (*c->p != ')') {
+        return fail(c, "a group without )");
+    }
+    c->p++;
+    c->depth--;
+    if (look >= 0) {
+        if (!emit(c, OP_MATCH, 0, 0)) {
+            return false;
+        }
+        c->out->insts[start].x = (int16_t)(c->out->n_insts - start);
+    }
+    return true;
+}
+
+// What may be repeated. Sets *repeatable to false for anchors and looks.
+static bool
+parse_atom(struct parser *c, bool *repeatable)
+{
+    struct set any;
+    *repeatable = true;
+    switch (*c->p) {
+    case '(':
+        *repeatable = !(c->p[1] == '?' && (c->p[2] == '!' || c->p[2] == '='));
+        return parse_group(c);
+    case '[':
+        return parse_set(c);
+    case '\\':
+        *repeatable = c->p[1] != 'b' && c->p[1] != 'B';
+        return parse_escape(c);
+    case '.':
+        c->p++;
+        memset(&any, 0xFF, sizeof(any));
+        return emit_set(c, &any);
+    case '^':
+    case '$':
+        *repeatable = false;
+        return emit(c, *c->p++ == '^' ? OP_BEGIN : OP_END, 0, 0);
+    case '*':
+    case '+':
+    case '?':
+        return fail(c, "nothing to repeat");
+    default:
+        return emit_byte(c, (unsigned char)*c->p++);
+    }
+}
+
+// A number of at most four digits, or -1.
+static int
+parse_number(const char **p)
+{
+    int value = -1;
+    for (int digits = 0; **p >= '0' && **p <= '9' && digits < 4; digits++) {
+        value = (value < 0 ? 0 : value) * 10 + *(*p)++ - '0';
+    }
+    return value;
+}
+
+// {m}, {m,}, {,n} or {m,n}; false without moving when the brace is a literal, as in Python.
+static bool
+parse_braces(struct parser *c, int *min, int *max)
+{
+    const char *p = c->p + 1;
+    *min = parse_number(&p);
+    *max = *min;
+    if (*p == ',') {
+        p++;
+        *max = parse_number(&p);
+        if (*min < 0 && *max < 0) {
+            return false;
+        }
+        *min = *min < 0 ? 0 : *min;
+    }
+    if (*p != '}' || *min < 0) {
+        return false;
+    }
+    c->p = p + 1;
+    return true;
+}
+
+// Repeat the piece that begins at `start`, min to max times; max -1: without end.
+static bool
+emit_repeat(struct parser *c, int32_t start, int min, int max)
+{
+    struct inst piece[CT_REGEX_MAX];
+    const int32_t len = c->out->n_insts - start;
+    memcpy(piece, c->out->insts + start, (size_t)len * sizeof(*piece));
+    c->out->n_insts = start;
+    const int copies = max < 0 ? (min > 0 ? min : 1) : max;
+    for (int i = 0; i < copies; i++) {
+        // An optional copy can be left out together with all behind it; the jump is set below.
+        const int32_t begin = c->out->n_insts;
+        if (i >= min && !emit(c, OP_SPLIT, 1, 0)) {
+            return false;
+        }
+        if (c->out->n_insts + len > CT_REGEX_MAX) {
+            return fail(c, "the pattern is too large");
+        }
+        memcpy(c->out->insts + c->out->n_insts, piece, (size_t)len * sizeof(*piece));
+        c->out->n_insts += len;
+        if (max < 0 && i == copies - 1) {
+            // The last copy loops: back to the SPLIT of "*", or by a SPLIT behind it for "+".
+            const int back = begin - c->out->n_insts;
+            if (!(min > 0 ? emit(c, OP_SPLIT, back, 1) : emit(c, OP_JUMP, back, 0))) {
+                return false;
+            }
+        }
+        if (i >= min) {
+            c->out->insts[begin].y = (int16_t)(c->out->n_insts - begin);
+        }
+    }
+    return true;
+}
+
+static bool
+parse_repeat(struct parser *c, int32_t start, bool repeatable)
+{
+    int min = 0;
+    int max = -1;
+    switch (*c->p) {
+    case '*':
+        c->p++;
+        break;
+    case '+':
+        min = 1;
+        c->p++;
+        break;
+    case '?':
+        max = 1;
+        c->p++;
+        break;
+    case '{':
+        if (!parse_braces(c, &min, &max)) {
+            return true;
+        }
+        break;
+    default:
+        return true;
+    }
+    if (!repeatable) {
+        return fail(c, "a repeated assertion is not supported");
+    }
+    if (min > MAX_REPEAT || max > MAX_REPEAT || (max >= 0 && max < min)) {
+        return fail(c, "a repeat count out of range");
+    }
+    if (*c->p == '?') { // lazy: the same texts match
+        c->p++;
+    } else if (*c->p == '+') {
+        return fail(c, "possessive repeats are not supported");
+    } else if (*c->p == '*') {
+        return fail(c, "multiple repeat");
+    }
+    return emit_repeat(c, start, min, max);
+}
+
+static bool
+parse_sequence(struct parser *c)
+{
+    while (*c->p != '\0' && *c->p != '|' && *c->p != ')') {
+        const int32_t start = c->out->n_insts;
+        bool repeatable = true;
+        if (!parse_atom(c, &repeatable) || !parse_repeat(c, start, repeatable)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+parse_alternatives(struct parser *c)
+{
+    const int32_t start = c->out->n_insts;
+    if (!parse_sequence(c)) {
+        return false;
+    }
+    if (*c->p != '|') {
+        return true;
+    }
+    // SPLIT, first, JUMP over the rest, rest.
+    c->p++;
+    if (!insert(c, start, OP_SPLIT, 1, 0) || !emit(c, OP_JUMP, 0, 0)) {
+        return false;
+    }
+    const int32_t jump = c->out->n_insts - 1;
+    c->out->insts[start].y = (int16_t)(jump + 1 - start);
+    if (++c->depth > MAX_DEPTH) {
+        return fail(c, "too many alternatives");
+    }
+    if (!parse_alternatives(c)) {
+        return false;
+    }
+    c->depth--;
+    c->out->insts[jump].x = (int16_t)(c->out->n_insts - jump);
+    return true;
+}
+
+struct ct_regex *
+ct_regex_compile(const struct dlq_host *host, const char *pattern, char *why, size_t size)
+{
+    why[0] = '\0';
+    struct ct_regex *const regex = dlq_host_calloc(host, sizeof(*regex), NULL);
+    if (!regex) {
+        return NULL;
+    }
+    struct parser c = {
+        .out = regex, .p = pattern, .pattern = pattern, .why = why, .why_size = size};
+    bool ok = parse_alternatives(&c);
+    if (ok && *c.p == ')') {
+        ok = fail(&c, "a ) without (");
+    }
+    if (!ok || !emit(&c, OP_MATCH, 0, 0)) {
+        ct_regex_free(host, regex);
+        return NULL;
+    }
+    return regex;
+}
+
+void
+ct_regex_free(const struct dlq_host *host, struct ct_regex *regex)
+{
+    dlq_host_free(host, regex);
+}
+
+/// The instructions that are alive at one place of the text.
+struct threads {
+    int32_t n;
+    int16_t pc[CT_REGEX_MAX];
+    uint8_t seen[CT_REGEX_MAX];
+};
+
+static bool
+run(const struct ct_regex *r, int32_t start, const char *text, const char *at);
+
+static bool
+at_word_border(const char *text, const char *at)
+{
+    const bool before = at > text && is_word((unsigned char)at[-1]);
+    return before != is_word((unsigned char)*at);
+}
+
+// Follow everything that takes no byte. Returns true when a MATCH is reached.
+static bool
+add(const struct ct_regex *r, struct threads *t, int32_t start, const char *text, const char *at)
+{
+    int16_t stack[CT_REGEX_MAX + 1];
+    int32_t top = 0;
+    stack[top++] = (int16_t)start;
+    while (top > 0) {
+        const int32_t pc = stack[--top];
+        if (t->seen[pc]) {
+            continue;
+        }
+        t->seen[pc] = 1;
+        const struct inst *const i = &r->insts[pc];
+        int32_t next = -1;
+        switch (i->op) {
+        case OP_MATCH:
+            return true;
+        case OP_SET:
+            t->pc[t->n++] = (int16_t)pc;
+            break;
+        case OP_SPLIT:
+            // At most one entry more a new instruction: the stack cannot overflow.
+            if (!t->seen[pc + i->y]) {
+                stack[top++] = (int16_t)(pc + i->y);
+            }
+            next = pc + i->x;
+            break;
+        case OP_JUMP:
+            next = pc + i->x;
+            break;
+        case OP_BEGIN:
+            next = at == text ? pc + 1 : -1;
+            break;
+        case OP_END:
+            next = *at == '\0' ? pc + 1 : -1;
+            break;
+        case OP_WORD:
+            next = at_word_border(text, at) == (i->x == 1) ? pc + 1 : -1;
+            break;
+        default: // OP_LOOK
+            next = run(r, pc + 1, text, at) == (i->y == 1) ? pc + i->x : -1;
+        }
+        if (next >= 0 && !t->seen[next]) {
+            stack[top++] = (int16_t)next;
+        }
+    }
+    return false;
+}
+
+static bool
+run(const struct ct_regex *r, int32_t start, const char *text, const char *at)
+{
+    struct threads lists[2];
+    struct threads *now = &lists[0];
+    struct threads *next = &lists[1];
+    now->n = 0;
+    memset(now->seen, 0, (size_t)r->n_insts);
+    if (add(r, now, start, text, at)) {
+        return true;
+    }
+    for (; *at != '\0' && now->n > 0; at++) {
+        next->n = 0;
+        memset(next->seen, 0, (size_t)r->n_insts);
+        for (int32_t i = 0; i < now->n; i++) {
+            const struct inst *const inst = &r->insts[now->pc[i]];
+            if (set_has(&r->sets[inst->x], (unsigned char)*at) &&
+                add(r, next, now->pc[i] + 1, text, at + 1)) {
+                return true;
+            }
+        }
+        struct threads *const swap = now;
+        now = next;
+        next = swap;
+    }
+    return false;
+}
+
+bool
+ct_regex_match(const struct ct_regex *regex, const char *text)
+{
+    return run(regex, 0, text, text);
+}
