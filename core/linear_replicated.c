@@ -7,10 +7,5 @@ int32_t
 dlq_linear_replicated_create(dlq_runtime *rt, const struct dlq_linear_desc *desc, dlq_linear **out,
                              struct dlq_error *err)
 {
-    struct dlq_linear_setup setup;
-    int32_t rc = dlq_linear_begin(rt, desc, DLQ_REPLICATED, &setup, err);
-    if (rc == DLQ_OK) {
-        rc = dlq_linear_take_sizes(&setup, err);
-    }
-    return rc == DLQ_OK ? dlq_linear_finish(&setup, out, err) : rc;
+    return dlq_linear_create_sized(rt, desc, DLQ_REPLICATED, out, err);
 }

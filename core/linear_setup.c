@@ -172,3 +172,15 @@ dlq_linear_take_sizes(struct dlq_linear_setup *setup, struct dlq_error *err)
     }
     return DLQ_OK;
 }
+
+int32_t
+dlq_linear_create_sized(dlq_runtime *rt, const struct dlq_linear_desc *desc, int32_t kind,
+                        dlq_linear **out, struct dlq_error *err)
+{
+    struct dlq_linear_setup setup;
+    int32_t rc = dlq_linear_begin(rt, desc, kind, &setup, err);
+    if (rc == DLQ_OK) {
+        rc = dlq_linear_take_sizes(&setup, err);
+    }
+    return rc == DLQ_OK ? dlq_linear_finish(&setup, out, err) : rc;
+}

@@ -26,9 +26,7 @@ struct dlq_linear_setup {
     const int32_t *replicas; ///< Ranks with the same outputs of each part; NULL: 1
 };
 
-/// Check what all kinds share: sizes of structs, dtypes, rank and group. `flags` are those that
-/// mean something to the kind, beside bias, skip, disable and plan. `n_sizes_max` is 0 for kinds
-/// that take no output_sizes.
+/// Check what all kinds share: sizes of structs, flags, dtypes, rank and group.
 int32_t
 dlq_linear_begin(dlq_runtime *rt, const struct dlq_linear_desc *desc, int32_t kind,
                  struct dlq_linear_setup *setup, struct dlq_error *err);
@@ -40,5 +38,10 @@ dlq_linear_take_sizes(struct dlq_linear_setup *setup, struct dlq_error *err);
 /// Make the layer.
 int32_t
 dlq_linear_finish(const struct dlq_linear_setup *setup, dlq_linear **out, struct dlq_error *err);
+
+/// All three, for a kind that is its sizes and no more.
+int32_t
+dlq_linear_create_sized(dlq_runtime *rt, const struct dlq_linear_desc *desc, int32_t kind,
+                        dlq_linear **out, struct dlq_error *err);
 
 #endif // DLQ_CORE_LINEAR_SETUP_H

@@ -177,6 +177,7 @@ sixteen_bits_sum_the_same_with_and_without_fp32(void **state)
 
 // Layers of two ranks that are threads.
 struct pair {
+    struct model m;
     struct fake_world w;
     dlq_collective_threads *group;
     dlq_linear *layers[2];
@@ -186,14 +187,31 @@ struct pair {
     _Alignas(256) char scratch[2][2048];
 };
 
+// Weight row n is n + 1 throughout, so that y[n] = (n + 1) * sum of x.
 static void
-pair_begin(struct pair *p, const struct model *m)
+init_counting(struct model *m, const struct model_desc *d)
 {
+    model_init(m, d, 1, 1);
+    float *const weight = m->tensors[0].tensor.data;
+    for (int64_t n = 0; n < m->n; ++n) {
+        for (int64_t k = 0; k < d->k; ++k) {
+            weight[n * d->k + k] = (float)(n + 1);
+        }
+        if (m->bias) {
+            m->bias[n] = (float)(100 * (n + 1));
+        }
+    }
+}
+
+static void
+pair_begin(struct pair *p, const struct model_desc *desc)
+{
+    init_counting(&p->m, desc);
     fake_world_begin(&p->w);
     test_assert_ok(dlq_collective_threads_create(p->w.rt, 2, 20000, &p->group, &p->w.err),
                    &p->w.err);
     for (int32_t r = 0; r < 2; ++r) {
-        p->layers[r] = model_make(m, &p->w, NULL, dlq_collective_threads_get(p->group, r));
+        p->layers[r] = model_make(&p->m, &p->w, NULL, dlq_collective_threads_get(p->group, r));
         p->err[r] = (struct dlq_error)DLQ_ERROR_INIT;
     }
 }
@@ -205,6 +223,7 @@ pair_end(struct pair *p)
     dlq_linear_destroy(p->layers[1]);
     dlq_collective_threads_destroy(p->group);
     fake_world_end(&p->w);
+    model_free(&p->m);
 }
 
 struct half {
@@ -246,31 +265,13 @@ pair_apply(struct pair *p, const float *x0, const float *x1, float *y0, float *y
     }
 }
 
-// Weight row n is n + 1 throughout, so that y[n] = (n + 1) * sum of x.
-static void
-init_counting(struct model *m, const struct model_desc *d)
-{
-    model_init(m, d, 1, 1);
-    float *const weight = m->tensors[0].tensor.data;
-    for (int64_t n = 0; n < m->n; ++n) {
-        for (int64_t k = 0; k < d->k; ++k) {
-            weight[n * d->k + k] = (float)(n + 1);
-        }
-        if (m->bias) {
-            m->bias[n] = (float)(100 * (n + 1));
-        }
-    }
-}
-
 static void
 column_of_six_puts_three_to_five_on_rank_one(void **state)
 {
     (void)state;
     const struct model_desc d = {DLQ_COLUMN, NULL, 1, 2, {6}, .flags = 0};
-    struct model m;
-    init_counting(&m, &d);
     struct pair p;
-    pair_begin(&p, &m);
+    pair_begin(&p, &d);
     const float x[] = {1, 0};
     float y0[3];
     float y1[3];
@@ -278,7 +279,6 @@ column_of_six_puts_three_to_five_on_rank_one(void **state)
     assert_memory_equal(y0, ((float[]){1, 2, 3}), sizeof(y0));
     assert_memory_equal(y1, ((float[]){4, 5, 6}), sizeof(y1));
     pair_end(&p);
-    model_free(&m);
 }
 
 static void
@@ -286,10 +286,8 @@ row_of_eight_adds_the_bias_once(void **state)
 {
     (void)state;
     const struct model_desc d = {DLQ_ROW, NULL, 1, 8, {3}, .flags = DLQ_LINEAR_BIAS};
-    struct model m;
-    init_counting(&m, &d);
     struct pair p;
-    pair_begin(&p, &m);
+    pair_begin(&p, &d);
     const float x[] = {1, 1, 1, 1, 2, 2, 2, 2};
     float y0[3];
     float y1[3];
@@ -301,7 +299,6 @@ row_of_eight_adds_the_bias_once(void **state)
     assert_memory_equal(y0, ((float[]){104, 208, 312}), sizeof(y0));
     assert_memory_equal(y1, ((float[]){8, 16, 24}), sizeof(y1));
     pair_end(&p);
-    model_free(&m);
 }
 
 static void
@@ -310,10 +307,8 @@ row_without_reduce_keeps_partial_sums(void **state)
     (void)state;
     const struct model_desc d = {
         DLQ_ROW, NULL, 1, 8, {3}, .flags = DLQ_LINEAR_NO_REDUCE | DLQ_LINEAR_INPUT_IS_FULL};
-    struct model m;
-    init_counting(&m, &d);
     struct pair p;
-    pair_begin(&p, &m);
+    pair_begin(&p, &d);
     const float x[] = {1, 1, 1, 1, 2, 2, 2, 2};
     float y0[3];
     float y1[3];
@@ -321,7 +316,6 @@ row_without_reduce_keeps_partial_sums(void **state)
     assert_memory_equal(y0, ((float[]){4, 8, 12}), sizeof(y0));
     assert_memory_equal(y1, ((float[]){8, 16, 24}), sizeof(y1));
     pair_end(&p);
-    model_free(&m);
 }
 
 static void
@@ -330,18 +324,15 @@ skipped_bias_of_a_row_is_whole_on_every_rank(void **state)
     (void)state;
     const struct model_desc d = {
         DLQ_ROW, NULL, 1, 8, {3}, .flags = DLQ_LINEAR_BIAS | DLQ_LINEAR_SKIP_BIAS_ADD};
-    struct model m;
-    init_counting(&m, &d);
     struct pair p;
-    pair_begin(&p, &m);
+    pair_begin(&p, &d);
     for (int r = 0; r < 2; ++r) {
         struct dlq_tensor b;
         test_assert_ok(dlq_linear_get_skipped_bias(p.layers[r], &b, &p.w.err), &p.w.err);
         assert_int_equal(b.shape[0], 3);
-        assert_memory_equal(b.data, m.bias, 12);
+        assert_memory_equal(b.data, p.m.bias, 12);
     }
     pair_end(&p);
-    model_free(&m);
 }
 
 static void
@@ -357,24 +348,21 @@ skipped_bias_is_as_wide_as_y(void **state)
                                      .flags = DLQ_LINEAR_BIAS | DLQ_LINEAR_SKIP_BIAS_ADD |
                                               (gather ? DLQ_LINEAR_GATHER_OUTPUT : 0u),
                                      .fused = true};
-        struct model m;
-        init_counting(&m, &d);
         struct pair p;
-        pair_begin(&p, &m);
+        pair_begin(&p, &d);
         for (int r = 0; r < 2; ++r) {
             struct dlq_tensor b;
             test_assert_ok(dlq_linear_get_skipped_bias(p.layers[r], &b, &p.w.err), &p.w.err);
             assert_int_equal(b.shape[0], dlq_linear_y_size(p.layers[r]));
             if (gather) {
-                assert_memory_equal(b.data, m.bias, 48);
+                assert_memory_equal(b.data, p.m.bias, 48);
             } else {
                 // Half of each part.
-                assert_memory_equal(b.data, m.bias + r * 4, 16);
-                assert_memory_equal((float *)b.data + 4, m.bias + 8 + r * 2, 8);
+                assert_memory_equal(b.data, p.m.bias + r * 4, 16);
+                assert_memory_equal((float *)b.data + 4, p.m.bias + 8 + r * 2, 8);
             }
         }
         pair_end(&p);
-        model_free(&m);
     }
 }
 
@@ -386,10 +374,8 @@ merged_of_eight_and_four_lies_four_and_two(void **state)
         const struct model_desc d = {
             DLQ_MERGED_COLUMN, NULL, 1, 2, {8, 4}, .flags = gather ? DLQ_LINEAR_GATHER_OUTPUT : 0u,
             .fused = true};
-        struct model m;
-        init_counting(&m, &d);
         struct pair p;
-        pair_begin(&p, &m);
+        pair_begin(&p, &d);
         const float x[] = {0, 1};
         float y0[12];
         float y1[12];
@@ -403,7 +389,6 @@ merged_of_eight_and_four_lies_four_and_two(void **state)
             assert_memory_equal(y1, ((float[]){5, 6, 7, 8, 11, 12}), 24);
         }
         pair_end(&p);
-        model_free(&m);
     }
 }
 
@@ -412,14 +397,11 @@ no_rows_need_no_other_rank(void **state)
 {
     (void)state;
     const struct model_desc d = {DLQ_ROW, NULL, 1, 8, {3}, .flags = 0};
-    struct model m;
-    init_counting(&m, &d);
     struct pair p;
-    pair_begin(&p, &m);
+    pair_begin(&p, &d);
     const struct dlq_linear_io io = {.struct_size = sizeof(io)};
     test_assert_ok(dlq_linear_apply(p.layers[1], &io, &p.w.err), &p.w.err);
     pair_end(&p);
-    model_free(&m);
 }
 
 static void
@@ -427,22 +409,19 @@ aborted_group_is_an_error_of_the_layer(void **state)
 {
     (void)state;
     const struct model_desc d = {DLQ_ROW, NULL, 1, 8, {3}, .flags = 0};
-    struct model m;
-    init_counting(&m, &d);
     struct pair p;
-    pair_begin(&p, &m);
+    pair_begin(&p, &d);
     dlq_collective_threads_abort(p.group, 0, "out of luck");
     float y[3];
     const struct dlq_linear_io io = {.struct_size = sizeof(io),
                                      .m = 1,
-                                     .x = m.x,
+                                     .x = p.m.x,
                                      .y = y,
                                      .workspace = p.scratch[0],
                                      .workspace_size = sizeof(p.scratch[0])};
     test_assert_error(dlq_linear_apply(p.layers[1], &io, &p.w.err), &p.w.err, DLQ_ECOMM,
                       "layer 'm.layer': ");
     pair_end(&p);
-    model_free(&m);
 }
 
 int
