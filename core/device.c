@@ -96,24 +96,6 @@ check_ops(const struct dlq_device_ops *ops, struct dlq_error *err)
     return DLQ_OK;
 }
 
-int32_t
-dlq_device_ops_register(const struct dlq_device_ops *ops, struct dlq_error *err)
-{
-    int32_t rc = check_ops(ops, err);
-    if (rc == DLQ_OK) {
-        pthread_mutex_lock(&lock);
-        if (modules[ops->kind] && modules[ops->kind] != ops) {
-            char name[32];
-            rc = dlq_fail(err, DLQ_EEXIST, "a module for %s devices is registered already",
-                          kind_name(ops->kind, name));
-        } else {
-            modules[ops->kind] = ops;
-        }
-        pthread_mutex_unlock(&lock);
-    }
-    return rc;
-}
-
 // [lock held]
 static int32_t
 load_module(struct dlq_registry *reg, const char *file, int32_t kind, struct dlq_error *err)

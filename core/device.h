@@ -57,11 +57,6 @@ int32_t
 dlq_device_ops_get(struct dlq_registry *reg, int32_t kind, const struct dlq_device_ops **out,
                    struct dlq_error *err);
 
-/// Make `ops` the operations of its kind for the whole process, unless it has some. `ops` outlives
-/// it.
-int32_t
-dlq_device_ops_register(const struct dlq_device_ops *ops, struct dlq_error *err);
-
 /// Facts of the CPU that this process runs on.
 int32_t
 dlq_device_cpu_info(struct dlq_device_info *out, struct dlq_error *err);
