@@ -289,13 +289,6 @@ open_folder(dlq_checkpoint *ckpt, struct dlq_error *err)
     return rc;
 }
 
-static int
-compare_tensors(const void *a, const void *b)
-{
-    return strcmp(((const struct dlq_checkpoint_tensor *)a)->name,
-                  ((const struct dlq_checkpoint_tensor *)b)->name);
-}
-
 static int32_t
 sort_tensors(dlq_checkpoint *ckpt, struct dlq_error *err)
 {
@@ -304,7 +297,7 @@ sort_tensors(dlq_checkpoint *ckpt, struct dlq_error *err)
     if (ckpt->n_shards < 2 || n < 2) {
         return DLQ_OK; // One file's are sorted and different
     }
-    qsort(t, n, sizeof(*t), compare_tensors);
+    qsort(t, n, sizeof(*t), dlq_tensor_compare_names);
     for (size_t i = 1; i < n; i++) {
         char quoted[DLQ_QUOTE_SIZE];
         if (strcmp(t[i - 1].name, t[i].name) == 0) {

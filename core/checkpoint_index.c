@@ -43,16 +43,6 @@ check_json(struct index_parse *p, size_t len)
     return DLQ_OK;
 }
 
-// Makes a string of the text in place; NULL when it has a zero byte in it.
-static char *
-take_string(struct index_parse *p, const struct dlq_json_span *span)
-{
-    char *const text = p->out->text + (span->at - p->out->text);
-    const size_t len = dlq_json_unescape(span, text);
-    text[len] = '\0';
-    return strlen(text) == len ? text : NULL;
-}
-
 // A file is named by a downloaded text: it must be a plain name inside the folder.
 static int32_t
 check_file_name(struct index_parse *p, const char *tensor, const char *file)
@@ -84,7 +74,7 @@ parse_entry(struct index_parse *p)
     if (!dlq_json_reader_key(&p->r, &key)) {
         return fail_at(p, p->r.at, p->r.problem);
     }
-    const char *const tensor = take_string(p, &key);
+    const char *const tensor = dlq_json_take(p->out->text, &key);
     if (!tensor) {
         return fail_at(p, key.at, "a zero byte in a tensor's name");
     }
@@ -93,7 +83,7 @@ parse_entry(struct index_parse *p)
         return DLQ_CKPT_FAIL(p->err, DLQ_EFORMAT, "%s: tensor '%s': expected the name of a file",
                              p->path, dlq_quote(quoted, tensor));
     }
-    const char *const file = take_string(p, &value);
+    const char *const file = dlq_json_take(p->out->text, &value);
     if (!file) {
         return fail_at(p, value.at, "a zero byte in a file's name");
     }

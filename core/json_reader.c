@@ -370,6 +370,15 @@ dlq_json_unescape(const struct dlq_json_span *span, char *dst)
     return (size_t)(out - dst);
 }
 
+char *
+dlq_json_take(char *text, const struct dlq_json_span *span)
+{
+    char *const string = text + (span->at - text);
+    const size_t len = dlq_json_unescape(span, string);
+    string[len] = '\0';
+    return strlen(string) == len ? string : NULL;
+}
+
 bool
 dlq_json_span_equal(const struct dlq_json_span *span, const char *text)
 {

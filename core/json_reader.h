@@ -74,6 +74,12 @@ dlq_json_reader_end(struct dlq_json_reader *r);
 size_t
 dlq_json_unescape(const struct dlq_json_span *span, char *dst);
 
+/// Make a zero-terminated string of a span in place: its closing quote, which the reader has
+/// passed, gives room for the zero. `text` is the writable text that the span points into. NULL
+/// when the string has a zero byte in it.
+char *
+dlq_json_take(char *text, const struct dlq_json_span *span);
+
 /// Whether a span stands for exactly this text.
 bool
 dlq_json_span_equal(const struct dlq_json_span *span, const char *text);

@@ -18,8 +18,8 @@ dlq_st_fail_memory(struct dlq_st_parse *p)
                            "%s: out of memory for the header", p->file);
 }
 
-static int
-compare_names(const void *a, const void *b)
+int
+dlq_tensor_compare_names(const void *a, const void *b)
 {
     return strcmp(((const struct dlq_checkpoint_tensor *)a)->name,
                   ((const struct dlq_checkpoint_tensor *)b)->name);
@@ -31,13 +31,13 @@ sort_names(struct dlq_st_parse *p)
     struct dlq_checkpoint_tensor *const t = p->out->tensors;
     const size_t n = p->out->n;
     size_t i = 1;
-    while (i < n && compare_names(&t[i - 1], &t[i]) < 0) {
+    while (i < n && dlq_tensor_compare_names(&t[i - 1], &t[i]) < 0) {
         i++;
     }
     if (i >= n) {
         return DLQ_OK;
     }
-    qsort(t, n, sizeof(*t), compare_names);
+    qsort(t, n, sizeof(*t), dlq_tensor_compare_names);
     for (i = 1; i < n; i++) {
         char quoted[DLQ_QUOTE_SIZE];
         if (strcmp(t[i - 1].name, t[i].name) == 0) {

@@ -51,6 +51,10 @@ int32_t
 dlq_safetensors_parse(const struct dlq_allocator *a, char *header, size_t len, uint64_t file_size,
                       const char *name, struct dlq_safetensors *out, struct dlq_error *err);
 
+/// Order of two struct dlq_checkpoint_tensor by name, for qsort().
+int
+dlq_tensor_compare_names(const void *a, const void *b);
+
 /// Free what the record owns.
 void
 dlq_safetensors_free(const struct dlq_allocator *a, struct dlq_safetensors *st);

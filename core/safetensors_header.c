@@ -64,17 +64,6 @@ fail_json(struct dlq_st_parse *p, const char *name, const char *problem)
                        problem);
 }
 
-// Makes a name of the text in place: the closing quote gives room for the zero, and the reader is
-// past it. NULL when the name has a zero byte in it.
-static char *
-take_name(struct dlq_st_parse *p, const struct dlq_json_span *span)
-{
-    char *const name = p->header + (span->at - p->header);
-    const size_t len = dlq_json_unescape(span, name);
-    name[len] = '\0';
-    return strlen(name) == len ? name : NULL;
-}
-
 static int
 compare_strings(const void *a, const void *b)
 {
@@ -119,7 +108,7 @@ parse_metadata(struct dlq_st_parse *p)
             break;
         }
         names = grown;
-        names[n] = take_name(p, &key);
+        names[n] = dlq_json_take(p->header, &key);
         if (!names[n]) {
             rc = fail_json(p, "__metadata__", "a zero byte in a name");
         }
@@ -149,7 +138,7 @@ parse_dtype(struct dlq_st_parse *p, struct dlq_checkpoint_tensor *t)
     }
     char quoted[DLQ_QUOTE_SIZE];
     char name[DLQ_QUOTE_SIZE];
-    char *const text = take_name(p, &span);
+    char *const text = dlq_json_take(p->header, &span);
     return DLQ_ST_FAIL(p, "%s: InvalidHeaderDeserialization: tensor '%s': unknown dtype '%s'",
                        p->file, dlq_quote(name, t->name), text ? dlq_quote(quoted, text) : "");
 }
@@ -256,7 +245,7 @@ parse_entry(struct dlq_st_parse *p, bool *metadata)
     if (!dlq_json_reader_key(&p->r, &key)) {
         return fail_json(p, NULL, p->r.problem);
     }
-    char *const name = take_name(p, &key);
+    char *const name = dlq_json_take(p->header, &key);
     if (!name) {
         return fail_json(p, NULL, "a zero byte in a tensor's name");
     }
