@@ -19,6 +19,7 @@
 struct run {
     const struct tool_options *opt;
     struct tool_session session;
+    struct tool_seat *seats; ///< One a rank; the first is the session's
     dlq_checkpoint *golden;
     uint32_t dtype;
     struct tool_results results;
@@ -198,7 +199,7 @@ run_layer(struct run *run, const struct tool_layer *layer, struct dlq_error *err
                                                   run->session.config, run->session.ckpt);
     desc.max_m = most_rows(run->opt);
     struct tool_ranks ranks;
-    int32_t status = tool_ranks_create(run->session.rt, layer, &desc, run->opt->tp[0], &ranks, err);
+    int32_t status = tool_ranks_create(run->seats, layer, &desc, run->opt->tp[0], &ranks, err);
     if (status == DLQ_OK) {
         float *bias = read_bias(run, layer);
         status = run_rows(run, &ranks, bias, err);
@@ -241,6 +242,42 @@ plan_all(struct run *run)
     return tool_report(&first, TOOL_STAGE_METHOD);
 }
 
+/// A runtime and a configuration for each rank, the threads shared out.
+static int
+take_seats(struct run *run)
+{
+    const int32_t size = run->opt->tp[0];
+    struct dlq_error err = DLQ_ERROR_INIT;
+    run->seats = tool_alloc((size_t)size, sizeof(*run->seats));
+    run->seats[0] = (struct tool_seat){run->session.rt, run->session.config};
+    const struct dlq_host *host = dlq_runtime_host(run->session.rt);
+    struct tool_options opt = *run->opt;
+    opt.n_threads = host->n_threads(host->ctx) / size;
+    opt.n_threads = opt.n_threads < 1 ? 1 : opt.n_threads;
+    for (int32_t i = 1; i < size; ++i) {
+        struct tool_session s = {.source = run->session.source};
+        int32_t status = tool_runtime(&opt, &s.rt, &err);
+        if (status == DLQ_OK) {
+            status = tool_session_configure(&s, &opt, &err);
+        }
+        run->seats[i] = (struct tool_seat){s.rt, s.config};
+        if (status != DLQ_OK) {
+            return tool_report(&err, TOOL_STAGE_METHOD);
+        }
+    }
+    return TOOL_OK;
+}
+
+static void
+leave_seats(struct run *run)
+{
+    for (int32_t i = 1; run->seats && i < run->opt->tp[0]; ++i) {
+        dlq_quant_config_destroy(run->seats[i].config);
+        dlq_runtime_destroy(run->seats[i].rt);
+    }
+    free(run->seats);
+}
+
 static int
 open_all(struct run *run)
 {
@@ -264,7 +301,8 @@ open_all(struct run *run)
         return tool_report(&err, TOOL_STAGE_METHOD);
     }
     run->dtype = run->opt->dtype ? run->opt->dtype : run->session.model->dtype;
-    return plan_all(run);
+    rc = plan_all(run);
+    return rc == TOOL_OK ? take_seats(run) : rc;
 }
 
 static int
@@ -311,6 +349,7 @@ cmd_run(const struct tool_options *opt)
         rc = run_all(&run);
     }
     tool_results_free(&run.results);
+    leave_seats(&run);
     dlq_checkpoint_close(run.golden);
     tool_session_close(&run.session);
     return rc;

@@ -95,7 +95,8 @@ build(struct tool_ranks *r, int32_t index, const void *arg, struct dlq_error *er
     struct dlq_linear_desc desc = *(const struct dlq_linear_desc *)arg;
     const double start = tool_seconds();
     desc.collective = r->group ? dlq_collective_threads_get(r->group, index) : NULL;
-    int32_t status = tool_layer_create(r->rt, r->layer, &desc, &rank->layer, err);
+    desc.config = r->seats[index].config;
+    int32_t status = tool_layer_create(r->seats[index].rt, r->layer, &desc, &rank->layer, err);
     if (status == DLQ_OK) {
         status = dlq_linear_load_checkpoint(rank->layer, desc.evidence, err);
     }
@@ -111,15 +112,16 @@ build(struct tool_ranks *r, int32_t index, const void *arg, struct dlq_error *er
 }
 
 int32_t
-tool_ranks_create(dlq_runtime *rt, const struct tool_layer *layer,
+tool_ranks_create(const struct tool_seat *seats, const struct tool_layer *layer,
                   const struct dlq_linear_desc *desc, int32_t size, struct tool_ranks *out,
                   struct dlq_error *err)
 {
-    *out = (struct tool_ranks){.rt = rt, .layer = layer, .size = size, .dtype = desc->act_dtype};
+    *out = (struct tool_ranks){
+        .rt = seats[0].rt, .seats = seats, .layer = layer, .size = size, .dtype = desc->act_dtype};
     out->rank = tool_alloc((size_t)size, sizeof(*out->rank));
     if (size > 1) {
         const int32_t status =
-            dlq_collective_threads_create(rt, size, TIMEOUT_MS, &out->group, err);
+            dlq_collective_threads_create(seats[0].rt, size, TIMEOUT_MS, &out->group, err);
         if (status != DLQ_OK) {
             return status;
         }

@@ -14,6 +14,13 @@
 
 /// A layer on one or several ranks, each a thread of this process.
 
+/// What a rank has besides layers: setup functions take one thread at a time for one runtime, so
+/// each rank has its own.
+struct tool_seat {
+    dlq_runtime *rt;
+    dlq_quant_config *config; ///< NULL: unquantized
+};
+
 /// One rank's end of a layer.
 struct tool_rank {
     dlq_linear *layer;
@@ -31,7 +38,8 @@ struct tool_rank {
 
 /// All ranks of one layer.
 struct tool_ranks {
-    dlq_runtime *rt;
+    dlq_runtime *rt; ///< Of rank 0
+    const struct tool_seat *seats;
     const struct tool_layer *layer;
     int32_t size;
     uint32_t dtype; ///< Of x and y
@@ -40,10 +48,10 @@ struct tool_ranks {
     int64_t m;                     ///< Rows of the present activations
 };
 
-/// Create, load and process the layer on `size` ranks. On failure `err` names the rank. Destroy in
-/// any case.
+/// Create, load and process the layer on `size` ranks, one a seat. On failure `err` names the rank.
+/// Destroy in any case.
 int32_t
-tool_ranks_create(dlq_runtime *rt, const struct tool_layer *layer,
+tool_ranks_create(const struct tool_seat *seats, const struct tool_layer *layer,
                   const struct dlq_linear_desc *desc, int32_t size, struct tool_ranks *out,
                   struct dlq_error *err);
 

@@ -381,9 +381,13 @@ struct rank {
 static void *
 run_rank(void *arg)
 {
+    // [setup] functions take one thread at a time for one runtime, and the ranks share one.
+    static pthread_mutex_t setup = PTHREAD_MUTEX_INITIALIZER;
     struct rank *const r = arg;
     r->err = (struct dlq_error)DLQ_ERROR_INIT;
+    pthread_mutex_lock(&setup);
     r->status = make_layer(r->g, r->plan, r->dtype, r->collective, &r->layer, &r->err);
+    pthread_mutex_unlock(&setup);
     for (int32_t i = 0; r->status == DLQ_OK && i < r->plan->n_parts; i++) {
         const size_t row = (size_t)dlq_linear_y_size(r->layer) * rig_size(r->dtype);
         r->y[i] = malloc((size_t)r->m * row);
