@@ -10,5 +10,15 @@
 
 void
 dlq_dense_init_ref(struct dlq_k_dense_ops *ops);
+void
+dlq_dense_init_avx2(struct dlq_k_dense_ops *ops);
+void
+dlq_dense_init_avx512(struct dlq_k_dense_ops *ops);
+
+/// Weights [k0, k0 + count) of a block of fp16 or bf16 weights to fp32, out[count][16]; k0 is even.
+void
+dlq_dense_decode_avx2(const void *w, int64_t block, int64_t k0, int64_t count, float *out);
+void
+dlq_dense_decode_avx512(const void *w, int64_t block, int64_t k0, int64_t count, float *out);
 
 #endif // DLQ_KERNELS_CPU_DENSE_H

@@ -8,8 +8,18 @@
 void
 dlq_k_fp_init(struct dlq_k_fp_ops *ops, uint32_t cpu_flags)
 {
-    (void)cpu_flags;
     dlq_fp_init_ref(ops);
+#if defined(__x86_64__)
+    if ((cpu_flags & DLQ_CPU_AVX2) == 0) {
+        return;
+    }
+    dlq_fp_init_avx2(ops);
+    if ((cpu_flags & DLQ_CPU_AVX512) != 0) {
+        dlq_fp_init_avx512(ops);
+    }
+#else
+    (void)cpu_flags;
+#endif
 }
 
 static bool

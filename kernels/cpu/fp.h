@@ -29,6 +29,13 @@ dlq_fp_factors(const struct dlq_k_fp *w, int64_t block)
                                          w->groups * w->group_bytes);
 }
 
+/// Weights [k0, k0 + count) of a block times their group's scale to fp32, out[count][16]; even for
+/// fp4.
+void
+dlq_fp_decode_avx2(const void *w, int64_t block, int64_t k0, int64_t count, float *out);
+void
+dlq_fp_decode_avx512(const void *w, int64_t block, int64_t k0, int64_t count, float *out);
+
 /// max|x| over all rows of x; NaN or infinity come out as infinity or NaN bits.
 float
 dlq_fp_tensor_max(const struct dlq_k_linear_call *call, int64_t k);

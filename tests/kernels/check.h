@@ -124,6 +124,8 @@ check_wna16(void);
 void
 check_dense(void);
 void
+check_fp(void);
+void
 check_w8a8(void);
 
 #endif // DLQ_TESTS_KERNELS_CHECK_H

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "check.h"
+#include "check_layer.h"
 #include "float16.h"
 #include "linear_wna16.h"
 #include "pack/awq.h"
@@ -32,11 +32,10 @@ struct layer {
     int32_t *g_idx;
     void *packed_codes;
     void *packed_zeros;
-    void *x;
-    void *bias;
-    int64_t x_stride, y_stride;
     struct dlq_k_wna16 w;
     void *data;
+    struct check_layer op; // with arithmetic EXACT
+    char what[128];
 };
 
 static bool
@@ -169,6 +168,85 @@ shape_of(const struct problem *p)
         .k = p->k, .n = p->n, .group = p->group, .bits = p->bits, .has_zero_points = p->zeros};
 }
 
+static int64_t
+group_of(const struct layer *l, int64_t k)
+{
+    return l->g_idx != NULL ? l->g_idx[k] : k / l->p.group;
+}
+
+static const char *
+init_ops(void *ops, uint32_t flags)
+{
+    dlq_k_wna16_init(ops, flags);
+    return ((struct dlq_k_wna16_ops *)ops)->name;
+}
+
+static int64_t
+workspace_exact(const void *ops, const void *w, int64_t m, int threads)
+{
+    return ((const struct dlq_k_wna16_ops *)ops)->workspace_size(w, DLQ_K_WNA16_EXACT, m, threads);
+}
+
+static int64_t
+workspace_int8(const void *ops, const void *w, int64_t m, int threads)
+{
+    return ((const struct dlq_k_wna16_ops *)ops)->workspace_size(w, DLQ_K_WNA16_INT8, m, threads);
+}
+
+static int
+apply_exact(const void *ops, const void *w, const struct dlq_k_linear_call *call)
+{
+    return ((const struct dlq_k_wna16_ops *)ops)->apply(w, DLQ_K_WNA16_EXACT, call);
+}
+
+static int
+apply_int8(const void *ops, const void *w, const struct dlq_k_linear_call *call)
+{
+    return ((const struct dlq_k_wna16_ops *)ops)->apply(w, DLQ_K_WNA16_INT8, call);
+}
+
+static enum check_class
+class_exact(const struct check_layer *layer, const char *level)
+{
+    (void)layer;
+    return strcmp(level, "c") == 0 ? CHECK_EXACT : CHECK_LIMBS;
+}
+
+static enum check_class
+class_int8(const struct check_layer *layer, const char *level)
+{
+    (void)layer;
+    return strcmp(level, "c") == 0 ? CHECK_EXACT : CHECK_INT8;
+}
+
+// Plain C sums in fp64; all other levels share one fixed-point definition.
+static bool
+both_fixed_point(const char *level, const char *below)
+{
+    return strcmp(level, "c") != 0 && strcmp(below, "c") != 0;
+}
+
+static struct check_element
+element(const struct check_layer *layer, int64_t m, int64_t n)
+{
+    const struct layer *l = layer->ctx;
+    const struct problem *p = &l->p;
+    const double b = (double)dlq_k_load_f32(layer->bias, p->dtype, n);
+    struct check_element e = {b, fabs(b), 0.0, 0.0};
+    for (int64_t k = 0; k < p->k; k++) {
+        const int64_t g = group_of(l, k);
+        const int d = l->codes[n * p->k + k] - l->zeros[n * l->groups + g];
+        const double weight = (double)scale_of(l, n, g) * d;
+        const double x = (double)dlq_k_load_f32(layer->x, p->dtype, m * layer->x_stride + k);
+        e.y64 += x * weight;
+        e.abs_sum += fabs(x * weight);
+        e.weight_norm += weight * weight;
+        e.x_max = fabs(x) > e.x_max ? fabs(x) : e.x_max;
+    }
+    e.weight_norm = sqrt(e.weight_norm);
+    return e;
+}
+
 static void
 layer_init(struct layer *l, const struct problem *p, uint64_t seed)
 {
@@ -176,15 +254,6 @@ layer_init(struct layer *l, const struct problem *p, uint64_t seed)
     *l = (struct layer){.p = *p, .groups = (p->k + p->group - 1) / p->group};
     make_codes(l, &rng);
     make_packed(l);
-    l->x_stride = p->k + 3;
-    l->y_stride = p->n + 5;
-    const int64_t size = (int64_t)dlq_k_act_size(p->dtype);
-    l->x = check_alloc(p->m * l->x_stride * size, 0);
-    check_fill_x(&rng, p->data, p->dtype, l->x, p->m, p->k, l->x_stride);
-    l->bias = check_alloc(p->n * size, 0);
-    for (int64_t n = 0; n < p->n; n++) {
-        dlq_k_store_f32(l->bias, p->dtype, n, (float)check_gaussian(&rng));
-    }
     const struct dlq_k_wna16_shape shape = shape_of(p);
     const struct dlq_k_wna16_source source = source_of(l);
     int64_t bad = -1;
@@ -192,24 +261,37 @@ layer_init(struct layer *l, const struct problem *p, uint64_t seed)
     l->data = check_alloc(l->w.bytes, 0);
     check_that(dlq_k_wna16_pack(&l->w, &source, l->data, check_threads(2), &bad) == DLQ_K_OK,
                "pack, bad %ld", (long)bad);
+    snprintf(l->what, sizeof(l->what),
+             "wna16 k %ld n %ld g %ld bits %d zeros %d layout %d order %d data %d", (long)p->k,
+             (long)p->n, (long)p->group, p->bits, p->zeros, (int)p->layout, p->act_order,
+             (int)p->data);
+    l->op = (struct check_layer){.what = l->what,
+                                 .m = p->m,
+                                 .k = p->k,
+                                 .n = p->n,
+                                 .dtype = p->dtype,
+                                 .w = &l->w,
+                                 .init = init_ops,
+                                 .workspace_size = workspace_exact,
+                                 .apply = apply_exact,
+                                 .element = element,
+                                 .class_of = class_exact,
+                                 .same_bits = both_fixed_point,
+                                 .ctx = l};
+    check_layer_fill(&l->op, &rng, p->data);
 }
 
 static void
 layer_free(struct layer *l)
 {
-    void *const buffers[] = {l->codes, l->zeros,        l->scales,       l->g_idx, l->x,
-                             l->bias,  l->packed_codes, l->packed_zeros, l->data};
+    check_layer_free(&l->op);
+    void *const buffers[] = {l->codes,        l->zeros,        l->scales, l->g_idx,
+                             l->packed_codes, l->packed_zeros, l->data};
     for (size_t i = 0; i < sizeof(buffers) / sizeof(*buffers); i++) {
         if (buffers[i] != NULL) {
             check_free(buffers[i]);
         }
     }
-}
-
-static int64_t
-group_of(const struct layer *l, int64_t k)
-{
-    return l->g_idx != NULL ? l->g_idx[k] : k / l->p.group;
 }
 
 static void
@@ -230,159 +312,39 @@ check_dequantize(const struct layer *l)
     check_free(rows);
 }
 
-// Calls one level; y must come back with its padding untouched and the workspace within its guards.
-static void *
-apply(const struct layer *l, const struct dlq_k_wna16_ops *ops, enum dlq_k_wna16_arithmetic how,
-      const void *x, int64_t m, int threads, const void *bias)
-{
-    const struct problem *p = &l->p;
-    const int64_t size = (int64_t)dlq_k_act_size(p->dtype);
-    void *y = check_alloc(m * l->y_stride * size, 0);
-    void *workspace = check_alloc(ops->workspace_size(&l->w, how, m, threads), 0);
-    const struct dlq_k_linear_call call = {.m = m,
-                                           .x = x,
-                                           .x_stride = l->x_stride,
-                                           .x_dtype = p->dtype,
-                                           .y_dtype = p->dtype,
-                                           .y = y,
-                                           .y_stride = l->y_stride,
-                                           .bias = bias,
-                                           .bias_dtype = p->dtype,
-                                           .workspace = workspace,
-                                           .parallel = check_threads(threads)};
-    check_that(ops->apply(&l->w, how, &call) == DLQ_K_OK, "%s: apply", ops->name);
-    bool padding = true;
-    for (int64_t r = 0; r < m; r++) {
-        const uint8_t *end = (const uint8_t *)y + (r * l->y_stride + p->n) * size;
-        for (int64_t i = 0; i < (l->y_stride - p->n) * size; i++) {
-            padding = padding && end[i] == 0xFF;
-        }
-    }
-    check_that(padding, "%s: wrote past the columns of y", ops->name);
-    check_free(workspace);
-    return y;
-}
-
-static bool
-same_rows(const struct layer *l, const void *a, const void *b, int64_t m)
-{
-    const size_t size = dlq_k_act_size(l->p.dtype);
-    for (int64_t r = 0; r < m; r++) {
-        const size_t at = (size_t)(r * l->y_stride) * size;
-        if (memcmp((const char *)a + at, (const char *)b + at, (size_t)l->p.n * size) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static struct check_element
-element(const struct layer *l, int64_t m, int64_t n, const void *bias)
-{
-    const struct problem *p = &l->p;
-    const double b = bias != NULL ? (double)dlq_k_load_f32(bias, p->dtype, n) : 0.0;
-    struct check_element e = {b, fabs(b), 0.0, 0.0};
-    for (int64_t k = 0; k < p->k; k++) {
-        const int64_t g = group_of(l, k);
-        const int d = l->codes[n * p->k + k] - l->zeros[n * l->groups + g];
-        const double weight = (double)scale_of(l, n, g) * d;
-        const double x = (double)dlq_k_load_f32(l->x, p->dtype, m * l->x_stride + k);
-        e.y64 += x * weight;
-        e.abs_sum += fabs(x * weight);
-        e.weight_norm += weight * weight;
-        e.x_max = fabs(x) > e.x_max ? fabs(x) : e.x_max;
-    }
-    e.weight_norm = sqrt(e.weight_norm);
-    return e;
-}
-
-static void
-check_values(const struct layer *l, const char *name, enum check_class class, const void *y,
-             const struct check_element *truth)
-{
-    const struct problem *p = &l->p;
-    struct check_compare compare = {.class = class, .dtype = p->dtype, .k = p->k};
-    for (int64_t i = 0; i < p->m * p->n; i++) {
-        const int64_t at = i / p->n * l->y_stride + i % p->n;
-        check_compare_add(&compare, &truth[i], (double)dlq_k_load_f32(y, p->dtype, at));
-    }
-    double error = 0.0;
-    check_that(
-        check_compare_ok(&compare, &error),
-        "wna16 %s %s m %ld k %ld n %ld g %ld bits %d layout %d order %d data %d: error %.2e, "
-        "worst element %.2f of its bound",
-        name, check_dtype_name(p->dtype), (long)p->m, (long)p->k, (long)p->n, (long)p->group,
-        p->bits, (int)p->layout, p->act_order, (int)p->data, error, compare.worst);
-}
-
-static void
-check_level_of(const struct layer *l, const struct check_level *level,
-               enum dlq_k_wna16_arithmetic how, const struct check_element *truth, void **fast_bits)
-{
-    const struct problem *p = &l->p;
-    struct dlq_k_wna16_ops ops;
-    dlq_k_wna16_init(&ops, level->flags);
-    const bool fast = strcmp(ops.name, "c") != 0;
-    void *y = apply(l, &ops, how, l->x, p->m, 1, l->bias);
-    check_values(l, ops.name,
-                 !fast                      ? CHECK_EXACT
-                 : how == DLQ_K_WNA16_EXACT ? CHECK_LIMBS
-                                            : CHECK_INT8,
-                 y, truth);
-    for (int threads = 2; threads <= 5; threads += 3) {
-        void *again = apply(l, &ops, how, l->x, p->m, threads, l->bias);
-        check_that(same_rows(l, y, again, p->m), "%s: %d threads change the result", ops.name,
-                   threads);
-        check_free(again);
-    }
-    const size_t size = dlq_k_act_size(p->dtype);
-    const int64_t last = p->m - 1;
-    void *alone = apply(l, &ops, how, (const char *)l->x + (size_t)(last * l->x_stride) * size, 1,
-                        1, l->bias);
-    check_that(same_rows(l, alone, (const char *)y + (size_t)(last * l->y_stride) * size, 1),
-               "%s: m %ld, a row alone differs from the row in a batch", ops.name, (long)p->m);
-    check_free(alone);
-    if (fast && *fast_bits != NULL) {
-        check_that(same_rows(l, *fast_bits, y, p->m),
-                   "%s: m %ld k %ld g %ld: not the bits of the level below", ops.name, (long)p->m,
-                   (long)p->k, (long)p->group);
-    }
-    if (!fast || *fast_bits != NULL) {
-        check_free(y);
-    } else {
-        *fast_bits = y;
-    }
-}
-
 static void
 check_problem(const struct problem *p, uint64_t seed)
 {
     struct layer l;
     layer_init(&l, p, seed);
     check_dequantize(&l);
-    struct check_element *truth = malloc((size_t)(p->m * p->n) * sizeof(*truth));
-    for (int64_t i = 0; i < p->m * p->n; i++) {
-        truth[i] = element(&l, i / p->n, i % p->n, l.bias);
-    }
-    for (int how = DLQ_K_WNA16_EXACT; how <= DLQ_K_WNA16_INT8; how++) {
-        void *fast_bits = NULL;
-        for (int i = 0; i < check_n_levels; i++) {
-            if (check_have_level(&check_levels[i])) {
-                check_level_of(&l, &check_levels[i], (enum dlq_k_wna16_arithmetic)how, truth,
-                               &fast_bits);
-            }
-        }
-        if (fast_bits != NULL) {
-            check_free(fast_bits);
-        }
-    }
-    free(truth);
+    check_layer_levels(&l.op);
+    struct check_layer int8 = l.op;
+    int8.workspace_size = workspace_int8;
+    int8.apply = apply_int8;
+    int8.class_of = class_int8;
+    check_layer_levels(&int8);
     layer_free(&l);
 }
 
-// Rows: zeros, NaN, Inf, -Inf, a huge and a tiny one between ordinary ones.
+// A row far below what a reciprocal can hold.
 static void
-check_special_rows(uint32_t dtype)
+check_tiny_row(struct check_layer *op)
+{
+    for (int64_t k = 0; k < op->k; k++) {
+        const float v = dlq_k_load_f32(op->x, op->dtype, k);
+        dlq_k_store_f32(op->x, op->dtype, k, v * 0x1p-110f);
+    }
+    struct check_layer one = *op;
+    one.m = 1;
+    for (int64_t n = 0; n < op->n; n++) {
+        dlq_k_store_f32(op->bias, op->dtype, n, 0.0f);
+    }
+    check_layer_levels(&one);
+}
+
+static void
+check_rare_rows(uint32_t dtype)
 {
     const struct problem p = {.m = 9,
                               .k = 256,
@@ -394,59 +356,10 @@ check_special_rows(uint32_t dtype)
                               .dtype = dtype};
     struct layer l;
     layer_init(&l, &p, 99);
-    for (int64_t k = 0; k < p.k; k++) {
-        dlq_k_store_f32(l.x, dtype, 0 * l.x_stride + k, k % 2 != 0 ? -0.0f : 0.0f);
-    }
-    dlq_k_store_f32(l.x, dtype, 2 * l.x_stride + 77, NAN);
-    dlq_k_store_f32(l.x, dtype, 4 * l.x_stride + 255, INFINITY);
-    dlq_k_store_f32(l.x, dtype, 6 * l.x_stride + 0, -INFINITY);
     if (dtype != DLQ_F16) {
-        for (int64_t k = 0; k < p.k; k++) { // far below what a reciprocal can hold
-            const float v = dlq_k_load_f32(l.x, dtype, 7 * l.x_stride + k);
-            dlq_k_store_f32(l.x, dtype, 7 * l.x_stride + k, v * 0x1p-110f);
-        }
+        check_tiny_row(&l.op);
     }
-    for (int i = 0; i < check_n_levels; i++) {
-        if (!check_have_level(&check_levels[i])) {
-            continue;
-        }
-        struct dlq_k_wna16_ops ops;
-        dlq_k_wna16_init(&ops, check_levels[i].flags);
-        void *y = apply(&l, &ops, DLQ_K_WNA16_EXACT, l.x, p.m, 1, l.bias);
-        for (int64_t n = 0; n < p.n; n++) {
-            const float zero = dlq_k_load_f32(y, dtype, n);
-            check_that(zero == dlq_k_load_f32(l.bias, dtype, n), "%s: zero row gives the bias",
-                       ops.name);
-            check_that(isnan(dlq_k_load_f32(y, dtype, 2 * l.y_stride + n)), "%s: NaN row",
-                       ops.name);
-            for (int64_t r = 4; r <= 6; r += 2) {
-                check_that(!isfinite(dlq_k_load_f32(y, dtype, r * l.y_stride + n)), "%s: Inf row",
-                           ops.name);
-            }
-            for (int64_t r = 1; r <= 5; r += 2) {
-                check_that(isfinite(dlq_k_load_f32(y, dtype, r * l.y_stride + n)),
-                           "%s: row %ld between special rows", ops.name, (long)r);
-            }
-        }
-        check_free(y);
-        if (dtype != DLQ_F16) {
-            void *tiny = apply(&l, &ops, DLQ_K_WNA16_EXACT,
-                               (const char *)l.x + (size_t)(7 * l.x_stride) * dlq_k_act_size(dtype),
-                               1, 1, NULL);
-            struct check_compare compare = {.class = strcmp(ops.name, "c") == 0 ? CHECK_EXACT
-                                                                                : CHECK_LIMBS,
-                                            .dtype = dtype,
-                                            .k = p.k};
-            for (int64_t n = 0; n < p.n; n++) {
-                const struct check_element e = element(&l, 7, n, NULL);
-                check_compare_add(&compare, &e, (double)dlq_k_load_f32(tiny, dtype, n));
-            }
-            double error = 0.0;
-            const bool ok = check_compare_ok(&compare, &error);
-            check_that(ok, "%s: tiny row, error %.2e", ops.name, error);
-            check_free(tiny);
-        }
-    }
+    check_layer_special(&l.op);
     layer_free(&l);
 }
 
@@ -503,7 +416,7 @@ check_refusals(void)
     struct dlq_k_wna16_ops ops;
     dlq_k_wna16_init(&ops, 0);
     struct dlq_k_linear_call call = {.m = 1,
-                                     .x = l.x,
+                                     .x = l.op.x,
                                      .x_stride = p.k - 1,
                                      .x_dtype = DLQ_F16,
                                      .y_dtype = DLQ_F16,
@@ -565,7 +478,7 @@ check_wna16(void)
         check_problem(&p, seed++);
     }
     for (int i = 0; i < 3; i++) {
-        check_special_rows(dtypes[i]);
+        check_rare_rows(dtypes[i]);
     }
     check_refusals();
 }

@@ -20,6 +20,8 @@ static const struct {
     {"float16", check_float16, NULL},
     {"pack", check_pack, NULL},
     {"wna16", check_wna16, bench_wna16},
+    {"dense", check_dense, NULL},
+    {"fp", check_fp, NULL},
 };
 static const int n_operations = (int)(sizeof(operations) / sizeof(*operations));
 
