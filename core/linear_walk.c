@@ -6,24 +6,22 @@
 #include <stdbool.h>
 #include <string.h>
 
-// The name behind `path` and a dot, or NULL when the tensor stands elsewhere.
-static const char *
-name_after(const char *full, const char *path, size_t len)
-{
-    if (strncmp(full, path, len) != 0) {
-        return NULL;
-    }
-    if (len == 0) {
-        return full;
-    }
-    return full[len] == '.' ? full + len + 1 : NULL;
-}
-
 // Whether this name and all that sort behind it stand elsewhere.
 static bool
 is_past(const char *full, const char *path, size_t len)
 {
     return strncmp(full, path, len) != 0 || (len > 0 && (unsigned char)full[len] > '.');
+}
+
+// The name behind `path` and a dot of a name that begins with `path`, or NULL when another
+// component follows it.
+static const char *
+name_after(const char *full, size_t len)
+{
+    if (len == 0) {
+        return full;
+    }
+    return full[len] == '.' ? full + len + 1 : NULL;
 }
 
 int32_t
@@ -38,7 +36,7 @@ dlq_layer_walk(const dlq_checkpoint *ckpt, const char *path, dlq_layer_visit_fn 
         if (is_past(tensor->name, path, len)) {
             break;
         }
-        const char *const name = name_after(tensor->name, path, len);
+        const char *const name = name_after(tensor->name, len);
         if (name && !strchr(name, '.')) {
             rc = visit(ctx, tensor, name, err);
         }
@@ -56,7 +54,7 @@ dlq_layer_find_tensor(const dlq_checkpoint *ckpt, const char *path, const char *
         if (is_past(tensor->name, path, len)) {
             break;
         }
-        const char *const found = name_after(tensor->name, path, len);
+        const char *const found = name_after(tensor->name, len);
         if (found && strcmp(found, name) == 0) {
             return tensor;
         }

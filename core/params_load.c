@@ -49,12 +49,14 @@ check_source(const struct load *load, struct dlq_error *err)
 {
     const struct dlq_tensor *const t = load->source->tensor;
     int64_t expected = 1;
-    bool ok = t->data && t->ndim >= 0 && t->ndim <= DLQ_MAX_DIMS;
+    bool ok = t->ndim >= 0 && t->ndim <= DLQ_MAX_DIMS;
+    bool empty = false;
     for (int32_t d = ok ? t->ndim - 1 : -1; d >= 0; --d) {
         ok = ok && t->shape[d] >= 0 && (t->strides[d] == expected || t->shape[d] <= 1);
+        empty = empty || t->shape[d] == 0;
         ok = ok && dlq_shard_mul(expected, t->shape[d] ? t->shape[d] : 1, &expected) == DLQ_OK;
     }
-    if (!ok || t->device.kind > DLQ_DEVICE_CPU) {
+    if (!ok || (!t->data && !empty) || t->device.kind > DLQ_DEVICE_CPU) {
         return dlq_fail(err, DLQ_EINVAL, "%s: expected row-major data in host memory", load->who);
     }
     const struct dlq_param_desc *const d = &load->param->desc;
@@ -131,7 +133,9 @@ narrow(struct dlq_param_box *box, int32_t dim, const struct dlq_param_run *run, 
     box->src_shape[dim] = extent;
 }
 
-// Where part `part` begins in a tensor that holds the parts from `first` on, in stored elements.
+// Where part `part` begins in a tensor that holds the parts from `first` on, in stored elements. A
+// part that another follows ends between words: its declaration was refused otherwise. It may end
+// inside a block, and then has a block of its own.
 static int32_t
 disk_offset(const struct load *load, int32_t part, int64_t *base, struct dlq_error *err)
 {
@@ -142,14 +146,6 @@ disk_offset(const struct load *load, int32_t part, int64_t *base, struct dlq_err
         const int32_t rc = dlq_param_output_run(info, load->param, i, &run, err);
         if (rc != DLQ_OK) {
             return rc;
-        }
-        if (!run.whole) {
-            return dlq_fail(err, DLQ_ESHAPE,
-                            "%s: part '%s' of %lld outputs ends inside a word of %d/%d elements, "
-                            "where part '%s' follows",
-                            load->who, info->parts[i]->tag, (long long)info->parts[i]->full_size,
-                            load->param->desc.pack_num, load->param->desc.pack_den,
-                            info->parts[i + 1]->tag);
         }
         *base += run.disk;
     }

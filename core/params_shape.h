@@ -16,7 +16,6 @@ struct dlq_param_run {
     int64_t len;    ///< Elements
     int64_t repeat; ///< Elements that share one of the checkpoint's: above 1 where `block` refines
     int64_t disk;   ///< Elements of the unsharded part in the checkpoint
-    bool whole;     ///< The part ends between words, so that another can follow
 };
 
 /// Whether a descriptor makes sense in itself. On success `out` is its normalised copy, which still

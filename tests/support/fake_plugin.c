@@ -216,6 +216,9 @@ process_weights(void *method, const struct dlq_host *host, struct dlq_layer *lay
     if (fake.process_fails != DLQ_OK) {
         return fail(host, fake.process_fails, "process_weights", err);
     }
+    if (fake.replaces_bias) {
+        return host->param_replace(layer, "bias", NULL, err);
+    }
     if (fake.repacks) {
         const int32_t rc = repack(host, layer, weights[m->config.scheme], err);
         if (rc != DLQ_OK) {
@@ -445,6 +448,10 @@ get_plain_method(void *config, const struct dlq_host *host, const struct dlq_lay
                  struct dlq_decision *out, struct dlq_error *err)
 {
     (void)info;
+    if (fake.plain_refuses) {
+        out->answer = DLQ_NOT_QUANTIZED;
+        return DLQ_OK;
+    }
     return make_method(config, host, "plain for all", out, err);
 }
 

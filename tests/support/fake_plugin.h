@@ -35,6 +35,8 @@ struct fake_knobs {
     bool silent;        ///< Fail without a message
     bool no_apply;      ///< A method table without apply()
     bool declares_bias; ///< create_weights() declares what belongs to the layer
+    bool replaces_bias; ///< process_weights() drops what belongs to the layer
+    bool plain_refuses; ///< "unquantized" has no method either
     bool repacks;       ///< process_weights() moves the weight to new memory
     /// Instead of the scheme's.
     int32_t (*apply)(const void *method, const struct dlq_linear_call *call, struct dlq_error *err);

@@ -405,6 +405,22 @@ no_rows_need_no_other_rank(void **state)
 }
 
 static void
+rows_beyond_any_workspace_are_an_overflow(void **state)
+{
+    (void)state;
+    const struct model_desc d = {DLQ_ROW, NULL, 1, 8, {3}, .flags = 0};
+    struct pair p;
+    pair_begin(&p, &d);
+    const int64_t rows = INT64_MAX / 2;
+    assert_true(dlq_linear_workspace_size(p.layers[0], rows) == SIZE_MAX);
+    float y[3];
+    const struct dlq_linear_io io = {.struct_size = sizeof(io), .m = rows, .x = p.m.x, .y = y};
+    test_assert_error(dlq_linear_apply(p.layers[0], &io, &p.w.err), &p.w.err, DLQ_EOVERFLOW,
+                      "layer 'm.layer': the workspace of 4611686018427387903 rows overflows");
+    pair_end(&p);
+}
+
+static void
 aborted_group_is_an_error_of_the_layer(void **state)
 {
     (void)state;
@@ -443,6 +459,7 @@ main(void)
         cmocka_unit_test(skipped_bias_is_as_wide_as_y),
         cmocka_unit_test(merged_of_eight_and_four_lies_four_and_two),
         cmocka_unit_test(no_rows_need_no_other_rank),
+        cmocka_unit_test(rows_beyond_any_workspace_are_an_overflow),
         cmocka_unit_test(aborted_group_is_an_error_of_the_layer),
     };
     return cmocka_run_group_tests_name("tp", tests, NULL, NULL);

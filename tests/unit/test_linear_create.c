@@ -389,6 +389,27 @@ no_configuration_means_unquantized(void **state)
 }
 
 static void
+layer_that_nothing_runs_is_refused(void **state)
+{
+    (void)state;
+    struct fake_world w;
+    fake_world_begin(&w);
+    const struct dlq_linear_desc d = fake_desc("l", 4, 2);
+    fake.plain_refuses = true;
+    refused(&w, dlq_linear_column_create, &d, DLQ_EPLUGIN,
+            "layer 'l' (unquantized): expected a method, found answer 2");
+    dlq_runtime *bare = NULL;
+    const struct dlq_runtime_options options = {.struct_size = sizeof(options),
+                                                .load_policy = DLQ_LOAD_NONE};
+    test_assert_ok(dlq_runtime_create(&options, &bare, &w.err), &w.err);
+    dlq_linear *layer = NULL;
+    test_assert_error(dlq_linear_column_create(bare, &d, &layer, &w.err), &w.err, DLQ_ENOTFOUND,
+                      "layer 'l': ");
+    dlq_runtime_destroy(bare);
+    fake_world_end(&w);
+}
+
+static void
 not_quantized_runs_plain_and_keeps_the_rule(void **state)
 {
     (void)state;
@@ -627,6 +648,7 @@ main(void)
         cmocka_unit_test(fused_bias_without_the_sum_is_refused),
         cmocka_unit_test(communication_needs_a_group_of_that_size),
         cmocka_unit_test(no_configuration_means_unquantized),
+        cmocka_unit_test(layer_that_nothing_runs_is_refused),
         cmocka_unit_test(not_quantized_runs_plain_and_keeps_the_rule),
         cmocka_unit_test(method_that_cannot_is_refused_with_its_reason),
         cmocka_unit_test(dtype_and_device_are_checked_before_the_method_is_asked),

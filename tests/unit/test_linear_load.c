@@ -226,6 +226,26 @@ one_parameter_may_be_fused_where_another_is_in_parts(void **state)
 }
 
 static void
+layer_without_a_path_takes_names_without_dots(void **state)
+{
+    (void)state;
+    const struct test_tensor tensors[] = {
+        TENSOR2("other.weight", 4, gate),
+        TENSOR2("weight", 6, both),
+    };
+    struct fake_world w;
+    fake_world_begin(&w);
+    dlq_linear *const layer = make_merged(&w, "", 0);
+    test_assert_ok(load_tensors(&w, layer, tensors, TEST_COUNT(tensors), 0), &w.err);
+    assert_param(&w, layer, 0, both, 12);
+    test_assert_error(dlq_linear_load_checkpoint(layer, NULL, &w.err), &w.err, DLQ_EINVAL,
+                      "expected a checkpoint, found NULL");
+    assert_string_equal(w.log, "");
+    dlq_linear_destroy(layer);
+    fake_world_end(&w);
+}
+
+static void
 tensors_that_no_parameter_wants_are_a_warning(void **state)
 {
     (void)state;
@@ -404,6 +424,20 @@ layer_that_failed_to_process_can_only_be_destroyed(void **state)
     fake_world_end(&w);
 }
 
+static void
+method_cannot_take_the_bias_away(void **state)
+{
+    (void)state;
+    struct fake_world w;
+    fake_world_begin(&w);
+    dlq_linear *const layer = make_loaded(&w);
+    fake.replaces_bias = true;
+    test_assert_error(dlq_linear_process(layer, &w.err), &w.err, DLQ_EPLUGIN,
+                      "layer 'm': parameter 'bias' belongs to the layer");
+    dlq_linear_destroy(layer);
+    fake_world_end(&w);
+}
+
 static int32_t
 load_and_process(void *ctx, struct test_allocator *t, struct dlq_error *err)
 {
@@ -476,6 +510,7 @@ main(void)
         cmocka_unit_test(checkpoint_gives_parts_or_the_fused_tensor),
         cmocka_unit_test(fused_and_parts_at_once_are_refused),
         cmocka_unit_test(one_parameter_may_be_fused_where_another_is_in_parts),
+        cmocka_unit_test(layer_without_a_path_takes_names_without_dots),
         cmocka_unit_test(tensors_that_no_parameter_wants_are_a_warning),
         cmocka_unit_test(shape_error_names_tensor_and_file),
         cmocka_unit_test(headers_alone_cannot_be_loaded),
@@ -484,6 +519,7 @@ main(void)
         cmocka_unit_test(processing_needs_every_part),
         cmocka_unit_test(processing_happens_once),
         cmocka_unit_test(layer_that_failed_to_process_can_only_be_destroyed),
+        cmocka_unit_test(method_cannot_take_the_bias_away),
         cmocka_unit_test(failed_allocations_leak_nothing_from_create_to_process),
     };
     return cmocka_run_group_tests_name("linear_load", tests, NULL, NULL);

@@ -567,8 +567,11 @@ other_dtype_needs_the_cast_flag(void **state)
     struct dlq_param_desc d = describe("weight", DLQ_F32, 1, 2);
     test_assert_ok(declare(&f, &d), &f.err);
     const uint16_t half[] = {dlq_f32_to_f16(1.5f), dlq_f32_to_f16(-2.0f)};
-    const struct dlq_tensor t = tensor(DLQ_F16, 2, 1, 2, half);
+    struct dlq_tensor t = tensor(DLQ_F16, 2, 1, 2, half);
     test_assert_error(load(&f, "weight", 0, 0, &t), &f.err, DLQ_EDTYPE, "expected F32, found F16");
+    t.dtype = DLQ_DTYPE(99, 16);
+    test_assert_error(load(&f, "weight", 0, 0, &t), &f.err, DLQ_EDTYPE, "found unknown");
+    t.dtype = DLQ_F16;
     d.name = "cast";
     d.flags = DLQ_PARAM_CAST;
     test_assert_ok(declare(&f, &d), &f.err);
@@ -832,6 +835,8 @@ declaration_that_makes_no_sense_is_refused(void **state)
         {DLQ_EPLUGIN, "without a name"},
         {DLQ_EPLUGIN, "a descriptor of 8 bytes"},
         {DLQ_EPLUGIN, "slots are neither sharded nor replicated"},
+        {DLQ_EPLUGIN, "a block is negative"},
+        {DLQ_EPLUGIN, "tile, pack_num or pack_den is negative"},
     };
     struct dlq_param_desc d[TEST_COUNT(expected)];
     for (size_t i = 0; i < TEST_COUNT(d); ++i) {
@@ -860,6 +865,8 @@ declaration_that_makes_no_sense_is_refused(void **state)
     d[15].struct_size = 8;
     d[16].slot_count = 2;
     d[16].shape[0] = 2;
+    d[17].ckpt_block[0] = -1;
+    d[18].tile = -1;
     for (size_t i = 0; i < TEST_COUNT(d); ++i) {
         test_assert_error(declare(&f, &d[i]), &f.err, expected[i].code, expected[i].text);
     }
@@ -894,6 +901,116 @@ higher_dimensions_are_cut_in_the_middle(void **state)
     t.strides[1] = 4;
     f.params.items[0]->written[0] = 0;
     test_assert_error(load(&f, "w", 0, 0, &t), &f.err, DLQ_EINVAL, "expected row-major data");
+    end(&f);
+}
+
+// A [2, 2, 4, 2] tensor cut along its third dimension; the outer two are walked one by one.
+static void
+outer_dimensions_are_walked_with_and_without_a_cast(void **state)
+{
+    (void)state;
+    for (int cast = 0; cast < 2; ++cast) {
+        struct fixture f;
+        begin(&f, 2, false, (const int64_t[]){4}, 1, 1, 2);
+        struct dlq_param_desc d = describe("w", cast ? DLQ_F32 : DLQ_I32, 2, 2);
+        d.flags = cast ? DLQ_PARAM_CAST : 0u;
+        d.ndim = 4;
+        d.shape[2] = 2;
+        d.shape[3] = 2;
+        d.output_dim = 2;
+        d.input_dim = 3;
+        test_assert_ok(declare(&f, &d), &f.err);
+        int32_t full[32];
+        count_up(full, 32);
+        struct dlq_tensor t = tensor(DLQ_I32, 2, 2, 2, full);
+        const int64_t shape[] = {2, 2, 4, 2};
+        const int64_t strides[] = {16, 8, 2, 1};
+        t.ndim = 4;
+        memcpy(t.shape, shape, sizeof(shape));
+        memcpy(t.strides, strides, sizeof(strides));
+        test_assert_ok(load(&f, "w", 0, 0, &t), &f.err);
+        for (int i = 0; i < 16; ++i) {
+            const int32_t expected = i / 4 * 8 + 4 + i % 4;
+            if (cast) {
+                assert_true(((const float *)data_of(&f, "w"))[i] == (float)expected);
+            } else {
+                assert_int_equal(((const int32_t *)data_of(&f, "w"))[i], expected);
+            }
+        }
+        end(&f);
+    }
+}
+
+static void
+every_floating_point_type_knows_what_is_not_finite(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t dtype;
+        uint64_t good, bad;
+    } cases[] = {
+        {DLQ_F16, 0x7BFF, 0xFC00},         {DLQ_BF16, 0x7F7F, 0x7FC0},
+        {DLQ_F32, 0x7F7FFFFF, 0x7F800000}, {DLQ_F64, 0x7FEFFFFFFFFFFFFF, 0xFFF0000000000000},
+        {DLQ_F8_E4M3, 0x7E, 0xFF},         {DLQ_F8_E5M2, 0x7B, 0xFC},
+        {DLQ_F8_E4M3FNUZ, 0x7F, 0x80},     {DLQ_F8_E5M2FNUZ, 0x7F, 0x80},
+        {DLQ_F8_E8M0, 0xFE, 0xFF},
+    };
+    for (size_t i = 0; i < TEST_COUNT(cases); ++i) {
+        struct fixture f;
+        begin(&f, 1, false, (const int64_t[]){1}, 1, 0, 1);
+        const struct dlq_param_desc d =
+            describe_vector("s", cases[i].dtype, 1, DLQ_PARAM_FINITE | DLQ_PARAM_LAST_WRITE_OK);
+        test_assert_ok(declare(&f, &d), &f.err);
+        const struct dlq_tensor good = tensor(cases[i].dtype, 1, 0, 1, &cases[i].good);
+        const struct dlq_tensor bad = tensor(cases[i].dtype, 1, 0, 1, &cases[i].bad);
+        test_assert_ok(load(&f, "s", 0, 0, &good), &f.err);
+        test_assert_error(load(&f, "s", 0, 0, &bad), &f.err, DLQ_EINVAL,
+                          "element [0] is not finite");
+        // What was written before does not count any more.
+        test_assert_error(dlq_params_check(&f.params, &f.err), &f.err, DLQ_EINCOMPLETE, "'s'");
+        end(&f);
+    }
+}
+
+static void
+replicated_value_must_be_finite_too(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, 2, false, (const int64_t[]){8, 4}, 2, 0, 1);
+    const struct dlq_param_desc d =
+        describe_vector("input_scale", DLQ_F32, 1, DLQ_PARAM_REPLICATED | DLQ_PARAM_FINITE);
+    test_assert_ok(declare(&f, &d), &f.err);
+    const float bad = NAN;
+    const struct dlq_tensor t = tensor(DLQ_F32, 1, 0, 1, &bad);
+    test_assert_error(load(&f, "input_scale", 0, 1, &t), &f.err, DLQ_EINVAL, "is not finite");
+    end(&f);
+}
+
+static void
+empty_parameter_takes_an_empty_tensor(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, 2, false, (const int64_t[]){4}, 1, 0, 1);
+    const struct dlq_param_desc d = describe_vector("g_idx", DLQ_I32, 0, 0);
+    test_assert_ok(declare(&f, &d), &f.err);
+    const struct dlq_tensor t = tensor(DLQ_I32, 1, 0, 0, NULL);
+    test_assert_ok(load(&f, "g_idx", 0, 0, &t), &f.err);
+    test_assert_ok(dlq_params_check(&f.params, &f.err), &f.err);
+    end(&f);
+}
+
+static void
+sizes_that_overflow_are_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, 1, false, (const int64_t[]){INT64_MAX / 2}, 1, 0, 1);
+    struct dlq_param_desc d = describe_3bit(1);
+    d.packed_dim = 0;
+    test_assert_error(declare(&f, &d), &f.err, DLQ_EOVERFLOW,
+                      "layer 'l': parameter 'weight_packed': sizes overflow 64 bits");
     end(&f);
 }
 
@@ -961,6 +1078,11 @@ main(void)
         cmocka_unit_test(plan_records_descriptors_without_memory),
         cmocka_unit_test(declaration_that_makes_no_sense_is_refused),
         cmocka_unit_test(higher_dimensions_are_cut_in_the_middle),
+        cmocka_unit_test(outer_dimensions_are_walked_with_and_without_a_cast),
+        cmocka_unit_test(every_floating_point_type_knows_what_is_not_finite),
+        cmocka_unit_test(replicated_value_must_be_finite_too),
+        cmocka_unit_test(empty_parameter_takes_an_empty_tensor),
+        cmocka_unit_test(sizes_that_overflow_are_refused),
         cmocka_unit_test(failed_allocations_leak_nothing),
     };
     return cmocka_run_group_tests_name("params", tests, NULL, NULL);
