@@ -424,7 +424,8 @@ explain(const struct ct_layer *l, const struct dlq_host *host, const struct dlq_
     if (status != DLQ_OK) {
         return status;
     }
-    snprintf(out->kernel, sizeof(out->kernel), "wna16 %s", s.ops.name);
+    snprintf(out->kernel, sizeof(out->kernel), "wna16 %s%s", s.ops.name,
+             s.ops.fixed_point ? " two-limb" : "");
     snprintf(out->note, sizeof(out->note), "%s%s",
              !ct_is_packed(l)              ? "one code a byte"
              : s.layout == DLQ_BITS_PADDED ? "padded words"
