@@ -30,7 +30,7 @@ check_header(const struct check_subject *s, struct check_result *r)
     };
     const struct dlq_abi_header *const h = &s->plugin->header;
     const enum dlq_abi_verdict verdict =
-        dlq_abi_check(h, &host, DLQ_SIZE_UPTO(struct dlq_plugin, config));
+        dlq_abi_check(h, &host, DLQ_SIZE_UPTO(struct dlq_plugin, get_extension));
     if (verdict != DLQ_ABI_OK) {
         rig_fail(r, "a host of ABI %d.%d refuses the header, verdict %d of enum dlq_abi_verdict",
                  DLQ_ABI_MAJOR, DLQ_ABI_MINOR, (int)verdict);

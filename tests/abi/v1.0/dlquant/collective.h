@@ -1,0 +1,81 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef DLQUANT_COLLECTIVE_H
+#define DLQUANT_COLLECTIVE_H
+
+#include <dlquant/abi.h>
+#include <dlquant/runtime.h>
+#include <dlquant/status.h>
+#include <dlquant/types.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// Communication between the ranks of a tensor-parallel group. An engine may bring its own table.
+
+DLQ_BEGIN_DECLS
+
+/// Flags of all_reduce.
+enum dlq_reduce_flags {
+    DLQ_REDUCE_FP32 = 1 << 0 ///< Sum in fp32 and round once, also for 16-bit elements
+};
+
+/// One rank's end of a group. Every rank makes the same calls in the same order. Buffers are on the
+/// layers' device; `stream` orders the call there and is NULL on the CPU. All functions are
+/// [stream] on a GPU and block on the CPU; DLQ_ECOMM and DLQ_ETIMEOUT name the rank at fault.
+struct dlq_collective {
+    uint32_t struct_size; ///< Size of this struct as its maker knows it
+    int32_t rank;         ///< 0 to size - 1
+    int32_t size;         ///< Ranks of the group, 1 or more
+    int32_t reserved;     ///< Zero
+    void *ctx;            ///< First argument of every function
+
+    /// In place: `data[i]` becomes the sum over the ranks, added in rank order. dtype: DLQ_F16,
+    /// DLQ_BF16 or DLQ_F32. The result is the same bits on every rank.
+    int32_t (*all_reduce)(void *ctx, void *data, int64_t count, uint32_t dtype, uint32_t flags,
+                          void *stream, struct dlq_error *err);
+
+    /// `recv` becomes the ranks' `send` one after the other; rank r gives counts[r] elements.
+    int32_t (*all_gather)(void *ctx, const void *send, void *recv, const int64_t *counts,
+                          uint32_t dtype, void *stream, struct dlq_error *err);
+
+    /// `data` becomes rank `root`'s.
+    int32_t (*broadcast)(void *ctx, void *data, int64_t count, uint32_t dtype, int32_t root,
+                         void *stream, struct dlq_error *err);
+
+    /// Return when every rank has called it.
+    int32_t (*barrier)(void *ctx, void *stream, struct dlq_error *err);
+};
+
+/// The group of one rank, static. [any-thread] @since 1.0
+DLQ_API const struct dlq_collective *
+dlq_collective_self(void);
+
+typedef struct dlq_collective_threads dlq_collective_threads;
+
+/// Make a group of `size` ranks that are threads of this process, on CPU memory. A rank that does
+/// not arrive within `timeout_ms` (0: never) makes every other rank return DLQ_ETIMEOUT naming it.
+/// On success the caller owns `*out` until dlq_collective_threads_destroy(). [any-thread]
+/// @since 1.0
+DLQ_API int32_t
+dlq_collective_threads_create(dlq_runtime *rt, int32_t size, int32_t timeout_ms,
+                              dlq_collective_threads **out, struct dlq_error *err);
+
+/// The end of one rank; lives as long as the group. NULL when `rank` is out of range.
+/// [any-thread] @since 1.0
+DLQ_API const struct dlq_collective *
+dlq_collective_threads_get(dlq_collective_threads *group, int32_t rank);
+
+/// Make every present and later call of every rank fail with DLQ_ECOMM naming `rank` and `reason`:
+/// a rank that cannot go on calls it so that the others do not wait. [any-thread] @since 1.0
+DLQ_API void
+dlq_collective_threads_abort(dlq_collective_threads *group, int32_t rank, const char *reason);
+
+/// Free the group; no rank may be inside a call. NULL is a no-op. [setup] @since 1.0
+DLQ_API void
+dlq_collective_threads_destroy(dlq_collective_threads *group);
+
+DLQ_END_DECLS
+
+#endif // DLQUANT_COLLECTIVE_H
