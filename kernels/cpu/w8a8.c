@@ -7,8 +7,23 @@
 void
 dlq_k_w8a8_init(struct dlq_k_w8a8_ops *ops, uint32_t cpu_flags)
 {
-    (void)cpu_flags;
     dlq_w8a8_init_ref(ops);
+#if defined(__x86_64__)
+    if ((cpu_flags & DLQ_CPU_AVX2) == 0) {
+        return;
+    }
+    dlq_w8a8_init_avx2(ops);
+    const uint32_t vnni = DLQ_CPU_AVX512 | DLQ_CPU_AVX512_VNNI;
+    if ((cpu_flags & vnni) != vnni) {
+        return;
+    }
+    dlq_w8a8_init_avx512_vnni(ops);
+    if ((cpu_flags & DLQ_CPU_AMX_INT8) != 0) {
+        dlq_w8a8_init_amx_int8(ops);
+    }
+#else
+    (void)cpu_flags;
+#endif
 }
 
 int
@@ -116,10 +131,32 @@ saturate(float v)
     return (int8_t)(v < -128.0f ? -128.0f : v > 127.0f ? 127.0f : v);
 }
 
-// The per-row scale and zero point of the dynamic modes. NaN where the row has NaN or infinity.
-static void
-choose_scale(const struct dlq_k_w8a8 *w, const void *x, uint32_t x_dtype, float *scale,
-             int32_t *azp)
+void
+dlq_w8a8_choose_scale(const struct dlq_k_w8a8 *w, float lo, float hi, bool finite, float *scale,
+                      int32_t *azp)
+{
+    *azp = w->act_zero;
+    *scale = w->act_scale;
+    if (!finite) {
+        // Also with a static scale: a NaN or infinity in the row shows.
+        *scale = dlq_k_f32_from_bits(0x7fc00000u);
+        return;
+    }
+    if (w->activation == DLQ_K_W8A8_TOKEN) {
+        const float a = -lo > hi ? -lo : hi;
+        *scale = a < 0x1p-100f ? 0.0f : a / 127.0f;
+    }
+    if (w->activation == DLQ_K_W8A8_TOKEN_AZP) {
+        // hi - lo may overflow for fp32 rows beyond 1.7e38; halves do not.
+        const float range = hi * 0.5f - lo * 0.5f;
+        *scale = range < 0x1p-101f ? 0.0f : range / 127.5f;
+        *azp = *scale != 0.0f ? (int32_t)rintf(-128.0f - lo / *scale) : 0;
+    }
+}
+
+void
+dlq_k_w8a8_quantize_row(const struct dlq_k_w8a8 *w, const void *x, uint32_t x_dtype, int8_t *codes,
+                        float *scale, int32_t *azp)
 {
     float lo = 0.0f;
     float hi = 0.0f;
@@ -130,67 +167,18 @@ choose_scale(const struct dlq_k_w8a8 *w, const void *x, uint32_t x_dtype, float 
         lo = v < lo ? v : lo;
         hi = v > hi ? v : hi;
     }
-    *azp = 0;
-    if (!finite) {
-        *scale = dlq_k_f32_from_bits(0x7fc00000u);
-        return;
-    }
-    if (w->activation == DLQ_K_W8A8_TOKEN) {
-        const float a = -lo > hi ? -lo : hi;
-        *scale = a < 0x1p-100f ? 0.0f : a / 127.0f;
-        return;
-    }
-    // hi - lo may overflow only for fp32 rows beyond 1.7e38: halves do not.
-    const float range = hi * 0.5f - lo * 0.5f;
-    *scale = range < 0x1p-101f ? 0.0f : range / 127.5f;
-    if (*scale != 0.0f) {
-        *azp = (int32_t)rintf(-128.0f - lo / *scale);
-    }
-}
-
-void
-dlq_k_w8a8_quantize_row(const struct dlq_k_w8a8 *w, const void *x, uint32_t x_dtype, int8_t *codes,
-                        float *scale, int32_t *azp)
-{
-    const bool is_static =
-        w->activation == DLQ_K_W8A8_STATIC || w->activation == DLQ_K_W8A8_STATIC_AZP;
-    choose_scale(w, x, x_dtype, scale, azp);
-    if (is_static) {
-        // A NaN or infinity in the row still shows: the scale of this row is NaN.
-        *scale = *scale != *scale ? *scale : w->act_scale;
-        *azp = w->act_zero;
-    }
+    dlq_w8a8_choose_scale(w, lo, hi, finite, scale, azp);
     if (!(*scale == *scale) || *scale == 0.0f) {
         memset(codes, 0, (size_t)w->k);
         *azp = 0;
         return;
     }
-    float inv = 1.0f / *scale;
-    if (w->activation == DLQ_K_W8A8_TOKEN) {
-        float a = 0.0f;
-        for (int64_t k = 0; k < w->k; k++) {
-            const float v = fabsf(dlq_k_load_f32(x, x_dtype, k));
-            a = v > a ? v : a;
-        }
-        inv = 127.0f / a;
-    }
+    const float a = -lo > hi ? -lo : hi;
+    const float inverse = w->activation == DLQ_K_W8A8_TOKEN ? 127.0f / a : 1.0f / *scale;
     for (int64_t k = 0; k < w->k; k++) {
         const float v = dlq_k_load_f32(x, x_dtype, k);
-        const float t = w->activation == DLQ_K_W8A8_STATIC ? v / *scale : v * inv;
+        const float t = w->activation == DLQ_K_W8A8_STATIC ? v / *scale : v * inverse;
         codes[k] = saturate(rintf(t) + (float)*azp);
-    }
-}
-
-void
-dlq_k_w8a8_dequantize(const struct dlq_k_w8a8 *w, int64_t n0, int64_t rows, float *out)
-{
-    for (int64_t n = n0; n < n0 + rows; n++) {
-        const struct dlq_w8a8_tail *const tail = dlq_w8a8_tail(w, n / 16);
-        const uint8_t *const column = dlq_w8a8_codes(w, n / 16) + 4 * (n % 16);
-        for (int64_t k = 0; k < w->k; k++) {
-            const int32_t code = column[k / 4 * 64 + k % 4] - 128 - tail->zero[n % 16];
-            out[(n - n0) * w->k + k] = (float)code * tail->scale[n % 16];
-        }
     }
 }
 

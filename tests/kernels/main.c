@@ -22,6 +22,7 @@ static const struct {
     {"wna16", check_wna16, bench_wna16},
     {"dense", check_dense, NULL},
     {"fp", check_fp, NULL},
+    {"w8a8", check_w8a8, NULL},
 };
 static const int n_operations = (int)(sizeof(operations) / sizeof(*operations));
 
