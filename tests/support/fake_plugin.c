@@ -181,11 +181,18 @@ create_weights(void *method, const struct dlq_host *host, struct dlq_layer *laye
     return host->param_declare(layer, &weight, err);
 }
 
+// Where the method may touch memory of its device.
+static void *
+here(const void *device)
+{
+    return device ? (char *)(uintptr_t)device + fake.device_offset : NULL;
+}
+
 static const void *
 data_of(const struct dlq_host *host, struct dlq_layer *layer, const char *name)
 {
     struct dlq_tensor view = {.struct_size = DLQ_SIZE_UPTO(struct dlq_tensor, strides)};
-    return host->param_get(layer, name, &view, NULL) == DLQ_OK ? view.data : NULL;
+    return host->param_get(layer, name, &view, NULL) == DLQ_OK ? here(view.data) : NULL;
 }
 
 static int32_t
@@ -288,21 +295,24 @@ apply(const void *method, const struct dlq_linear_call *call, struct dlq_error *
     const struct method *const m = method;
     const uint32_t dtype = m->info->act_dtype;
     const int64_t es = DLQ_DTYPE_BITS(dtype) / 8;
+    const float *const bias = here(call->bias);
+    const void *const x = here(call->x);
+    char *const y = here(call->y);
     atomic_fetch_add_explicit(&fake.applied, 1, memory_order_relaxed);
     if (fake.apply_fails != DLQ_OK) {
         return fail(call->host, fake.apply_fails, "apply", err);
     }
     if (fake.workspace) {
-        memset(call->workspace, 0xA5, call->workspace_size);
+        memset(here(call->workspace), 0xA5, call->workspace_size);
     }
     for (int64_t r = 0; r < call->m; ++r) {
         for (int64_t n = 0; n < m->info->output_size_per_partition; ++n) {
             double acc = 0;
             for (int64_t k = 0; k < m->info->input_size_per_partition; ++k) {
-                acc += (double)get(call->x, dtype, r * call->x_stride + k) * weight_at(m, n, k);
+                acc += (double)get(x, dtype, r * call->x_stride + k) * weight_at(m, n, k);
             }
-            const float y = (float)acc + (call->bias ? call->bias[n] : 0);
-            dlq_cast(dtype, (char *)call->y + (r * call->y_stride + n) * es, DLQ_F32, &y, 1);
+            const float sum = (float)acc + (bias ? bias[n] : 0);
+            dlq_cast(dtype, y + (r * call->y_stride + n) * es, DLQ_F32, &sum, 1);
         }
     }
     return DLQ_OK;
@@ -525,9 +535,11 @@ fake_runtime(const struct dlq_allocator *alloc,
              void (*log)(void *ctx, int32_t level, const char *line), void *log_ctx,
              dlq_runtime **out, struct dlq_error *err)
 {
+    const char *const dirs[] = {fake.module_dir, NULL};
     const struct dlq_runtime_options options = {
         .struct_size = sizeof(options),
-        .load_policy = DLQ_LOAD_NONE,
+        .load_policy = fake.module_dir ? DLQ_LOAD_INSTALLED : DLQ_LOAD_NONE,
+        .plugin_dirs = dirs,
         .allocator = alloc,
         .n_threads = 1,
         .log_level = DLQ_LOG_WARN,

@@ -40,10 +40,12 @@ struct fake_knobs {
     bool repacks;       ///< process_weights() moves the weight to new memory
     /// Instead of the scheme's.
     int32_t (*apply)(const void *method, const struct dlq_linear_call *call, struct dlq_error *err);
-    size_t workspace;   ///< Bytes for each row; apply() writes all of it
-    int32_t methods;    ///< Methods that exist
-    int32_t configs;    ///< Configurations that exist
-    atomic_int applied; ///< Calls of apply()
+    size_t workspace;        ///< Bytes for each row; apply() writes all of it
+    const char *module_dir;  ///< Where the next runtime finds device modules; NULL: no files at all
+    ptrdiff_t device_offset; ///< From an address of the device to where the method may touch it
+    int32_t methods;         ///< Methods that exist
+    int32_t configs;         ///< Configurations that exist
+    atomic_int applied;      ///< Calls of apply()
 };
 
 extern struct fake_knobs fake;

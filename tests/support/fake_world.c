@@ -18,7 +18,9 @@ collect(void *ctx, int32_t level, const char *line)
 void
 fake_world_begin(struct fake_world *w)
 {
+    const char *const module_dir = fake.module_dir;
     memset(&fake, 0, sizeof(fake));
+    fake.module_dir = module_dir;
     *w = (struct fake_world){.err = DLQ_ERROR_INIT};
     test_assert_ok(fake_runtime(NULL, collect, w, &w->rt, &w->err), &w->err);
 }
