@@ -3,6 +3,8 @@
 
 #include "float16.h"
 
+#include "float16_avx2.h"
+
 #include <stdbool.h>
 #include <string.h>
 
@@ -380,7 +382,10 @@ dlq_cast(uint32_t dst_dtype, void *dst, uint32_t src_dtype, const void *src, siz
         }
         return DLQ_OK;
     }
-    return cast_fast(dst, dst_dtype, src, src_dtype, count)
+    const size_t done = dlq_cast_avx2(dst, dst_dtype, src, src_dtype, count);
+    char *const to = (char *)dst + done * (DLQ_DTYPE_BITS(dst_dtype) / 8);
+    const char *const from = (const char *)src + done * (DLQ_DTYPE_BITS(src_dtype) / 8);
+    return cast_fast(to, dst_dtype, from, src_dtype, count - done)
                ? DLQ_OK
-               : cast_any(dst, dst_dtype, src, src_dtype, count);
+               : cast_any(to, dst_dtype, from, src_dtype, count - done);
 }

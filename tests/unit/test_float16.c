@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #ifdef __SSE__
 #include <xmmintrin.h>
@@ -182,6 +183,58 @@ fast_and_general_ways_agree(void **state)
             fail_msg("bits %08x", (uint32_t)bits);
         }
     }
+}
+
+// Long arrays take vector instructions where the processor has them; one element at a time never.
+static void
+assert_array_equals_elements(uint32_t to, uint32_t from, const unsigned char *src, size_t n)
+{
+    const size_t to_size = DLQ_DTYPE_BITS(to) / 8;
+    const size_t from_size = DLQ_DTYPE_BITS(from) / 8;
+    unsigned char *const array = malloc(n * to_size + 2);
+    unsigned char *const single = malloc(n * to_size + 2);
+    assert_true(array && single);
+    memset(array, 0xEE, n * to_size + 2);
+    memset(single, 0xEE, n * to_size + 2);
+    // Both sides unaligned.
+    assert_int_equal(dlq_cast(to, array + 1, from, src, n), DLQ_OK);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(dlq_cast(to, single + 1 + i * to_size, from, src + i * from_size, 1),
+                         DLQ_OK);
+    }
+    assert_memory_equal(array, single, n * to_size + 2);
+    free(array);
+    free(single);
+}
+
+static void
+arrays_are_cast_as_their_elements_are(void **state)
+{
+    (void)state;
+    static const uint32_t types[] = {DLQ_F16, DLQ_BF16, DLQ_F32};
+    const size_t n = 1 << 17;
+    unsigned char *const src = malloc(4 * n + 1);
+    assert_non_null(src);
+    // All 16-bit patterns; as F32 many, NaNs and subnormals among them.
+    for (uint32_t i = 0; i < n; i++) {
+        const uint16_t half = (uint16_t)i;
+        memcpy(src + 1 + 2 * i, &half, 2);
+    }
+    for (size_t t = 0; t < 3; t++) {
+        for (size_t f = 0; f < 3; f++) {
+            if (types[f] == DLQ_F32) {
+                for (uint32_t i = 0; i < n; i++) {
+                    const uint32_t bits = i * UINT32_C(32749);
+                    memcpy(src + 1 + 4 * i, &bits, 4);
+                }
+            }
+            assert_array_equals_elements(types[t], types[f], src + 1, n);
+            for (size_t len = 0; len < 40; len++) {
+                assert_array_equals_elements(types[t], types[f], src + 1 + 4 * len, len);
+            }
+        }
+    }
+    free(src);
 }
 
 static void
@@ -427,6 +480,7 @@ main(int argc, char **argv)
         cmocka_unit_test(every_small_float_survives_the_way_there_and_back),
         cmocka_unit_test(every_step_between_neighbours_rounds_to_nearest_even),
         cmocka_unit_test(fast_and_general_ways_agree),
+        cmocka_unit_test(arrays_are_cast_as_their_elements_are),
         cmocka_unit_test(f64_is_rounded_once),
         cmocka_unit_test(f64_to_f32_is_what_the_processor_does),
         cmocka_unit_test(values_out_of_range_become_infinite_or_nan),
