@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static int32_t
 parse(const char *text, struct dlq_json **out, struct dlq_error *err)
@@ -343,6 +346,50 @@ every_failing_allocation_is_an_error_without_a_leak(void **state)
     assert_true(test_each_allocation_fails(parse_and_free, text) > 20);
 }
 
+#ifndef __SANITIZE_ADDRESS__
+// In a process that may grow by 24 MiB only, parse 8 MiB. Returns what a shell would get.
+static int
+parse_with_little_memory(void)
+{
+    char *const text = repeat("x", 8 << 20, "\"]");
+    char *const pages = test_read("/proc/self/statm", NULL);
+    const rlim_t used = (rlim_t)strtol(pages, NULL, 10) * (rlim_t)sysconf(_SC_PAGESIZE);
+    free(pages);
+    text[0] = '[';
+    text[1] = '"';
+    const struct rlimit limit = {used + (24 << 20), used + (24 << 20)};
+    struct dlq_json *root = NULL;
+    struct dlq_error err = DLQ_ERROR_INIT;
+    if (setrlimit(RLIMIT_AS, &limit) != 0) {
+        return 77;
+    }
+    return parse(text, &root, &err) == DLQ_ENOMEM && strstr(err.msg, "out of memory") ? 0 : 1;
+}
+#endif
+
+// jansson by itself would lose a part of the string, or abort.
+static void
+a_text_that_memory_is_too_short_for_is_an_error(void **state)
+{
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip(); // A sanitizer needs its address space
+#else
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        _exit(parse_with_little_memory());
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        skip();
+    }
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+#endif
+}
+
 static void
 published_configurations_parse(void **state)
 {
@@ -383,6 +430,7 @@ main(void)
         cmocka_unit_test(nesting_beyond_the_limit_is_refused),
         cmocka_unit_test(too_many_values_and_too_large_texts_are_refused),
         cmocka_unit_test(every_failing_allocation_is_an_error_without_a_leak),
+        cmocka_unit_test(a_text_that_memory_is_too_short_for_is_an_error),
         cmocka_unit_test(published_configurations_parse),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
