@@ -183,6 +183,19 @@ dlq_k_w8a8_quantize_row(const struct dlq_k_w8a8 *w, const void *x, uint32_t x_dt
 }
 
 void
+dlq_k_w8a8_dequantize(const struct dlq_k_w8a8 *w, int64_t n0, int64_t rows, float *out)
+{
+    for (int64_t n = n0; n < n0 + rows; n++) {
+        const struct dlq_w8a8_tail *const tail = dlq_w8a8_tail(w, n / 16);
+        const uint8_t *const column = dlq_w8a8_codes(w, n / 16) + 4 * (n % 16);
+        for (int64_t k = 0; k < w->k; k++) {
+            const int32_t code = column[k / 4 * 64 + k % 4] - 128 - tail->zero[n % 16];
+            out[(n - n0) * w->k + k] = (float)code * tail->scale[n % 16];
+        }
+    }
+}
+
+void
 dlq_k_w8a8_accumulate_row(const struct dlq_k_w8a8 *w, const int8_t *codes, int32_t azp,
                           int32_t *acc)
 {
