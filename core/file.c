@@ -51,7 +51,7 @@ dlq_file_open(struct dlq_file *file, const char *path, struct dlq_error *err)
         return dlq_fail_native(err, DLQ_EIO, DLQ_DOMAIN_CHECKPOINT, 0, "%s: not a regular file",
                                path);
     }
-    *file = (struct dlq_file){fd, (uint64_t)st.st_size, NULL};
+    *file = (struct dlq_file){fd, (uint64_t)st.st_size, NULL, st.st_dev, st.st_ino};
     return DLQ_OK;
 }
 
@@ -95,7 +95,11 @@ int32_t
 dlq_file_check(const struct dlq_file *file, const char *path, struct dlq_error *err)
 {
     struct stat st;
-    if (fstat(file->fd, &st) != 0) {
+    if (file->fd < 0) {
+        if (stat(path, &st) != 0 || st.st_dev != file->dev || st.st_ino != file->ino) {
+            return DLQ_OK;
+        }
+    } else if (fstat(file->fd, &st) != 0) {
         return dlq_file_fail(err, path, "cannot ask for its size");
     }
     if ((uint64_t)st.st_size == file->size) {
@@ -123,7 +127,12 @@ dlq_file_map(struct dlq_file *file, const char *path, struct dlq_error *err)
         return dlq_file_fail(err, path, "cannot map");
     }
     file->map = map;
-    return dlq_file_check(file, path, err);
+    const int32_t rc = dlq_file_check(file, path, err);
+    if (rc == DLQ_OK) {
+        close(file->fd);
+        file->fd = -1;
+    }
+    return rc;
 }
 
 void

@@ -23,12 +23,14 @@ struct dlq_file {
     int fd;        ///< -1 when closed
     uint64_t size; ///< Bytes when it was opened
     void *map;     ///< The whole file, or NULL
+    uint64_t dev;  ///< With `ino`: which file it is
+    uint64_t ino;  ///< See `dev`
 };
 
 /// A file that is not open, for dlq_file_close().
 #define DLQ_FILE_INIT                                                                              \
     {                                                                                              \
-        -1, 0, NULL                                                                                \
+        -1, 0, NULL, 0, 0                                                                          \
     }
 
 /// Fail with errno's reason: DLQ_ENOTFOUND, DLQ_ENOMEM or DLQ_EIO. `what` is what could not be
@@ -49,11 +51,14 @@ int32_t
 dlq_file_read(const struct dlq_file *file, const char *path, uint64_t offset, void *dst, size_t len,
               struct dlq_error *err);
 
-/// Map the whole file.
+/// Map the whole file and close its descriptor: eight ranks of one process with 160 files each must
+/// not meet the limit of open files.
 int32_t
 dlq_file_map(struct dlq_file *file, const char *path, struct dlq_error *err);
 
-/// Check that the file still has the size that it was opened with.
+/// Check that the file still has the size that it was opened with. Of a mapped file that is no
+/// longer found at `path` there is nothing to say: it was replaced or removed, and the mapping
+/// keeps what it was.
 int32_t
 dlq_file_check(const struct dlq_file *file, const char *path, struct dlq_error *err);
 

@@ -309,7 +309,7 @@ static int32_t
 probe_config(struct search *s)
 {
     if (!s->place->config) {
-        return absent(s, config_file, "", "absent");
+        return s->place->dir ? absent(s, config_file, "", "absent") : DLQ_OK;
     }
     int32_t rc = DLQ_OK;
     for (size_t i = 0; rc == DLQ_OK && i < COUNT(sections); i++) {

@@ -650,7 +650,7 @@ open_files(void)
 }
 
 static void
-no_file_stays_open_after_an_error_or_a_close(void **state)
+no_file_stays_open(void **state)
 {
     (void)state;
     const size_t before = open_files();
@@ -658,7 +658,10 @@ no_file_stays_open_after_an_error_or_a_close(void **state)
     WRITE("2.safetensors", "a");
     refuse(DLQ_EFORMAT, "is in two files");
     test_write_text(dir, INDEX, "{\"weight_map\":{\"a\":\"1.safetensors\"}}");
-    dlq_checkpoint_close(opened(dir, DLQ_CHECKPOINT_NO_CONFIG));
+    dlq_checkpoint *const ckpt = opened(dir, DLQ_CHECKPOINT_NO_CONFIG);
+    // Mappings need none: several ranks may open a checkpoint of hundreds of files each.
+    assert_int_equal(open_files(), before);
+    dlq_checkpoint_close(ckpt);
     assert_int_equal(open_files(), before);
 }
 
@@ -739,7 +742,7 @@ main(void)
         TEST(replacing_a_file_by_rename_leaves_an_open_checkpoint_alone),
         TEST(released_tensors_leave_memory_and_can_be_read_again),
         TEST(every_failing_allocation_is_an_error_without_a_leak),
-        TEST(no_file_stays_open_after_an_error_or_a_close),
+        TEST(no_file_stays_open),
         TEST(a_hundred_thousand_tensors_open_within_a_second),
     };
     return cmocka_run_group_tests_name("checkpoint", tests, make_runtime, destroy_runtime);

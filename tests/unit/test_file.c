@@ -132,6 +132,31 @@ a_mapping_notices_that_the_file_changed_before(void **state)
     dlq_file_close(&file);
 }
 
+static void
+a_mapped_file_that_is_gone_keeps_its_bytes(void **state)
+{
+    (void)state;
+    struct dlq_file file = DLQ_FILE_INIT;
+    struct dlq_error err = DLQ_ERROR_INIT;
+    test_write_text(dir, "f", "abcdef");
+    char path[512];
+    strcpy(path, test_path(dir, "f"));
+    test_assert_ok(dlq_file_open(&file, path, &err), &err);
+    test_assert_ok(dlq_file_map(&file, path, &err), &err);
+    assert_int_equal(file.fd, -1);
+    test_assert_ok(dlq_file_check(&file, path, &err), &err);
+    assert_int_equal(truncate(path, 5), 0);
+    const int32_t rc = dlq_file_check(&file, path, &err);
+    test_assert_error(rc, &err, DLQ_EIO, "expected 6 bytes, found 5");
+    assert_int_equal(truncate(path, 6), 0);
+    assert_int_equal(unlink(path), 0);
+    test_assert_ok(dlq_file_check(&file, path, &err), &err);
+    test_write_text(dir, "f", "ab");
+    test_assert_ok(dlq_file_check(&file, path, &err), &err);
+    assert_memory_equal(file.map, "abcde", 5);
+    dlq_file_close(&file);
+}
+
 // The bytes of neighbours are in the first and last page too; reading again gives the same.
 static void
 any_range_can_be_released(void **state)
@@ -170,6 +195,7 @@ main(void)
         TEST(an_optional_file_may_be_absent_but_not_unreadable),
         TEST(reading_past_the_end_is_an_error),
         TEST(a_mapping_notices_that_the_file_changed_before),
+        TEST(a_mapped_file_that_is_gone_keeps_its_bytes),
         TEST(any_range_can_be_released),
     };
     return cmocka_run_group_tests_name("file", tests, NULL, NULL);
