@@ -7,16 +7,48 @@
 
 #include <inttypes.h>
 
-static int32_t
-refuse_cut(const struct dlq_host *host, const struct dlq_layer_info *info, int64_t group,
-           struct dlq_error *err)
+static int64_t
+gcd(int64_t a, int64_t b)
 {
-    return host->fail(err, DLQ_ESHAPE,
-                      "%s: K %" PRId64 " over T %" PRId32 " gives K_pp %" PRId64
-                      ", which cuts a group of g %" PRId64
-                      "; K_pp must be a multiple of g, because a rank needs whole groups",
-                      info->prefix, info->input_size, info->tp_size, info->input_size_per_partition,
-                      group);
+    while (b != 0) {
+        const int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+int64_t
+dlq_block_refine_inputs(const struct dlq_layer_info *info, int64_t block)
+{
+    const int64_t k = info->input_size;
+    if (info->input_size_per_partition == k) {
+        return block;
+    }
+    // All bounds, not this rank's alone: every rank must give the same answer. The end of K cuts
+    // nothing.
+    int64_t refined = gcd(block, info->input_size_per_partition);
+    refined = gcd(refined, info->input_offset);
+    for (int32_t r = 0; info->input_bounds && r <= info->tp_size; r++) {
+        if (info->input_bounds[r] != k) {
+            refined = gcd(refined, info->input_bounds[r]);
+        }
+    }
+    return refined;
+}
+
+int64_t
+dlq_block_refine_outputs(const struct dlq_layer_info *info, int64_t block)
+{
+    const bool cut = info->output_size_per_partition != info->ckpt_output_size;
+    if (info->n_parts == 1 && !cut) {
+        return block;
+    }
+    int64_t refined = block;
+    for (int32_t p = 0; p < info->n_parts; p++) {
+        refined = gcd(refined, info->parts[p]->local_size);
+    }
+    return refined;
 }
 
 int32_t
@@ -38,15 +70,16 @@ dlq_groups_find(const struct dlq_host *host, const struct dlq_layer_info *info, 
     if (out->one_group || k_pp == k) {
         return DLQ_OK;
     }
-    // All bounds, not this rank's alone: every rank must give the same answer.
-    for (int32_t r = 0; info->input_bounds && r <= info->tp_size; r++) {
-        if (info->input_bounds[r] % rows != 0) {
-            return refuse_cut(host, info, rows, err);
-        }
+    out->rows = dlq_block_refine_inputs(info, rows);
+    if (out->rows < rows && out->rows < DLQ_MIN_REFINED_GROUP) {
+        return host->fail(err, DLQ_ESHAPE,
+                          "%s: K %" PRId64 " over T %" PRId32 " gives K_pp %" PRId64
+                          ", which cuts a group of g %" PRId64 "; groups refined to g' %" PRId64
+                          " would be smaller than %d",
+                          info->prefix, k, info->tp_size, k_pp, rows, out->rows,
+                          DLQ_MIN_REFINED_GROUP);
     }
-    if (k_pp % rows != 0 || info->input_offset % rows != 0) {
-        return refuse_cut(host, info, rows, err);
-    }
+    out->count = k_pp / out->rows;
     return DLQ_OK;
 }
 

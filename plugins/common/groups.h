@@ -19,11 +19,25 @@ struct dlq_groups {
     bool one_group;    ///< One group spans all K: every rank holds it whole
 };
 
-/// Find the groups of this rank for groups of `group` rows (-1, or above K: all of K). DLQ_ESHAPE
-/// names K, T, K_pp and g when K is no multiple of g or a rank would cut a group.
+/// Refined groups below this are refused: kernels would mostly compute padding.
+#define DLQ_MIN_REFINED_GROUP 8
+
+/// Find the groups of this rank for groups of `group` rows (-1, or above K: all of K). Where a rank
+/// would cut a group, all groups are refined to the largest size that no rank cuts: the same scale
+/// then stands in several rows, which changes no result. DLQ_ESHAPE names K, T, K_pp, g and g' when
+/// K is no multiple of g or the refined groups would be too small.
 int32_t
 dlq_groups_find(const struct dlq_host *host, const struct dlq_layer_info *info, int64_t group,
                 struct dlq_groups *out, struct dlq_error *err);
+
+/// The largest block that divides `block` and that no rank cuts along K; `block` itself where K is
+/// not cut.
+int64_t
+dlq_block_refine_inputs(const struct dlq_layer_info *info, int64_t block);
+
+/// The same along the outputs: no part and no rank begins inside a block.
+int64_t
+dlq_block_refine_outputs(const struct dlq_layer_info *info, int64_t block);
 
 /// Fill the dimension `dim` of a descriptor that follows the groups.
 void

@@ -205,6 +205,22 @@ parse_group(const struct dlq_fields *top, const struct dlq_json *groups, size_t 
     return parse_targets(&f, g->name, g);
 }
 
+// Formats that imply how scales are stored, whether or not scale_dtype says so.
+static void
+settle_scales(struct ct_group *g, enum ct_format top)
+{
+    const enum ct_format format = g->format != CT_FORMAT_NONE ? g->format : top;
+    struct ct_args *const sides[] = {&g->weights, &g->input};
+    for (size_t i = 0; i < sizeof(sides) / sizeof(*sides); i++) {
+        const bool grouped = sides[i]->group > 0 && sides[i]->type == CT_FLOAT;
+        if (grouped && (format == CT_FORMAT_MXFP4 || format == CT_FORMAT_MXFP8)) {
+            sides[i]->scale = CT_SCALE_U8;
+        } else if (grouped && format == CT_FORMAT_NVFP4) {
+            sides[i]->scale = CT_SCALE_E4M3;
+        }
+    }
+}
+
 static int32_t
 parse_groups(const struct dlq_fields *f, struct ct_config *config)
 {
@@ -232,6 +248,7 @@ parse_groups(const struct dlq_fields *f, struct ct_config *config)
         if (status != DLQ_OK) {
             return status;
         }
+        settle_scales(&config->groups[i], config->format);
     }
     return DLQ_OK;
 }

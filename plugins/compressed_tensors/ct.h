@@ -6,6 +6,7 @@
 
 #include "regex.h"
 
+#include "../../kernels/linear_fp.h"
 #include "../../kernels/pack/bits.h"
 
 #include <dlquant/ext/inspect.h>
@@ -181,9 +182,10 @@ struct ct_scheme_ops {
                        struct dlq_error *err);
     int32_t (*dequantize)(const struct ct_layer *l, const struct dlq_host *host,
                           const struct dlq_layer_info *info, float *weight, struct dlq_error *err);
-    int32_t (*code_kind)(int64_t *scales_per_row);
-    int32_t (*quantize)(const struct ct_layer *l, const struct dlq_layer_info *info, const void *x,
-                        int64_t m, void *codes, float *scales, int32_t *zero_points);
+    int32_t (*code_kind)(const struct ct_layer *l, int64_t *scales_per_row);
+    int32_t (*quantize)(const struct ct_layer *l, const struct dlq_host *host,
+                        const struct dlq_layer_info *info, const void *x, int64_t m, void *codes,
+                        float *scales, int32_t *zero_points, struct dlq_error *err);
     int32_t (*accumulate)(const struct ct_layer *l, const struct dlq_layer_info *info,
                           const void *codes, const int32_t *zero_points, int64_t m, int32_t *acc);
     size_t size; ///< Of the scheme's object, which begins with struct ct_layer
@@ -201,6 +203,11 @@ struct ct_layer {
 
 extern const struct ct_scheme_ops ct_scheme_wna16;
 extern const struct ct_scheme_ops ct_scheme_w8a8_int8;
+extern const struct ct_scheme_ops ct_scheme_fp;
+
+/// How the fp kernels would quantize activations; false when they cannot.
+bool
+ct_fp_activation(const struct ct_args *input, enum dlq_k_fp_activation *out);
 
 /// The scheme for a group's layer, or NULL with the reason in `why`. `storage` is how its codes are
 /// stored.
@@ -253,6 +260,23 @@ int32_t
 ct_declare_per_output(const struct ct_layer *l, const struct dlq_host *host,
                       struct dlq_layer *layer, const struct dlq_layer_info *info, const char *name,
                       uint32_t dtype, uint32_t flags, struct dlq_error *err);
+
+/// Declare one value for the whole layer; parts must agree, the host compares them.
+int32_t
+ct_declare_single(const struct dlq_host *host, struct dlq_layer *layer, const char *name,
+                  uint32_t dtype, uint32_t flags, struct dlq_error *err);
+
+/// A view of a loaded parameter.
+int32_t
+ct_param(const struct dlq_host *host, struct dlq_layer *layer, const char *name,
+         struct dlq_tensor *out, struct dlq_error *err);
+
+/// The value of a fp32 parameter of ct_declare_single(), which must be positive: a static scale of
+/// 0 was never calibrated.
+int32_t
+ct_read_positive(const struct dlq_host *host, struct dlq_layer *layer,
+                 const struct dlq_layer_info *info, const char *name, float *out,
+                 struct dlq_error *err);
 
 /// Declare weight_shape, which says nothing that is not known: read, never used.
 int32_t

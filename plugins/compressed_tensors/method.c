@@ -93,7 +93,7 @@ inspect_code_kind(const void *method, int64_t *scales_per_row)
 {
     const struct ct_layer *const l = method;
     *scales_per_row = 0;
-    return l->ops->code_kind ? l->ops->code_kind(scales_per_row) : DLQ_CODES_NONE;
+    return l->ops->code_kind ? l->ops->code_kind(l, scales_per_row) : DLQ_CODES_NONE;
 }
 
 static int32_t
@@ -106,7 +106,7 @@ inspect_quantize(const void *method, const struct dlq_host *host, const struct d
         return host->fail(err, DLQ_EUNSUPPORTED, "%s: its activations are not quantized",
                           info->prefix);
     }
-    return l->ops->quantize(l, info, x, m, codes, scales, zero_points);
+    return l->ops->quantize(l, host, info, x, m, codes, scales, zero_points, err);
 }
 
 static int32_t

@@ -57,6 +57,48 @@ is_int8_activation(const struct ct_args *a)
             (a->strategy == CT_TENSOR && a->dynamic == CT_STATIC));
 }
 
+static const struct ct_scheme_ops *
+choose_float(const struct ct_group *group, enum ct_storage storage, bool fp_input, char *why,
+             size_t size)
+{
+    const struct ct_args *const w = &group->weights;
+    char weights[96];
+    char input[96];
+    ct_args_describe(w, weights, sizeof(weights));
+    ct_args_describe(&group->input, input, sizeof(input));
+    const bool fp4 = w->bits == 4;
+    const bool nvfp4 = w->strategy == CT_TENSOR_GROUP && w->scale == CT_SCALE_E4M3;
+    const bool mx = w->strategy == CT_GROUP && w->scale == CT_SCALE_U8;
+    if (!fp_input) {
+        snprintf(why, size,
+                 "input_activations %s over weights %s: float8 per token, tensor or group, float4 "
+                 "in groups of 16 (local) or 32, or none is accepted",
+                 input, weights);
+        return NULL;
+    }
+    if (fp4 && !nvfp4 && !mx) {
+        snprintf(why, size,
+                 "weights %s: float4 in tensor_groups with float8_e4m3fn scales or groups with "
+                 "uint8 scales is accepted",
+                 weights);
+        return NULL;
+    }
+    if (!fp4 &&
+        (w->strategy == CT_TENSOR_GROUP || w->strategy == CT_TOKEN || w->strategy == CT_ATTN_HEAD ||
+         w->scale == CT_SCALE_E4M3 || (w->scale == CT_SCALE_U8 && !mx))) {
+        snprintf(why, size, "weights %s: float8 by tensor, channel, block or group is accepted",
+                 weights);
+        return NULL;
+    }
+    if (fp4 != (storage == CT_PACKED)) {
+        snprintf(why, size, "weights %s are stored as %s; %s is expected", weights,
+                 storage == CT_PACKED ? "weight_packed" : "weight",
+                 fp4 ? "weight_packed" : "weight");
+        return NULL;
+    }
+    return &ct_scheme_fp;
+}
+
 const struct ct_scheme_ops *
 ct_scheme_choose(const struct ct_group *group, enum ct_storage storage, char *why, size_t size)
 {
@@ -70,12 +112,10 @@ ct_scheme_choose(const struct ct_group *group, enum ct_storage storage, char *wh
         snprintf(why, size, "output_activations are quantized; null is accepted");
         return NULL;
     }
+    enum dlq_k_fp_activation activation;
+    const bool fp_input = ct_fp_activation(a, &activation);
     if (w->type == CT_FLOAT) {
-        snprintf(why, size,
-                 "weights %s, input_activations %s: this build has no kernel for float codes; int "
-                 "weights run",
-                 weights, input);
-        return NULL;
+        return choose_float(group, storage, fp_input, why, size);
     }
     if (w->bits < 2) {
         snprintf(why, size, "weights %s: 2 to 8 bits are accepted", weights);
@@ -94,11 +134,14 @@ ct_scheme_choose(const struct ct_group *group, enum ct_storage storage, char *wh
     if (!a->present) {
         return &ct_scheme_wna16;
     }
+    if (fp_input && w->bits <= 5 && w->symmetric && w->actorder != CT_ORDER_GROUP) {
+        return &ct_scheme_fp;
+    }
     if (!is_int8_activation(a)) {
         snprintf(why, size,
-                 "input_activations %s: int8 per token (dynamic) or per tensor (static) is "
-                 "accepted, or none",
-                 input);
+                 "weights %s with input_activations %s: int8 per token (dynamic) or per tensor "
+                 "(static) is accepted, float over symmetric int2 to int5, or none",
+                 weights, input);
         return NULL;
     }
     if (!is_per_output(w)) {
@@ -136,6 +179,9 @@ ct_scheme_describe(const struct ct_group *group, char *buf, size_t size)
         snprintf(buf, size, "W%" PRId32 "A8 int8 %s, %s%s", w->bits, text,
                  a->dynamic == CT_DYNAMIC ? "dynamic token" : "static tensor",
                  a->symmetric ? "" : " asym");
+    } else if (!a->present) {
+        char weights[64];
+        snprintf(buf, size, "%s, weight-only", ct_args_describe(w, weights, sizeof(weights)));
     } else {
         char weights[64];
         char input[64];
@@ -272,4 +318,42 @@ ct_declare_per_output(const struct ct_layer *l, const struct dlq_host *host,
         desc.output_dim = 0;
     }
     return host->param_declare(layer, &desc, err);
+}
+
+int32_t
+ct_declare_single(const struct dlq_host *host, struct dlq_layer *layer, const char *name,
+                  uint32_t dtype, uint32_t flags, struct dlq_error *err)
+{
+    const int64_t shape[] = {1};
+    struct dlq_param_desc desc = dlq_param_desc_init(name, dtype, 1, shape);
+    desc.flags = flags | DLQ_PARAM_REPLICATED | DLQ_PARAM_ACCEPT_0D;
+    return host->param_declare(layer, &desc, err);
+}
+
+int32_t
+ct_param(const struct dlq_host *host, struct dlq_layer *layer, const char *name,
+         struct dlq_tensor *out, struct dlq_error *err)
+{
+    *out = (struct dlq_tensor){.struct_size = DLQ_SIZE_UPTO(struct dlq_tensor, strides)};
+    return host->param_get(layer, name, out, err);
+}
+
+int32_t
+ct_read_positive(const struct dlq_host *host, struct dlq_layer *layer,
+                 const struct dlq_layer_info *info, const char *name, float *out,
+                 struct dlq_error *err)
+{
+    struct dlq_tensor t;
+    const int32_t status = ct_param(host, layer, name, &t, err);
+    if (status == DLQ_OK) {
+        *out = *(const float *)t.data;
+        if (!(*out > 0.0F)) {
+            return host->fail(
+                err, DLQ_EFORMAT,
+                "%s.%s is %g; a static activation needs a positive scale (0 was never "
+                "calibrated)",
+                info->prefix, name, (double)*out);
+        }
+    }
+    return status;
 }

@@ -140,17 +140,6 @@ can_implement(struct ct_layer *l, const struct dlq_host *host, const struct dlq_
     return prepare((struct w8a8 *)l, host, info, err);
 }
 
-// One value for the whole layer: parts must agree, the host compares them.
-static int32_t
-declare_single(const struct dlq_host *host, struct dlq_layer *layer, const char *name,
-               uint32_t dtype, uint32_t flags, struct dlq_error *err)
-{
-    const int64_t shape[] = {1};
-    struct dlq_param_desc desc = dlq_param_desc_init(name, dtype, 1, shape);
-    desc.flags = flags | DLQ_PARAM_REPLICATED | DLQ_PARAM_ACCEPT_0D;
-    return host->param_declare(layer, &desc, err);
-}
-
 static int32_t
 create_weights(struct ct_layer *l, const struct dlq_host *host, struct dlq_layer *layer,
                const struct dlq_layer_info *info, struct dlq_error *err)
@@ -166,10 +155,10 @@ create_weights(struct ct_layer *l, const struct dlq_host *host, struct dlq_layer
         status = ct_declare_per_output(l, host, layer, info, "weight_zero_point", DLQ_I8, 0, err);
     }
     if (status == DLQ_OK && is_static(s)) {
-        status = declare_single(host, layer, "input_scale", DLQ_F32, scale_flags, err);
+        status = ct_declare_single(host, layer, "input_scale", DLQ_F32, scale_flags, err);
     }
     if (status == DLQ_OK && has_input_zero(s)) {
-        status = declare_single(host, layer, "input_zero_point", s->zero_dtype, 0, err);
+        status = ct_declare_single(host, layer, "input_zero_point", s->zero_dtype, 0, err);
     }
     return status;
 }
@@ -191,14 +180,6 @@ free_inputs(const struct dlq_host *host, struct inputs *in)
     dlq_host_free(host, in->zeros);
 }
 
-static int32_t
-get(const struct dlq_host *host, struct dlq_layer *layer, const char *name, struct dlq_tensor *out,
-    struct dlq_error *err)
-{
-    *out = (struct dlq_tensor){.struct_size = DLQ_SIZE_UPTO(struct dlq_tensor, strides)};
-    return host->param_get(layer, name, out, err);
-}
-
 // Index of output `i` in a parameter of ct_declare_per_output().
 static int64_t
 slot_of(const struct w8a8 *s, int32_t part, int64_t i)
@@ -213,9 +194,9 @@ read_scales(const struct w8a8 *s, const struct dlq_host *host, struct dlq_layer 
     struct dlq_tensor scales;
     struct dlq_tensor zeros;
     const size_t n = (size_t)info->output_size_per_partition;
-    int32_t status = get(host, layer, "weight_scale", &scales, err);
+    int32_t status = ct_param(host, layer, "weight_scale", &scales, err);
     if (status == DLQ_OK && has_zeros(s)) {
-        status = get(host, layer, "weight_zero_point", &zeros, err);
+        status = ct_param(host, layer, "weight_zero_point", &zeros, err);
     }
     if (status != DLQ_OK) {
         return status;
@@ -251,19 +232,12 @@ read_input(const struct w8a8 *s, const struct dlq_host *host, struct dlq_layer *
     if (!is_static(s)) {
         return DLQ_OK;
     }
-    int32_t status = get(host, layer, "input_scale", &t, err);
+    int32_t status = ct_read_positive(host, layer, info, "input_scale", &in->input_scale, err);
     if (status != DLQ_OK) {
         return status;
     }
-    in->input_scale = *(const float *)t.data;
-    if (!(in->input_scale > 0.0F)) {
-        return host->fail(err, DLQ_EFORMAT,
-                          "%s.input_scale is %g; a static activation needs a positive scale (0 was "
-                          "never calibrated)",
-                          info->prefix, (double)in->input_scale);
-    }
     if (has_input_zero(s)) {
-        status = get(host, layer, "input_zero_point", &t, err);
+        status = ct_param(host, layer, "input_zero_point", &t, err);
         if (status == DLQ_OK) {
             in->input_zero =
                 s->zero_dtype == DLQ_I8 ? *(const int8_t *)t.data : *(const int32_t *)t.data;
@@ -371,7 +345,7 @@ process_weights(struct ct_layer *l, const struct dlq_host *host, struct dlq_laye
     struct w8a8 *const s = (struct w8a8 *)l;
     struct inputs in = {0};
     struct dlq_tensor codes;
-    int32_t status = get(host, layer, ct_codes_name(l), &codes, err);
+    int32_t status = ct_param(host, layer, ct_codes_name(l), &codes, err);
     status = status == DLQ_OK ? read_scales(s, host, layer, info, &in, err) : status;
     status = status == DLQ_OK ? read_input(s, host, layer, info, &in, err) : status;
     status = status == DLQ_OK ? read_codes(s, host, info, &codes, &in, err) : status;
@@ -430,16 +404,20 @@ dequantize(const struct ct_layer *l, const struct dlq_host *host, const struct d
 }
 
 static int32_t
-code_kind(int64_t *scales_per_row)
+code_kind(const struct ct_layer *l, int64_t *scales_per_row)
 {
+    (void)l;
     *scales_per_row = 1;
     return DLQ_CODES_I8;
 }
 
 static int32_t
-quantize(const struct ct_layer *l, const struct dlq_layer_info *info, const void *x, int64_t m,
-         void *codes, float *scales, int32_t *zero_points)
+quantize(const struct ct_layer *l, const struct dlq_host *host, const struct dlq_layer_info *info,
+         const void *x, int64_t m, void *codes, float *scales, int32_t *zero_points,
+         struct dlq_error *err)
 {
+    (void)host;
+    (void)err;
     const struct w8a8 *const s = (const struct w8a8 *)l;
     const int64_t k = s->weight.k;
     const size_t row = (size_t)k * DLQ_DTYPE_BITS(info->act_dtype) / 8;

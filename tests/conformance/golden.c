@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "golden.h"
-#include "rig.h"
+#include "numerics.h"
+
+#include "../../kernels/float16.h"
+
+#include <dlquant/ext/inspect.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,6 +105,39 @@ bias_of(const dlq_checkpoint *ckpt, const char *name, int64_t n)
     return bias;
 }
 
+// What the recorded codes stand for, or NULL where none are recorded. Sets the kind of the codes.
+static float *
+decode(const dlq_checkpoint *record, const char *name, struct golden_layer *layer)
+{
+    char full[160];
+    snprintf(full, sizeof(full), "%s.xs", name);
+    const struct dlq_checkpoint_tensor *const xs = dlq_checkpoint_find(record, full);
+    uint8_t *const bytes = copy_of(record, name, ".xq", DLQ_U8);
+    uint16_t *const halves = copy_of(record, name, ".xq", DLQ_F16);
+    float *const scales = copy_of(record, name, ".xs", DLQ_F32);
+    float *out = NULL;
+    if (xs && scales && (layer->codes || bytes || halves)) {
+        const int64_t per_row = (int64_t)(xs->nbytes / sizeof(float)) / layer->m;
+        const int64_t group = numerics_group(layer->k, per_row);
+        layer->code_kind = layer->codes ? DLQ_CODES_I8 : bytes ? DLQ_CODES_E4M3 : DLQ_CODES_E2M1;
+        out = malloc((size_t)(layer->m * layer->k) * sizeof(*out));
+        assert_non_null(out);
+        for (int64_t i = 0; i < layer->m * layer->k; i++) {
+            const int64_t row = i / layer->k;
+            const float scale = scales[row * per_row + i % layer->k / group];
+            const float code =
+                layer->codes ? (float)(layer->codes[i] - (layer->zeros ? layer->zeros[row] : 0))
+                : bytes      ? dlq_k_e4m3_to_f32(bytes[i])
+                             : dlq_k_f16_to_f32(halves[i]);
+            out[i] = code * scale;
+        }
+    }
+    free(bytes);
+    free(halves);
+    free(scales);
+    return out;
+}
+
 static void
 add_layer(struct golden *g, const struct dlq_checkpoint_tensor *x, const char *name)
 {
@@ -115,10 +152,6 @@ add_layer(struct golden *g, const struct dlq_checkpoint_tensor *x, const char *n
     layer->k = x->shape[1];
     layer->n = y->shape[1];
     layer->codes = copy_of(g->record, name, ".xq", DLQ_I8);
-    const bool other_codes = !layer->codes && y->dtype == DLQ_F32;
-    if (other_codes) {
-        return;
-    }
     layer->x = copy_of(g->record, name, ".x", DLQ_F16);
     layer->scales = copy_of(g->record, name, ".xs", DLQ_F32);
     layer->zeros = copy_of(g->record, name, ".azp", DLQ_I32);
@@ -128,6 +161,7 @@ add_layer(struct golden *g, const struct dlq_checkpoint_tensor *x, const char *n
                    ? copy_of(g->record, name, ".y", DLQ_F64)
                    : widen(copy_of(g->record, name, ".y", DLQ_F32), layer->m * layer->n);
     assert_non_null(layer->x);
+    layer->coded = decode(g->record, name, layer);
     g->n_layers++;
 }
 
@@ -165,6 +199,7 @@ golden_close(struct golden *g)
         free((void *)g->layers[i].y);
         free((void *)g->layers[i].bias);
         free((void *)g->layers[i].codes);
+        free((void *)g->layers[i].coded);
         free((void *)g->layers[i].scales);
         free((void *)g->layers[i].zeros);
         free((void *)g->layers[i].acc);

@@ -14,13 +14,15 @@
 
 /// One unfused layer of the recording.
 struct golden_layer {
-    char name[128];    ///< Path in the checkpoint
-    int64_t m;         ///< Rows of x and y
-    int64_t k;         ///< Inputs
-    int64_t n;         ///< Outputs
-    const void *x;     ///< [m, k] fp16
-    const double *y;   ///< [m, n]: exact; for int8 the formula in fp32 before the last rounding
-    const float *bias; ///< [n], or NULL
+    char name[128];     ///< Path in the checkpoint
+    int64_t m;          ///< Rows of x and y
+    int64_t k;          ///< Inputs
+    int64_t n;          ///< Outputs
+    const void *x;      ///< [m, k] fp16
+    const double *y;    ///< [m, n]: exact; for int8 the formula in fp32 before the last rounding
+    const float *bias;  ///< [n], or NULL
+    int32_t code_kind;  ///< enum dlq_code_kind of the recorded codes
+    const float *coded; ///< [m, k] what the codes stand for, or NULL
     // int8 activations only, else NULL
     const int8_t *codes;  ///< [m, k]
     const float *scales;  ///< [m]

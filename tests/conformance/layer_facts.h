@@ -19,7 +19,7 @@ struct facts {
     const struct dlq_part *part_list[4];
     struct dlq_evidence evidence[FACTS_MAX];
     const struct dlq_evidence *evidence_list[FACTS_MAX];
-    int64_t bounds[9];
+    int64_t bounds[33];
 };
 
 /// A layer of one part on the CPU, whole, with fp16 activations. Strings are not copied.

@@ -292,10 +292,14 @@ shapes_that_cannot_run_are_refused_with_their_sizes(void **state)
     facts_init(&f, "a", 256, 60);
     test_assert_error(bench_can(&b, &f, &err), &err, DLQ_ESHAPE,
                       "a: part a has N 60, 60 of it from 0 on rank 0 of 1");
-    facts_init(&f, "a", 640, 64);
+    facts_init(&f, "a", 640, 64); // groups of 64 are whole
     facts_row(&f, 0, 2);
+    test_assert_ok(bench_can(&b, &f, &err), &err);
+    facts_init(&f, "a", 640, 64);
+    facts_row(&f, 0, 32);
     test_assert_error(bench_can(&b, &f, &err), &err, DLQ_ESHAPE,
-                      "a: K 640 over T 2 gives K_pp 320, which cuts a group of g 128");
+                      "a: K 640 over T 32 gives K_pp 20, which cuts a group of g 128; groups "
+                      "refined to g' 4 would be smaller than 8");
     facts_init(&f, "a", 512, 64);
     facts_row(&f, 1, 2);
     test_assert_ok(bench_can(&b, &f, &err), &err);

@@ -76,6 +76,52 @@ fill_int3(const struct dlq_param_desc *desc, struct dlq_tensor *tensor,
     return 1;
 }
 
+// A static scale that x of about 1, with outliers of 20, fits.
+static int
+fill_static_scale(const struct dlq_param_desc *desc, struct dlq_tensor *tensor,
+                  uint64_t (*random)(uint64_t *state), uint64_t *state)
+{
+    (void)random;
+    (void)state;
+    if (strcmp(desc->name, "input_scale") != 0) {
+        return 0;
+    }
+    *(float *)tensor->data = 20.0F / 448.0F;
+    return 1;
+}
+
+// Global scales that divide, and group scales that are positive e4m3 numbers from 1 to 4.
+static int
+fill_nvfp4(const struct dlq_param_desc *desc, struct dlq_tensor *tensor,
+           uint64_t (*random)(uint64_t *state), uint64_t *state)
+{
+    if (strstr(desc->name, "global_scale")) {
+        *(float *)tensor->data = strstr(desc->name, "input") ? 448.0F * 6.0F / 20.0F : 500.0F;
+        return 1;
+    }
+    if (desc->dtype != DLQ_F8_E4M3) {
+        return 0;
+    }
+    for (int64_t i = 0; i < tensor->shape[0] * tensor->shape[1]; i++) {
+        ((uint8_t *)tensor->data)[i] = (uint8_t)(0x38 + random(state) % 16);
+    }
+    return 1;
+}
+
+// Exponents of scales from 2^-9 to 2^-2.
+static int
+fill_mx(const struct dlq_param_desc *desc, struct dlq_tensor *tensor,
+        uint64_t (*random)(uint64_t *state), uint64_t *state)
+{
+    if (strcmp(desc->name, "weight_scale") != 0) {
+        return 0;
+    }
+    for (int64_t i = 0; i < tensor->shape[0] * tensor->shape[1]; i++) {
+        ((uint8_t *)tensor->data)[i] = (uint8_t)(118 + random(state) % 8);
+    }
+    return 1;
+}
+
 static const struct check_case compressed_tensors_cases[] = {
     {.name = "W4A16 sym g32",
      .config = SCHEME("pack-quantized", "{\"num_bits\":4,\"group_size\":32}", "null"),
@@ -124,6 +170,44 @@ static const struct check_case compressed_tensors_cases[] = {
                       "{\"strategy\":\"tensor\"}"),
      .k = 64,
      .n = 33},
+    {.name = "FP8 channel, dynamic token",
+     .config =
+         SCHEME("float-quantized", "{\"num_bits\":8,\"type\":\"float\",\"strategy\":\"channel\"}",
+                "{\"type\":\"float\",\"strategy\":\"token\",\"dynamic\":true}"),
+     .k = 96,
+     .n = 40},
+    {.name = "FP8 block",
+     .config = SCHEME("float-quantized",
+                      "{\"type\":\"float\",\"strategy\":\"block\",\"block_structure\":[32,32]}",
+                      "{\"type\":\"float\",\"group_size\":32,\"dynamic\":true}"),
+     .k = 128,
+     .n = 72},
+    {.name = "FP8 static",
+     .config = SCHEME("float-quantized", "{\"type\":\"float\",\"strategy\":\"tensor\"}",
+                      "{\"type\":\"float\",\"strategy\":\"tensor\"}"),
+     .k = 64,
+     .n = 24,
+     .fill = fill_static_scale},
+    {.name = "NVFP4",
+     .config = SCHEME("nvfp4-pack-quantized",
+                      "{\"num_bits\":4,\"type\":\"float\",\"strategy\":\"tensor_group\","
+                      "\"group_size\":16}",
+                      "{\"num_bits\":4,\"type\":\"float\",\"strategy\":\"tensor_group\","
+                      "\"group_size\":16,\"dynamic\":\"local\"}"),
+     .k = 128,
+     .n = 24,
+     .fill = fill_nvfp4},
+    {.name = "MXFP8 weight-only",
+     .config = SCHEME("mxfp8-quantized", "{\"type\":\"float\",\"group_size\":32}", "null"),
+     .k = 64,
+     .n = 24,
+     .fill = fill_mx},
+    {.name = "W4AFP8",
+     .config = SCHEME("int-quantized", "{\"num_bits\":4,\"group_size\":32}",
+                      "{\"type\":\"float\",\"strategy\":\"token\",\"dynamic\":true}"),
+     .k = 128,
+     .n = 24,
+     .fill = fill_int3},
     {.name = "W4A8 packed",
      .config = SCHEME("pack-quantized", "{\"num_bits\":4,\"strategy\":\"channel\"}",
                       "{\"strategy\":\"token\",\"dynamic\":true}"),

@@ -67,6 +67,19 @@ numerics_requantization(int32_t kind, const float *x, const float *w, int64_t k)
     }
 }
 
+int64_t
+numerics_group(int64_t k, int64_t per_row)
+{
+    if (per_row == 1) {
+        return k;
+    }
+    int64_t group = 16;
+    while ((k + group - 1) / group > per_row) {
+        group *= 2;
+    }
+    return group;
+}
+
 int32_t
 numerics_code_kind(const dlq_linear *layer)
 {
@@ -82,9 +95,9 @@ static bool
 decode_row(int32_t kind, const uint8_t *codes, const float *scales, int32_t zero, int64_t k,
            int64_t per_row, float *out)
 {
-    const int64_t group = k / per_row;
+    const int64_t group = numerics_group(k, per_row);
     for (int64_t i = 0; i < k; i++) {
-        const int64_t g = i / group < per_row ? i / group : per_row - 1;
+        const int64_t g = i / group;
         uint16_t half = 0;
         switch (kind) {
         case DLQ_CODES_I8:
@@ -104,46 +117,62 @@ decode_row(int32_t kind, const uint8_t *codes, const float *scales, int32_t zero
     return true;
 }
 
-// The rows of x as the method multiplies them, [m, k] floats; free() them.
-static float *
-effective_rows(const struct rig_io *io, const dlq_linear *layer, const struct dlq_host *host,
-               const struct dlq_ext_inspect *inspect, void *method, struct check_result *r)
+float *
+numerics_rows(const dlq_linear *layer, const struct dlq_host *host, const void *x, int64_t m,
+              struct check_result *r)
 {
-    float *const out = malloc((size_t)(io->m * io->k) * sizeof(*out));
-    uint8_t *const packed = malloc((size_t)(io->m * io->k) * rig_size(io->dtype));
+    void *method = NULL;
+    const struct dlq_ext_inspect *const inspect =
+        dlq_linear_extension(layer, DLQ_EXT_INSPECT, &method);
+    const struct dlq_layer_info *const info = dlq_linear_info(layer);
+    const int64_t k = info->input_size_per_partition;
     int64_t per_row = 0;
-    const int32_t kind = inspect->code_kind ? inspect->code_kind(method, &per_row) : DLQ_CODES_NONE;
-    const size_t n_scales = (size_t)(io->m * (per_row > 0 ? per_row : 1));
-    uint8_t *const codes = malloc((size_t)(io->m * io->k) * 2);
+    const int32_t kind =
+        inspect && inspect->code_kind ? inspect->code_kind(method, &per_row) : DLQ_CODES_NONE;
+    const size_t n_scales = (size_t)(m * (per_row > 0 ? per_row : 1));
+    float *out = malloc((size_t)(m * k) * sizeof(*out));
+    uint8_t *const codes = malloc((size_t)(m * k) * 2);
     float *const scales = malloc(n_scales * sizeof(*scales));
-    int32_t *const zeros = calloc((size_t)io->m, sizeof(*zeros));
-    bool ok = out && packed && codes && scales && zeros;
-    for (int64_t i = 0; ok && i < io->m * io->k; i++) {
-        out[i] = rig_get(io->x, io->dtype, i / io->k * io->x_stride + i % io->k);
-        rig_set(packed, io->dtype, i, out[i]);
+    int32_t *const zeros = calloc((size_t)m, sizeof(*zeros));
+    bool ok = out && codes && scales && zeros;
+    for (int64_t i = 0; ok && i < m * k; i++) {
+        out[i] = rig_get(x, info->act_dtype, i);
     }
     if (ok && kind != DLQ_CODES_NONE) {
         struct dlq_error err = DLQ_ERROR_INIT;
         const int64_t width = kind == DLQ_CODES_E2M1 ? 2 : 1;
         ok = per_row > 0 && inspect->quantize &&
-             inspect->quantize(method, host, dlq_linear_info(layer), packed, io->m, codes, scales,
-                               zeros, &err) == DLQ_OK;
-        for (int64_t row = 0; ok && row < io->m; row++) {
-            ok = decode_row(kind, codes + row * io->k * width, scales + row * per_row, zeros[row],
-                            io->k, per_row, out + row * io->k);
+             inspect->quantize(method, host, info, x, m, codes, scales, zeros, &err) == DLQ_OK;
+        for (int64_t row = 0; ok && row < m; row++) {
+            ok = decode_row(kind, codes + row * k * width, scales + row * per_row, zeros[row], k,
+                            per_row, out + row * k);
         }
         if (!ok) {
             rig_fail(r, "inspect: quantize failed: %s", err.msg);
         }
     }
-    free(packed);
     free(codes);
     free(scales);
     free(zeros);
     if (!ok) {
         free(out);
-        return NULL;
+        out = NULL;
     }
+    return out;
+}
+
+// The rows of a product without the gaps between them.
+static float *
+effective_rows(const struct rig_io *io, const dlq_linear *layer, const struct dlq_host *host,
+               struct check_result *r)
+{
+    uint8_t *const packed = malloc((size_t)(io->m * io->k) * rig_size(io->dtype));
+    for (int64_t i = 0; packed && i < io->m * io->k; i++) {
+        rig_set(packed, io->dtype, i,
+                rig_get(io->x, io->dtype, i / io->k * io->x_stride + i % io->k));
+    }
+    float *const out = packed ? numerics_rows(layer, host, packed, io->m, r) : NULL;
+    free(packed);
     return out;
 }
 
@@ -177,10 +206,7 @@ numerics_compare(const struct rig_io *io, const dlq_linear *layer, const struct 
     if (!numerics_weights(layer, host, &w, r)) {
         return false;
     }
-    void *method = NULL;
-    const struct dlq_ext_inspect *const inspect =
-        dlq_linear_extension(layer, DLQ_EXT_INSPECT, &method);
-    float *const x = effective_rows(io, layer, host, inspect, method, r);
+    float *const x = effective_rows(io, layer, host, r);
     bool ok = x != NULL;
     for (int64_t i = 0; ok && i < io->m * io->n; i++) {
         const float *const row = x + i / io->n * io->k;

@@ -20,9 +20,20 @@ numerics_bound(const float *x, const float *w, int64_t k, uint32_t dtype, double
 double
 numerics_requantization(int32_t kind, const float *x, const float *w, int64_t k);
 
+/// Inputs that share one of `per_row` scales of a row. Formats have groups of 16, 32, 64, ... of
+/// which the last may be ragged: the smallest that gives so many scales.
+int64_t
+numerics_group(int64_t k, int64_t per_row);
+
 /// enum dlq_code_kind of a layer; DLQ_CODES_NONE without the extension.
 int32_t
 numerics_code_kind(const dlq_linear *layer);
+
+/// m contiguous rows of x in the layer's activation dtype as its method multiplies them: as they
+/// are, or what their codes stand for. [m, K of this rank] floats; free() them. NULL sets `r`.
+float *
+numerics_rows(const dlq_linear *layer, const struct dlq_host *host, const void *x, int64_t m,
+              struct check_result *r);
 
 /// The layer's weights as its plugin reports them, [N, K] of this rank; free() them. False sets
 /// `r`.
