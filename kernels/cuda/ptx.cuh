@@ -88,6 +88,14 @@ ptx_mbar_arrive_cluster(uint32_t bar)
                  : "memory");
 }
 
+// As ptx_mbar_arrive_cluster without making this thread's own stores visible there: enough to free
+// a buffer that was only read, and without the fence of the whole device that release.cluster is.
+DLQ_DEV void
+ptx_mbar_arrive_remote(uint32_t bar)
+{
+    asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(bar) : "memory");
+}
+
 DLQ_DEV bool
 ptx_mbar_try(uint32_t bar, uint32_t parity)
 {
@@ -182,6 +190,14 @@ ptx_policy_first(void)
 }
 
 DLQ_DEV uint64_t
+ptx_policy_normal(void)
+{
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+
+DLQ_DEV uint64_t
 ptx_policy_last(void)
 {
     uint64_t policy;
@@ -203,6 +219,17 @@ ptx_tma_load(uint32_t dst, const CUtensorMap *map, int c0, int c1, uint32_t bar)
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
                  "[%0], [%1, {%3, %4}], [%2];" ::"r"(dst),
                  "l"(map), "r"(bar), "r"(c0), "r"(c1)
+                 : "memory");
+}
+
+// `policy` from ptx_policy_first or ptx_policy_last.
+DLQ_DEV void
+ptx_tma_load_hint(uint32_t dst, const CUtensorMap *map, int c0, int c1, uint32_t bar,
+                  uint64_t policy)
+{
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes."
+                 "L2::cache_hint [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(dst),
+                 "l"(map), "r"(bar), "r"(c0), "r"(c1), "l"(policy)
                  : "memory");
 }
 
@@ -279,6 +306,13 @@ DLQ_DEV void
 ptx_cluster_arrive(void)
 {
     asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+}
+
+// Without the fence of ptx_cluster_arrive: no ordinary store before it is seen by the others.
+DLQ_DEV void
+ptx_cluster_arrive_relaxed(void)
+{
+    asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
 }
 
 DLQ_DEV void
@@ -364,6 +398,15 @@ ptx_stmatrix4_trans(uint32_t addr, uint32_t a, uint32_t b, uint32_t c, uint32_t 
         "stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(addr),
         "r"(a), "r"(b), "r"(c), "r"(d)
         : "memory");
+}
+
+// The transpose of an 8x8 matrix of 16-bit values held by the warp.
+DLQ_DEV uint32_t
+ptx_movmatrix_trans(uint32_t a)
+{
+    uint32_t r;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(r) : "r"(a));
+    return r;
 }
 
 DLQ_DEV uint4

@@ -1,0 +1,287 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Host side of the W8A8 products: checks, the plan of a launch, the launch.
+#include "tensormap.h"
+#include "w8_kernel.cuh"
+#include "w8_kernels.h"
+#include "w8_table.h"
+
+namespace
+{
+
+// Shared memory of one multiprocessor of sm_90, and what each CTA's share of it loses.
+enum { SM_BYTES = 233472, CTA_BYTES = 1024, MAX_STAGES = 32, OUT_BYTES = 4 * 8192 };
+
+struct plan {
+    const void *kernel;
+    w8_params params;
+    dim3 grid;
+    unsigned threads;
+    unsigned cluster;
+    size_t shared;
+    unsigned x_box;
+};
+
+int
+multiprocessors(void)
+{
+    static int counts[64];
+    int device;
+    if (cudaGetDevice(&device) != cudaSuccess || device < 0 || device >= 64)
+        return 0;
+    int count = __atomic_load_n(&counts[device], __ATOMIC_RELAXED);
+    if (count == 0 && cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) ==
+                          cudaSuccess)
+        __atomic_store_n(&counts[device], count, __ATOMIC_RELAXED);
+    return count;
+}
+
+const void *
+stream_kernel(const dlq_k_w8_gemm *g, int rows, int tokens)
+{
+    return g->dtype == DLQ_I8 ? dlq_k_w8_stream_i8(rows, tokens)
+                              : dlq_k_w8_stream_f8(rows, tokens, g->accumulate);
+}
+
+const void *
+tile_kernel(const dlq_k_w8_gemm *g, int tokens, int in_turn)
+{
+    return g->dtype == DLQ_I8 ? dlq_k_w8_tile_i8(tokens, in_turn)
+                              : dlq_k_w8_tile_f8(tokens, in_turn, g->accumulate);
+}
+
+int64_t
+ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+void
+params_fill(w8_params *p, const dlq_k_w8_gemm *g)
+{
+    const bool scaled = g->accumulate == DLQ_K_W8_BLOCK_SCALED;
+    p->w = (const uint8_t *)g->w;
+    p->y = g->y;
+    p->x_scale = scaled ? NULL : g->x_scale;
+    p->w_scale = g->w_scale;
+    p->bias = g->bias;
+    p->x_zero = g->x_zero;
+    p->w_sum = g->w_sum;
+    p->ldy = g->ldy;
+    p->m = (int)g->m;
+    p->n = (int)g->n;
+    p->k_blocks = (int)ceil_div(g->k, W8_BLOCK_K);
+    p->row_blocks = (int)ceil_div(g->n, 128) * 2;
+    p->w_scale_ld = p->k_blocks;
+    p->bias_dtype = (int)g->bias_dtype;
+    p->y_bf16 = g->y_dtype == DLQ_BF16;
+    p->tiles = g->layout == DLQ_K_W8_TILES;
+    p->x_scale_one = g->x_scale_one;
+    p->w_scale_one = g->w_scale_one;
+    p->narrow = (uintptr_t)g->y % 4 != 0 || g->ldy % 2 != 0 || g->n % 2 != 0;
+}
+
+// The ring, then `between` bytes (a multiple of 128), the scales of each stage, the barriers.
+void
+plan_shared(plan *pl, int stages, int stage_bytes, int between, int scale_bytes)
+{
+    pl->params.stages = stages;
+    pl->params.scales_at = stages * stage_bytes + between;
+    pl->params.bars_at = pl->params.scales_at + stages * scale_bytes;
+    pl->shared = (size_t)pl->params.bars_at + 16 * stages + 8;
+}
+
+int
+plan_stream(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
+{
+    w8_params *p = &pl->params;
+    const int cluster = c->split * c->share, warps = c->rows / 16;
+    pl->kernel = stream_kernel(g, c->rows, c->tokens);
+    if (!pl->kernel || c->split < 1 || c->share < 1 || c->per_sm < 1 || cluster > 8 ||
+        warps % c->split != 0 || c->split > p->k_blocks || c->tokens % (8 * c->share) != 0)
+        return DLQ_K_W8_BAD_CONFIG;
+    const bool scaled = g->accumulate == DLQ_K_W8_BLOCK_SCALED;
+    const int scale_bytes = scaled ? w8_scale_bytes(c->tokens) : 0;
+    const int stage = (c->rows + c->tokens) * W8_BLOCK_K, block = c->rows * c->tokens * 4;
+    const int budget = SM_BYTES / c->per_sm - CTA_BYTES;
+    const bool own = c->split > 1 && block <= 16384;
+    const int consts = (c->rows * 16 + c->tokens * 8 + 127) / 128 * 128;
+    const int between = (own ? block : 0) + consts;
+    int stages = (budget - between - 8) / (stage + 16 + scale_bytes);
+    const int most = (int)ceil_div(p->k_blocks, c->split);
+    stages = stages < most ? stages : most;
+    stages = stages < MAX_STAGES ? stages : MAX_STAGES;
+    if (stages < 2 && most > 1)
+        return DLQ_K_W8_BAD_CONFIG;
+    const int slack = c->split > 1 && !own && stages * stage < block ? block - stages * stage : 0;
+    plan_shared(pl, stages, stage, between + slack, scale_bytes);
+    if (pl->shared > (size_t)budget)
+        return DLQ_K_W8_BAD_CONFIG;
+    p->consts_at = stages * stage + slack + (own ? block : 0);
+    p->reduce_at = own ? stages * stage : 0;
+    p->split = c->split;
+    p->share = c->share;
+    pl->cluster = (unsigned)cluster;
+    pl->threads = 32 * (unsigned)warps + 32;
+    pl->grid = dim3((unsigned)(ceil_div(g->n, c->rows * c->share) * cluster),
+                    (unsigned)ceil_div(g->m, c->tokens));
+    pl->x_box = c->tokens / c->share;
+    return pl->grid.y > 65535 ? DLQ_K_W8_BAD_CONFIG : 0;
+}
+
+int
+plan_tile(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
+{
+    w8_params *p = &pl->params;
+    pl->kernel = tile_kernel(g, c->tokens, c->pingpong);
+    if (!pl->kernel || c->rows != 128 || c->share < 1 || c->share > 4 || c->group < 1 ||
+        (uintptr_t)g->y % 16 != 0 || g->ldy % 8 != 0)
+        return DLQ_K_W8_BAD_CONFIG;
+    const bool scaled = g->accumulate == DLQ_K_W8_BLOCK_SCALED;
+    const int scale_bytes = scaled ? w8_scale_bytes(c->tokens) : 0;
+    const int stage = (c->rows + c->tokens) * W8_BLOCK_K;
+    const int between = OUT_BYTES + 2 * c->tokens * 4;
+    int stages = (SM_BYTES - CTA_BYTES - between - 8) / (stage + 16 + scale_bytes);
+    stages = stages < MAX_STAGES ? stages : MAX_STAGES;
+    plan_shared(pl, stages, stage, between, scale_bytes);
+    p->split = 1;
+    p->share = c->share;
+    p->group = c->group;
+    const int64_t units =
+        ceil_div(g->n, 128 * c->share) * ceil_div(g->m, c->tokens);
+    const int64_t clusters = multiprocessors() / c->share;
+    if (units > INT32_MAX / 256 || clusters == 0)
+        return DLQ_K_W8_BAD_CONFIG;
+    pl->cluster = c->share;
+    pl->threads = 384;
+    pl->grid = dim3((unsigned)((units < clusters ? units : clusters) * c->share));
+    pl->x_box = c->tokens / c->share;
+    return 0;
+}
+
+int
+launch(const plan *pl, void **args, bool pdl, cudaStream_t stream)
+{
+    cudaLaunchAttribute attr[2];
+    cudaLaunchConfig_t config = {};
+    config.gridDim = pl->grid;
+    config.blockDim = dim3(pl->threads);
+    config.dynamicSmemBytes = pl->shared;
+    config.stream = stream;
+    config.attrs = attr;
+    if (pl->cluster > 1) {
+        attr[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
+        attr[config.numAttrs].val.clusterDim.x = pl->cluster;
+        attr[config.numAttrs].val.clusterDim.y = 1;
+        attr[config.numAttrs++].val.clusterDim.z = 1;
+    }
+    if (pdl) {
+        attr[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+        attr[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
+    }
+    return cudaLaunchKernelExC(&config, pl->kernel, args);
+}
+
+int
+prepare_one(const void *kernel)
+{
+    if (!kernel)
+        return 0;
+    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                SM_BYTES - CTA_BYTES);
+}
+
+} // namespace
+
+extern "C" int
+dlq_k_w8_prepare(void)
+{
+    static const int tokens[] = {8, 16, 32, 64, 128, 192, 256};
+    int device, major;
+    if (cudaGetDevice(&device) != cudaSuccess ||
+        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess ||
+        major != 9 || multiprocessors() == 0)
+        return DLQ_K_W8_NO_DEVICE;
+    int rc = 0;
+    for (int t : tokens) {
+        for (int rows = 64; rows <= 128 && rc == 0; rows += 64)
+            rc = prepare_one(dlq_k_w8_stream_i8(rows, t));
+        for (int turn = 0; turn <= 1 && rc == 0; turn++)
+            rc = prepare_one(dlq_k_w8_tile_i8(t, turn));
+        for (int mode = DLQ_K_W8_FAST; mode <= DLQ_K_W8_BLOCK_SCALED; mode++) {
+            for (int rows = 64; rows <= 128 && rc == 0; rows += 64)
+                rc = prepare_one(dlq_k_w8_stream_f8(rows, t, mode));
+            for (int turn = 0; turn <= 1 && rc == 0; turn++)
+                rc = prepare_one(dlq_k_w8_tile_f8(t, turn, mode));
+        }
+    }
+    return rc;
+}
+
+extern "C" int
+dlq_k_w8_can_run(const struct dlq_k_w8_gemm *g)
+{
+    const int64_t most = g->dtype == DLQ_I8 ? 132104 : 1 << 30;
+    if (g->m < 0 || g->n <= 0 || g->k <= 0 || g->m > 1 << 24 || g->n > 1 << 24 || g->k > most ||
+        g->ldx < g->k || g->ldy < g->n || (g->layout == DLQ_K_W8_ROWS && g->ldw < g->k))
+        return DLQ_K_W8_BAD_SHAPE;
+    if ((g->dtype != DLQ_I8 && g->dtype != DLQ_F8_E4M3) ||
+        (g->y_dtype != DLQ_F16 && g->y_dtype != DLQ_BF16) ||
+        (g->dtype == DLQ_I8 && g->accumulate != DLQ_K_W8_FAST) ||
+        (g->dtype != DLQ_I8 && g->x_zero) || g->accumulate < DLQ_K_W8_FAST ||
+        g->accumulate > DLQ_K_W8_BLOCK_SCALED ||
+        (g->bias && g->bias_dtype != DLQ_F16 && g->bias_dtype != DLQ_BF16 &&
+         g->bias_dtype != DLQ_F32))
+        return DLQ_K_W8_BAD_DTYPE;
+    if ((uintptr_t)g->x % 16 != 0 || (uintptr_t)g->w % 16 != 0 || g->ldx % 16 != 0 ||
+        (uintptr_t)g->y % 2 != 0 ||
+        (g->layout == DLQ_K_W8_ROWS && (g->ldw % 16 != 0 || g->k % 16 != 0)))
+        return DLQ_K_W8_BAD_ALIGN;
+    if (g->accumulate == DLQ_K_W8_BLOCK_SCALED &&
+        (g->x_scale_ld < g->m || g->x_scale_ld % 4 != 0 || (uintptr_t)g->x_scale % 16 != 0 ||
+         g->x_scale_one || g->w_scale_one))
+        return DLQ_K_W8_BAD_ALIGN;
+    return 0;
+}
+
+extern "C" int64_t
+dlq_k_w8_workspace_size(const struct dlq_k_w8_gemm *g, int64_t max_m)
+{
+    (void)g;
+    (void)max_m;
+    return 0;
+}
+
+extern "C" int
+dlq_k_w8_gemm_run(const struct dlq_k_w8_gemm *g, const struct dlq_k_w8_config *config,
+                  cudaStream_t stream)
+{
+    int rc = dlq_k_w8_can_run(g);
+    if (rc || g->m == 0)
+        return rc;
+    const dlq_k_w8_config c = config ? *config : dlq_k_w8_select(g);
+    plan pl = {};
+    params_fill(&pl.params, g);
+    rc = c.kernel == 0 ? plan_stream(&pl, g, &c) : plan_tile(&pl, g, &c);
+    if (rc)
+        return rc;
+    CUtensorMap w_map = {}, x_map, s_map = {}, y_map;
+    if (!pl.params.tiles)
+        rc = dlq_k_tensormap_2d(&w_map, g->w, 1, (uint64_t)g->n, (uint64_t)g->k, (uint64_t)g->ldw,
+                                c.rows, W8_BLOCK_K, DLQ_K_SWIZZLE_128);
+    if (!rc)
+        rc = dlq_k_tensormap_2d(&x_map, g->x, 1, (uint64_t)g->m, (uint64_t)g->k, (uint64_t)g->ldx,
+                                pl.x_box, W8_BLOCK_K, DLQ_K_SWIZZLE_128);
+    if (!rc && g->accumulate == DLQ_K_W8_BLOCK_SCALED)
+        rc = dlq_k_tensormap_2d(&s_map, g->x_scale, 4, (uint64_t)pl.params.k_blocks, (uint64_t)g->m,
+                                (uint64_t)g->x_scale_ld * 4, 1, c.tokens, DLQ_K_SWIZZLE_NONE);
+    if (!rc && c.kernel == 1)
+        rc = dlq_k_tensormap_2d(&y_map, g->y, 2, (uint64_t)g->m, (uint64_t)g->n,
+                                (uint64_t)g->ldy * 2, 64, 64, DLQ_K_SWIZZLE_128);
+    if (rc)
+        return DLQ_K_W8_NO_DEVICE;
+    void *stream_args[] = {&w_map, &x_map, &s_map, &pl.params};
+    void *tile_args[] = {&w_map, &x_map, &s_map, &y_map, &pl.params};
+    return launch(&pl, c.kernel == 0 ? stream_args : tile_args, g->pdl, stream);
+}

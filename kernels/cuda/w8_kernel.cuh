@@ -1,0 +1,208 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the W8A8 kernels share: parameters, where a block of weights lies, and the epilogue.
+//
+// All of them compute y^T = w x^T: weights are the 64-row operand of wgmma, tokens its columns, so
+// that few tokens waste nothing. A stage of the ring in shared memory is one box of weights
+// (64 or 128 rows) and one of tokens, 128 bytes of K each, with the copy engine's 128-byte swizzle.
+//
+// DLQ_K_W8_TILES holds the weights as they lie in a stage: blocks of 64 rows x 128 bytes of K, 8 KiB
+// each, zero beyond n and k, rows padded to a multiple of 128, K first:
+//
+//     block (n / 64, k / 128) at ((n / 64) * ceil(K / 128) + k / 128) * 8192
+//     row n % 64 of it: 128 bytes at (n % 64) * 128, in pieces of 16 bytes
+//     piece k % 128 / 16 of a row at position (k % 128 / 16) ^ (n % 8): the 128-byte swizzle
+//
+// so 64 rows are one contiguous stream that needs no tensor map.
+#ifndef DLQ_KERNELS_CUDA_W8_KERNEL_CUH
+#define DLQ_KERNELS_CUDA_W8_KERNEL_CUH
+
+#include "ptx.cuh"
+#include "w8.h"
+#include "w8_wgmma.cuh"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+enum { W8_BLOCK_K = 128 };
+
+struct w8_params {
+    const uint8_t *w; // DLQ_K_W8_TILES
+    void *y;
+    const float *x_scale; // NULL when block-scaled: then the copy engine brings the scales
+    const float *w_scale;
+    const void *bias;
+    const int32_t *x_zero;
+    const int32_t *w_sum;
+    int64_t ldy;
+    int m;
+    int n;
+    int k_blocks;
+    int row_blocks;   // of 64, DLQ_K_W8_TILES
+    int w_scale_ld;   // block-scaled: blocks of K
+    int stages;
+    int reduce_at;    // stream: byte of the cluster's reduction buffer, 0 when it reuses the ring
+    int consts_at;    // stream: byte of the rows' and tokens' scales
+    int scales_at;    // block-scaled: byte of the stages' token scales
+    int bars_at;      // byte of the barriers in shared memory
+    int split;        // stream: CTAs sharing a K
+    int share;        // CTAs sharing x
+    int group;        // tile: token blocks walked together
+    int bias_dtype;
+    bool y_bf16;
+    bool tiles;       // weights in DLQ_K_W8_TILES
+    bool x_scale_one;
+    bool w_scale_one;
+    bool narrow;      // stream: y takes 2-byte stores only
+};
+
+// Bytes of a stage's token scales: boxes begin at multiples of 128.
+constexpr __host__ __device__ int
+w8_scale_bytes(int tokens)
+{
+    return tokens * 4 < 128 ? 128 : tokens * 4;
+}
+
+// Scale, bias and zero-point factor of one weight row.
+struct alignas(16) w8_row {
+    float scale;
+    float bias;
+    int32_t sum;
+};
+
+// Scale and zero point of one token.
+struct alignas(8) w8_token {
+    float scale;
+    int32_t zero;
+};
+
+DLQ_DEV w8_row
+w8_row_load(const w8_params &p, int n)
+{
+    w8_row r = {0.0f, 0.0f, 0};
+    if (n >= p.n)
+        return r;
+    r.scale = p.x_scale ? __ldg(p.w_scale + (p.w_scale_one ? 0 : n)) : 1.0f;
+    if (p.x_zero)
+        r.sum = __ldg(p.w_sum + n);
+    if (p.bias) {
+        if (p.bias_dtype == (int)DLQ_F32)
+            r.bias = __ldg((const float *)p.bias + n);
+        else if (p.bias_dtype == (int)DLQ_BF16)
+            r.bias = __bfloat162float(__ldg((const __nv_bfloat16 *)p.bias + n));
+        else
+            r.bias = __half2float(__ldg((const __half *)p.bias + n));
+    }
+    return r;
+}
+
+DLQ_DEV float
+w8_x_scale(const w8_params &p, int m)
+{
+    if (!p.x_scale)
+        return 1.0f;
+    return m < p.m ? __ldg(p.x_scale + (p.x_scale_one ? 0 : m)) : 0.0f;
+}
+
+DLQ_DEV int32_t
+w8_x_zero(const w8_params &p, int m)
+{
+    return p.x_zero && m < p.m ? __ldg(p.x_zero + m) : 0;
+}
+
+// The definition: product of the scales first, every step rounded to fp32, no fused multiply-add.
+DLQ_DEV float
+w8_value(int32_t acc, const w8_row &r, float x_scale, int32_t x_zero)
+{
+    const float sum = __int2float_rn(acc - x_zero * r.sum);
+    return __fadd_rn(__fmul_rn(sum, __fmul_rn(r.scale, x_scale)), r.bias);
+}
+
+DLQ_DEV float
+w8_value(float acc, const w8_row &r, float x_scale, int32_t)
+{
+    return __fadd_rn(__fmul_rn(acc, __fmul_rn(r.scale, x_scale)), r.bias);
+}
+
+DLQ_DEV uint32_t
+w8_pack2(float lo, float hi, bool bf16)
+{
+    if (bf16) {
+        const __nv_bfloat162 v = __floats2bfloat162_rn(lo, hi);
+        return *(const uint32_t *)&v;
+    }
+    const __half2 v = __floats2half2_rn(lo, hi);
+    return *(const uint32_t *)&v;
+}
+
+// Brings K block kb of weight rows n0 .. n0 + Rows - 1 to dst.
+template <int Rows>
+DLQ_DEV void
+w8_load_weights(const w8_params &p, const CUtensorMap *map, uint32_t dst, int n0, int kb,
+                uint32_t bar, uint64_t policy)
+{
+    if (!p.tiles) {
+        ptx_tma_load_hint(dst, map, kb * W8_BLOCK_K, n0, bar, policy);
+        return;
+    }
+    // Neighbours in a cluster may lie beyond the weight: any block will do, nothing is stored.
+    const int block = min(n0 >> 6, p.row_blocks - Rows / 64);
+    const uint8_t *w = p.w + ((int64_t)block * p.k_blocks + kb) * 8192;
+#pragma unroll
+    for (int i = 0; i < Rows / 64; i++)
+        ptx_bulk_load_hint(dst + i * 8192, w + (int64_t)i * p.k_blocks * 8192, 8192, bar, policy);
+}
+
+// One K block of one warpgroup: `rows64` blocks of 64 weight rows from `w`, all tokens from `x`.
+template <class Op, int Rows64, int Tokens>
+DLQ_DEV void
+w8_block(typename Op::acc (*d)[Tokens / 2], uint32_t w, uint32_t x, bool add)
+{
+    const uint64_t dw = ptx_wgmma_desc128(w);
+    const uint64_t dx = ptx_wgmma_desc128(x);
+#pragma unroll
+    for (int k = 0; k < W8_BLOCK_K / 32; k++)
+#pragma unroll
+        for (int i = 0; i < Rows64; i++)
+            Op::template mma<Tokens>(d[i], dw + i * 512 + k * 2, dx + k * 2, add || k > 0);
+}
+
+// Frees a stage in every CTA whose copies write it: `share` neighbours of the cluster.
+DLQ_DEV void
+w8_release(uint32_t bar, int share, int lane)
+{
+    if (share == 1) {
+        if (lane == 0)
+            ptx_mbar_arrive(bar);
+    } else if (lane < share) {
+        const uint32_t base = ptx_cluster_rank() / share * share;
+        ptx_mbar_arrive_remote(ptx_mapa(bar, base + lane));
+    }
+}
+
+// Adds a K block's sums to the fp32 ones, block-scaled with w_scale and the tokens' scales at
+// `x_scales` in shared memory.
+template <int Tokens, bool Scaled>
+DLQ_DEV void
+w8_promote(float *acc, const float *part, float w_scale, uint32_t x_scales, int lane)
+{
+#pragma unroll
+    for (int j = 0; j < Tokens / 8; j++) {
+        float f[2];
+        if constexpr (Scaled) {
+            const uint2 v = ptx_lds64(x_scales + (8 * j + 2 * (lane & 3)) * 4);
+            f[0] = __uint_as_float(v.x) * w_scale;
+            f[1] = __uint_as_float(v.y) * w_scale;
+        }
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            if constexpr (Scaled)
+                acc[4 * j + i] = fmaf(part[4 * j + i], f[i & 1], acc[4 * j + i]);
+            else
+                acc[4 * j + i] += part[4 * j + i];
+        }
+    }
+}
+
+#endif

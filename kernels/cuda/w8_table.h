@@ -1,0 +1,18 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The measured choices: for a type and weight shape, up to how many tokens which configuration.
+#ifndef DLQ_KERNELS_CUDA_W8_TABLE_H
+#define DLQ_KERNELS_CUDA_W8_TABLE_H
+
+#include "w8.h"
+
+struct dlq_k_w8_choice {
+    int f8;
+    int n;
+    int k;
+    int max_m;
+    struct dlq_k_w8_config config;
+};
+
+#endif

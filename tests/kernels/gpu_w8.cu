@@ -1,0 +1,29 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// W8A8 on a GPU: `check [quick]`, `bench OUT.csv [what]`, `tune OUT.csv [what]`. `what` limits to
+// int8 or fp8 and small or large token counts, joined by commas. tune writes the measured choices
+// to OUT.csv.inc, which replaces kernels/cuda/w8_table.inc.
+#include "gpu_w8.cuh"
+
+#include <string.h>
+
+int
+main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "check";
+    int devices = 0;
+    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+        printf("no CUDA device\n");
+        return 77;
+    }
+    CUDA_OK(dlq_k_w8_prepare());
+    if (strcmp(what, "check") == 0) {
+        const bool quick = argc > 2 && strcmp(argv[2], "quick") == 0;
+        return (check_quantize() + check_gemm(quick)) != 0;
+    }
+    if (argc > 2 && (strcmp(what, "bench") == 0 || strcmp(what, "tune") == 0))
+        return bench(argv[2], what[0] == 't', argc > 3 ? argv[3] : NULL) != 0;
+    fprintf(stderr, "usage: gpu_w8 check [quick] | bench OUT.csv [what] | tune OUT.csv [what]\n");
+    return 2;
+}

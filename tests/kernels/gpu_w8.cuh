@@ -1,0 +1,60 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the checks and timings of the W8A8 kernels share.
+#ifndef DLQ_TESTS_GPU_W8_CUH
+#define DLQ_TESTS_GPU_W8_CUH
+
+#include "kernels/cuda/w8.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CUDA_OK(call)                                                                              \
+    do {                                                                                           \
+        const int rc_ = (int)(call);                                                               \
+        if (rc_ != 0) {                                                                            \
+            fprintf(stderr, "%s:%d: %s: %d %s\n", __FILE__, __LINE__, #call, rc_,                  \
+                    rc_ > 0 ? cudaGetErrorString((cudaError_t)rc_) : "refused");                   \
+            exit(2);                                                                               \
+        }                                                                                          \
+    } while (0)
+
+enum { GUARD = 4096 };
+
+struct shape {
+    int k;
+    int n;
+};
+
+// Linear layers of an 8B and a 70B model (qkv, o, gate and up, down).
+static const struct shape shapes[8] = {{4096, 6144},  {4096, 4096},  {4096, 28672}, {14336, 4096},
+                                       {8192, 10240}, {8192, 8192},  {8192, 57344}, {28672, 8192}};
+
+// How far outputs are from the definition.
+struct verdict {
+    unsigned long long wrong;    // int8: other bits than the formula; fp8: outside the bound
+    unsigned long long unwritten; // poison left in the output
+    unsigned long long outside;  // guard or padding overwritten
+    double err2;                 // sum of squared differences to the exact result
+    double ref2;                 // sum of squares of the exact result
+};
+
+// Device buffers of one product.
+struct problem {
+    struct dlq_k_w8_gemm g;
+    void *y_block; // GUARD bytes, y, GUARD bytes
+    size_t y_bytes;
+};
+
+void fill_codes(void *p, size_t bytes, bool f8, unsigned seed);
+void fill_floats(float *p, size_t count, float lo, float hi, unsigned seed);
+void poison(const struct problem *p);
+struct verdict judge(const struct problem *p, const void *w_rows, int64_t w_ld);
+unsigned long long digest(const struct problem *p);
+
+int check_quantize(void);
+int check_gemm(bool quick);
+int bench(const char *out_path, bool tune, const char *only);
+
+#endif

@@ -1,0 +1,379 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Checks of activation quantization (exact codes, scales and zero points against plain C) and of
+// every variant of the products (exact bits for int8, the error bound for FP8; poisoned outputs,
+// guard bands, bitwise repeat).
+#include "gpu_w8.cuh"
+#include "gpu_w8_ref.h"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <math.h>
+#include <string.h>
+
+namespace
+{
+
+enum { ROWS = 7 };
+
+// A row of each kind: random, zero, tiny, NaN, Inf, one-sided, with an outlier.
+float
+element(int row, int64_t i)
+{
+    const float u = (float)((i * 2654435761u + row * 40503u) % 65536) / 32768.0f - 1.0f;
+    switch (row) {
+    case 1:
+        return i % 2 ? -0.0f : 0.0f;
+    case 2:
+        return u * 0x1p-20f;
+    case 3:
+        return i == 5 % (i + 1) ? NAN : u;
+    case 4:
+        return i == 0 ? -INFINITY : u;
+    case 5:
+        return 3.0f + u;
+    case 6:
+        return i == 11 ? 6000.0f : u;
+    default:
+        return u * 4.0f;
+    }
+}
+
+uint32_t
+store(void *p, int64_t at, float v, uint32_t dtype)
+{
+    if (dtype == DLQ_F32)
+        ((float *)p)[at] = v;
+    else if (dtype == DLQ_F16)
+        ((__half *)p)[at] = __float2half_rn(v);
+    else
+        ((__nv_bfloat16 *)p)[at] = __float2bfloat16_rn(v);
+    return 0;
+}
+
+float
+loaded(const void *p, int64_t at, uint32_t dtype)
+{
+    if (dtype == DLQ_F32)
+        return ((const float *)p)[at];
+    return dtype == DLQ_F16 ? __half2float(((const __half *)p)[at])
+                            : __bfloat162float(((const __nv_bfloat16 *)p)[at]);
+}
+
+bool
+same(float a, float b)
+{
+    return (isnan(a) && isnan(b)) || memcmp(&a, &b, sizeof a) == 0;
+}
+
+// Returns the number of rows that differ.
+int
+check_one(int kind, uint32_t dtype, int64_t k, int64_t pad)
+{
+    const int64_t ldx = k + pad, ldq = (k + 15) / 16 * 16 + 16, groups = (k + 127) / 128;
+    const float s0 = 0.017f, ub = 3.0f;
+    const int32_t z0 = -9;
+    const bool is_static = kind == DLQ_K_ACT_I8_STATIC || kind == DLQ_K_ACT_I8_STATIC_ASYM ||
+                           kind == DLQ_K_ACT_F8_STATIC;
+    const bool grouped = kind >= DLQ_K_ACT_F8_GROUP128;
+    void *x, *q;
+    float *scale, *st;
+    int32_t *zero;
+    CUDA_OK(cudaMallocHost(&x, (size_t)(ROWS * ldx * 4)));
+    CUDA_OK(cudaMallocHost(&q, (size_t)(ROWS * ldq)));
+    CUDA_OK(cudaMallocHost(&scale, (size_t)(groups * (ROWS + 1) * 4)));
+    CUDA_OK(cudaMallocHost(&st, 16));
+    CUDA_OK(cudaMallocHost(&zero, ROWS * 4));
+    st[0] = s0;
+    memcpy(&st[1], &z0, 4);
+    memset(q, 0xAA, (size_t)(ROWS * ldq));
+    for (int r = 0; r < ROWS; r++)
+        for (int64_t i = 0; i < ldx; i++)
+            store(x, r * ldx + i, i < k ? element(r, i) : NAN, dtype);
+    struct dlq_k_quantize_act a = {};
+    a.x = x;
+    a.q = q;
+    a.scale = scale;
+    a.zero = kind == DLQ_K_ACT_I8_TOKEN_ASYM || kind == DLQ_K_ACT_I8_STATIC_ASYM ? zero : NULL;
+    a.static_scale = is_static ? st : NULL;
+    a.static_zero = kind == DLQ_K_ACT_I8_STATIC_ASYM ? (const int32_t *)(st + 1) : NULL;
+    a.m = ROWS;
+    a.k = k;
+    a.ldx = ldx;
+    a.ldq = ldq;
+    a.scale_ld = ROWS + 1;
+    a.upper_bound = pad ? ub : 0.0f;
+    a.x_dtype = dtype;
+    a.kind = kind;
+    CUDA_OK(dlq_k_quantize_act_run(&a, 0));
+    CUDA_OK(cudaDeviceSynchronize());
+    float *row = (float *)malloc((size_t)k * 4), *rs = (float *)malloc((size_t)groups * 4);
+    uint8_t *rq = (uint8_t *)malloc((size_t)k);
+    int bad = 0;
+    for (int r = 0; r < ROWS; r++) {
+        int32_t rz;
+        for (int64_t i = 0; i < k; i++)
+            row[i] = loaded(x, r * ldx + i, dtype);
+        ref_quantize_row(kind, row, k, s0, z0, a.upper_bound, rq, rs, &rz);
+        const uint8_t *got = (const uint8_t *)q + r * ldq;
+        bool ok = memcmp(got, rq, (size_t)k) == 0 && (!a.zero || zero[r] == rz);
+        for (int64_t i = k; i < ldq; i++)
+            ok &= got[i] == (i < (k + 15) / 16 * 16 ? 0 : 0xAA);
+        for (int64_t g = 0; g < (grouped ? groups : 1); g++)
+            ok &= same(grouped ? scale[g * (ROWS + 1) + r] : scale[r], rs[g]);
+        if (!ok && bad++ == 0) {
+            int64_t i = 0;
+            while (i < k && got[i] == rq[i])
+                i++;
+            printf("  quantize kind %d dtype %x k %lld row %d: code[%lld] %d not %d, scale %g "
+                   "not %g\n",
+                   kind, dtype, (long long)k, r, (long long)i, i < k ? got[i] : 0,
+                   i < k ? rq[i] : 0, scale[r], rs[0]);
+        }
+    }
+    free(row);
+    free(rs);
+    free(rq);
+    cudaFreeHost(x);
+    cudaFreeHost(q);
+    cudaFreeHost(scale);
+    cudaFreeHost(st);
+    cudaFreeHost(zero);
+    return bad;
+}
+
+// One set of buffers for all product cases.
+struct arena {
+    uint8_t *x, *w, *packed;
+    uint8_t *y_block;
+    float *x_scale, *w_scale, *bias;
+    int32_t *zero, *sums;
+};
+
+enum { MAX_M = 1100, MAX_N = 6144, MAX_K = 4224 };
+
+void
+arena_fill(struct arena *a, bool f8)
+{
+    fill_codes(a->x, (size_t)MAX_M * MAX_K, f8, 1);
+    fill_codes(a->w, (size_t)MAX_N * MAX_K, f8, 2);
+    fill_floats(a->x_scale, MAX_M * 40, 0.001f, 0.01f, 3);
+    fill_floats(a->w_scale, MAX_N * 40, -0.0005f, 0.001f, 4);
+    fill_floats(a->bias, MAX_N, -2.0f, 2.0f, 5);
+}
+
+void
+arena_make(struct arena *a)
+{
+    CUDA_OK(cudaMalloc(&a->x, (size_t)MAX_M * MAX_K));
+    CUDA_OK(cudaMalloc(&a->w, (size_t)MAX_N * MAX_K));
+    CUDA_OK(cudaMalloc(&a->packed, (size_t)MAX_N * MAX_K + (1 << 20)));
+    CUDA_OK(cudaMalloc(&a->y_block, (size_t)MAX_M * (MAX_N + 64) * 2 + 2 * GUARD));
+    CUDA_OK(cudaMalloc(&a->x_scale, MAX_M * 40 * 4));
+    CUDA_OK(cudaMalloc(&a->w_scale, MAX_N * 40 * 4));
+    CUDA_OK(cudaMalloc(&a->bias, MAX_N * 4));
+    CUDA_OK(cudaMalloc(&a->zero, MAX_M * 4));
+    CUDA_OK(cudaMalloc(&a->sums, MAX_N * 4));
+    int32_t zero[MAX_M];
+    for (int i = 0; i < MAX_M; i++)
+        zero[i] = i * 37 % 256 - 128;
+    CUDA_OK(cudaMemcpy(a->zero, zero, sizeof zero, cudaMemcpyHostToDevice));
+}
+
+struct tally {
+    int passed;
+    int failed;
+    int refused;
+};
+
+struct problem
+problem_make(const struct arena *a, int64_t m, int64_t n, int64_t k, uint32_t dtype, int mode,
+             int layout, unsigned variation)
+{
+    struct problem p = {};
+    struct dlq_k_w8_gemm *g = &p.g;
+    g->m = m;
+    g->n = n;
+    g->k = k;
+    g->ldx = (k + 15) / 16 * 16 + (variation & 1 ? 16 : 0);
+    g->ldw = (k + 15) / 16 * 16;
+    g->ldy = n % 8 == 0 ? n + (variation & 2 ? 8 : 0) : n;
+    g->x = a->x;
+    g->layout = layout;
+    g->w = layout == DLQ_K_W8_TILES ? a->packed : a->w;
+    g->y = a->y_block + GUARD;
+    g->x_scale = a->x_scale;
+    g->w_scale = a->w_scale;
+    g->x_scale_ld = (m + 3) / 4 * 4 + 4;
+    g->dtype = dtype;
+    g->accumulate = mode;
+    g->y_dtype = (uint32_t)(variation & 4 ? DLQ_BF16 : DLQ_F16);
+    if (variation & 8) {
+        g->bias = a->bias;
+        g->bias_dtype = DLQ_F32;
+    }
+    if ((variation & 16) && dtype == DLQ_I8) {
+        g->x_zero = a->zero;
+        g->w_sum = a->sums;
+    }
+    if (mode != DLQ_K_W8_BLOCK_SCALED) {
+        g->x_scale_one = variation & 32;
+        g->w_scale_one = variation & 64;
+    }
+    g->pdl = variation & 128;
+    p.y_block = a->y_block;
+    p.y_bytes = (size_t)(m * g->ldy * 2 + 15) / 16 * 16;
+    return p;
+}
+
+void
+check_case(const struct arena *a, struct problem *p, const struct dlq_k_w8_config *c,
+           struct tally *t)
+{
+    poison(p);
+    const int rc = dlq_k_w8_gemm_run(&p->g, c, 0);
+    if (rc == DLQ_K_W8_BAD_CONFIG && c) {
+        t->refused++;
+        return;
+    }
+    CUDA_OK(rc);
+    CUDA_OK(cudaDeviceSynchronize());
+    const unsigned long long first = digest(p);
+    const struct verdict v = judge(p, a->w, p->g.ldw);
+    poison(p);
+    CUDA_OK(dlq_k_w8_gemm_run(&p->g, c, 0));
+    CUDA_OK(dlq_k_w8_gemm_run(&p->g, c, 0));
+    const bool repeat = digest(p) == first;
+    if (v.wrong == 0 && v.unwritten == 0 && v.outside == 0 && repeat) {
+        t->passed++;
+        return;
+    }
+    if (t->failed++ < 40)
+        printf("  FAIL m %lld n %lld k %lld dtype %x mode %d layout %d zero %d bias %d: kernel %d "
+               "rows %d tokens %d split %d share %d sm %d turn %d: wrong %llu unwritten %llu "
+               "outside %llu repeat %d rel %.2e\n",
+               (long long)p->g.m, (long long)p->g.n, (long long)p->g.k, p->g.dtype,
+               p->g.accumulate, p->g.layout, p->g.x_zero != NULL, p->g.bias != NULL,
+               c ? c->kernel : -1, c ? c->rows : 0, c ? c->tokens : 0, c ? c->split : 0,
+               c ? c->share : 0, c ? c->per_sm : 0, c ? c->pingpong : 0, v.wrong, v.unwritten,
+               v.outside, repeat, sqrt(v.err2 / v.ref2));
+}
+
+void
+check_shape(const struct arena *a, int64_t n, int64_t k, uint32_t dtype, int mode, struct tally *t)
+{
+    static const int token_list[] = {8, 16, 32, 64, 128, 192, 256};
+    unsigned variation = (unsigned)(n * 7 + k + mode);
+    const int64_t ldw = (k + 15) / 16 * 16;
+    CUDA_OK(dlq_k_w8_pack(a->packed, a->w, n, k, ldw, 0));
+    if (dtype == DLQ_I8)
+        CUDA_OK(dlq_k_w8_row_sums(a->sums, a->w, n, k, ldw, 0));
+    for (int tokens : token_list)
+        for (int layout = k % 16 == 0 ? DLQ_K_W8_ROWS : DLQ_K_W8_TILES; layout <= DLQ_K_W8_TILES;
+             layout++)
+            for (int share = 1; share <= 4; share *= 2)
+                for (int how = 0; how < 10; how++) {
+                    // 0..7: stream with 64 or 128 rows and 1, 2, 4, 8 parts; 8, 9: tile
+                    struct dlq_k_w8_config c = {};
+                    c.kernel = how >= 8;
+                    c.rows = how >= 8 ? 128 : 64 << (how >> 2);
+                    c.tokens = (uint16_t)tokens;
+                    c.split = how >= 8 ? 1 : (uint8_t)(1 << (how & 3));
+                    c.share = (uint8_t)share;
+                    c.per_sm = (uint8_t)(1 + (variation >> 1) % 2);
+                    c.pingpong = how == 9;
+                    c.group = (uint8_t)(1 + variation % 9);
+                    const int64_t ms[4] = {1, tokens - 3, tokens + 5, 4 * tokens + 1};
+                    const int64_t m = ms[variation % 4] > MAX_M ? MAX_M : ms[variation % 4];
+                    struct problem p =
+                        problem_make(a, m, n, k, dtype, mode, layout, variation * 2654435761u >> 20);
+                    check_case(a, &p, &c, t);
+                    variation++;
+                }
+    for (int64_t m : {1, 5, 16, 33, 93, 128, 257, 512, 1000}) {
+        struct problem p = problem_make(a, m, n, k, dtype, mode, DLQ_K_W8_TILES, variation++);
+        check_case(a, &p, NULL, t);
+    }
+}
+
+int
+check_refusals(const struct arena *a)
+{
+    int bad = 0;
+    struct problem p = problem_make(a, 4, 64, 128, DLQ_I8, DLQ_K_W8_FAST, DLQ_K_W8_ROWS, 0);
+    const struct dlq_k_w8_gemm good = p.g;
+    struct dlq_k_w8_gemm g;
+#define REFUSES(change, code)                                                                      \
+    g = good;                                                                                      \
+    change;                                                                                        \
+    if (dlq_k_w8_can_run(&g) != code || dlq_k_w8_gemm_run(&g, NULL, 0) != code) {                  \
+        printf("  not refused: %s\n", #change);                                                    \
+        bad++;                                                                                     \
+    }
+    REFUSES(g.k = 120, DLQ_K_W8_BAD_ALIGN)
+    REFUSES(g.ldw = 136, DLQ_K_W8_BAD_ALIGN)
+    REFUSES(g.ldx = 100, DLQ_K_W8_BAD_SHAPE)
+    REFUSES(g.k = g.ldx = g.ldw = 132112, DLQ_K_W8_BAD_SHAPE)
+    REFUSES(g.x = a->x + 8, DLQ_K_W8_BAD_ALIGN)
+    REFUSES(g.y_dtype = DLQ_F32, DLQ_K_W8_BAD_DTYPE)
+    REFUSES(g.accumulate = DLQ_K_W8_PROMOTED, DLQ_K_W8_BAD_DTYPE)
+    REFUSES(g.n = 0, DLQ_K_W8_BAD_SHAPE)
+    g = good;
+    g.m = 0;
+    if (dlq_k_w8_gemm_run(&g, NULL, 0) != 0) {
+        printf("  m 0 is not an empty result\n");
+        bad++;
+    }
+    return bad;
+}
+
+} // namespace
+
+int
+check_quantize(void)
+{
+    static const int64_t ks[] = {1, 7, 16, 33, 128, 200, 4096, 14336, 16400, 28672, 40000};
+    static const uint32_t dtypes[] = {DLQ_F16, DLQ_BF16, DLQ_F32};
+    int passed = 0, failed = 0;
+    for (int kind = DLQ_K_ACT_I8_TOKEN; kind <= DLQ_K_ACT_F8_GROUP128_POW2; kind++)
+        for (uint32_t dtype : dtypes)
+            for (int64_t k : ks)
+                for (int64_t pad = 0; pad <= 3; pad += 3)
+                    if (check_one(kind, dtype, k, pad) == 0)
+                        passed++;
+                    else
+                        failed++;
+    printf("quantize: %d passed, %d failed\n", passed, failed);
+    return failed;
+}
+
+int
+check_gemm(bool quick)
+{
+    static const struct {
+        int64_t n, k;
+    } list[] = {{128, 128}, {255, 513}, {104, 496}, {3420, 1280}, {4096, 4096}, {24, 33}};
+    struct arena a = {};
+    struct tally t = {};
+    arena_make(&a);
+    arena_fill(&a, false);
+    t.failed += check_refusals(&a);
+    const int count = quick ? 3 : 6;
+    for (int i = 0; i < count; i++)
+        check_shape(&a, list[i].n, list[i].k, DLQ_I8, DLQ_K_W8_FAST, &t);
+    printf("gemm int8: %d passed, %d failed, %d configurations refused\n", t.passed, t.failed,
+           t.refused);
+    arena_fill(&a, true);
+    int failed = t.failed;
+    for (int mode = DLQ_K_W8_FAST; mode <= DLQ_K_W8_BLOCK_SCALED; mode++) {
+        t = {};
+        for (int i = 0; i < count; i++)
+            check_shape(&a, list[i].n, list[i].k, DLQ_F8_E4M3, mode, &t);
+        printf("gemm fp8 mode %d: %d passed, %d failed, %d configurations refused\n", mode,
+               t.passed, t.failed, t.refused);
+        failed += t.failed;
+    }
+    return failed;
+}
