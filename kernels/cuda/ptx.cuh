@@ -137,6 +137,23 @@ ptx_fence_proxy_async(void)
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
+// ---- copies of 16 bytes by ordinary threads, `bytes` of them read and the rest zero
+
+DLQ_DEV void
+ptx_cp_async16(uint32_t dst, const void *src, uint32_t bytes)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(dst), "l"(src), "r"(bytes)
+                 : "memory");
+}
+
+// One arrival of this thread on `bar` when all its copies so far are there; counted in the
+// barrier's arrivals.
+DLQ_DEV void
+ptx_cp_async_arrive(uint32_t bar)
+{
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(bar) : "memory");
+}
+
 // ---- bulk copies: addresses and sizes are multiples of 16 bytes
 
 DLQ_DEV void

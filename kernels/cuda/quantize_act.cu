@@ -20,8 +20,7 @@ namespace
 constexpr uint32_t INF_BITS = 0x7f800000u;
 
 // 16 consecutive elements as loaded.
-template <class X>
-struct chunk {
+template <class X> struct chunk {
     uint4 v[sizeof(X)];
 };
 
@@ -222,8 +221,8 @@ codes4(const float f[4], const rule &u)
         uint32_t packed = 0;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const float v = Kind == DLQ_K_ACT_I8_STATIC ? __fdiv_rn(f[i], u.scale)
-                                                        : __fmul_rn(f[i], u.factor);
+            const float v =
+                Kind == DLQ_K_ACT_I8_STATIC ? __fdiv_rn(f[i], u.scale) : __fmul_rn(f[i], u.factor);
             // Far from the int32 limits before the zero point is added.
             const int32_t r = max(-(1 << 20), min(1 << 20, __float2int_rn(v))) + u.zero;
             packed |= (uint32_t)(max(-128, min(127, r)) & 0xff) << (8 * i);
@@ -372,10 +371,8 @@ dlq_k_quantize_act_run(const struct dlq_k_quantize_act *a, cudaStream_t stream)
 {
     const bool is_static = a->kind == DLQ_K_ACT_I8_STATIC || a->kind == DLQ_K_ACT_I8_STATIC_ASYM ||
                            a->kind == DLQ_K_ACT_F8_STATIC;
-    const bool grouped =
-        a->kind == DLQ_K_ACT_F8_GROUP128 || a->kind == DLQ_K_ACT_F8_GROUP128_POW2;
-    const bool has_zero =
-        a->kind == DLQ_K_ACT_I8_TOKEN_ASYM || a->kind == DLQ_K_ACT_I8_STATIC_ASYM;
+    const bool grouped = a->kind == DLQ_K_ACT_F8_GROUP128 || a->kind == DLQ_K_ACT_F8_GROUP128_POW2;
+    const bool has_zero = a->kind == DLQ_K_ACT_I8_TOKEN_ASYM || a->kind == DLQ_K_ACT_I8_STATIC_ASYM;
     if (a->m < 0 || a->k <= 0 || a->m > INT32_MAX || a->k > (1 << 30) || a->ldq < a->k ||
         (grouped && a->scale_ld < a->m))
         return DLQ_K_W8_BAD_SHAPE;

@@ -31,8 +31,8 @@ multiprocessors(void)
     if (cudaGetDevice(&device) != cudaSuccess || device < 0 || device >= 64)
         return 0;
     int count = __atomic_load_n(&counts[device], __ATOMIC_RELAXED);
-    if (count == 0 && cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) ==
-                          cudaSuccess)
+    if (count == 0 &&
+        cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) == cudaSuccess)
         __atomic_store_n(&counts[device], count, __ATOMIC_RELAXED);
     return count;
 }
@@ -62,15 +62,18 @@ params_fill(w8_params *p, const dlq_k_w8_gemm *g)
 {
     const bool scaled = g->accumulate == DLQ_K_W8_BLOCK_SCALED;
     p->w = (const uint8_t *)g->w;
+    p->x = (const uint8_t *)g->x;
     p->y = g->y;
     p->x_scale = scaled ? NULL : g->x_scale;
     p->w_scale = g->w_scale;
     p->bias = g->bias;
     p->x_zero = g->x_zero;
     p->w_sum = g->w_sum;
+    p->ldx = g->ldx;
     p->ldy = g->ldy;
     p->m = (int)g->m;
     p->n = (int)g->n;
+    p->k = (int)g->k;
     p->k_blocks = (int)ceil_div(g->k, W8_BLOCK_K);
     p->row_blocks = (int)ceil_div(g->n, 128) * 2;
     p->w_scale_ld = p->k_blocks;
@@ -79,6 +82,7 @@ params_fill(w8_params *p, const dlq_k_w8_gemm *g)
     p->tiles = g->layout == DLQ_K_W8_TILES;
     p->x_scale_one = g->x_scale_one;
     p->w_scale_one = g->w_scale_one;
+    p->early = g->pdl;
     p->narrow = (uintptr_t)g->y % 4 != 0 || g->ldy % 2 != 0 || g->n % 2 != 0;
 }
 
@@ -96,38 +100,45 @@ int
 plan_stream(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
 {
     w8_params *p = &pl->params;
-    const int cluster = c->split * c->share, warps = c->rows / 16;
+    const int warps = c->rows / 16;
     pl->kernel = stream_kernel(g, c->rows, c->tokens);
-    if (!pl->kernel || c->split < 1 || c->share < 1 || c->per_sm < 1 || cluster > 8 ||
-        warps % c->split != 0 || c->split > p->k_blocks || c->tokens % (8 * c->share) != 0)
+    if (!pl->kernel || c->split < 1 || c->per_sm < 1 || (c->split & (c->split - 1)) != 0 ||
+        c->split > warps || c->split > p->k_blocks || c->share != 1)
         return DLQ_K_W8_BAD_CONFIG;
     const bool scaled = g->accumulate == DLQ_K_W8_BLOCK_SCALED;
     const int scale_bytes = scaled ? w8_scale_bytes(c->tokens) : 0;
-    const int stage = (c->rows + c->tokens) * W8_BLOCK_K, block = c->rows * c->tokens * 4;
+    const int stage = (c->rows + c->tokens) * W8_BLOCK_K;
+    const int received = c->rows * c->tokens * 4 / c->split * (c->split - 1);
     const int budget = SM_BYTES / c->per_sm - CTA_BYTES;
-    const bool own = c->split > 1 && block <= 16384;
+    const bool own = received <= 16384; // else the ring is reused
     const int consts = (c->rows * 16 + c->tokens * 8 + 127) / 128 * 128;
-    const int between = (own ? block : 0) + consts;
-    int stages = (budget - between - 8) / (stage + 16 + scale_bytes);
-    const int most = (int)ceil_div(p->k_blocks, c->split);
-    stages = stages < most ? stages : most;
-    stages = stages < MAX_STAGES ? stages : MAX_STAGES;
-    if (stages < 2 && most > 1)
+    const int between = (own ? received : 0) + consts;
+    const int64_t units = ceil_div(g->n, c->rows) * ceil_div(g->m, c->tokens);
+    const int64_t slots = (int64_t)multiprocessors() * c->per_sm;
+    if (units > INT32_MAX / 512 || slots == 0)
         return DLQ_K_W8_BAD_CONFIG;
-    const int slack = c->split > 1 && !own && stages * stage < block ? block - stages * stage : 0;
+    int stages = (budget - between - 8) / (stage + 16 + scale_bytes);
+    // A walk over units keeps the ring going; one unit needs no more stages than it has blocks.
+    if (c->split > 1 || units <= slots) {
+        const int most = (int)ceil_div(p->k_blocks, c->split);
+        stages = stages < most ? stages : most;
+    }
+    stages = stages < MAX_STAGES ? stages : MAX_STAGES;
+    if (stages < 1 || (stages < 2 && p->k_blocks > c->split))
+        return DLQ_K_W8_BAD_CONFIG;
+    const int slack = !own && stages * stage < received ? received - stages * stage : 0;
     plan_shared(pl, stages, stage, between + slack, scale_bytes);
     if (pl->shared > (size_t)budget)
         return DLQ_K_W8_BAD_CONFIG;
-    p->consts_at = stages * stage + slack + (own ? block : 0);
+    p->consts_at = stages * stage + slack + (own ? received : 0);
     p->reduce_at = own ? stages * stage : 0;
-    p->split = c->split;
-    p->share = c->share;
-    pl->cluster = (unsigned)cluster;
-    pl->threads = 32 * (unsigned)warps + 32;
-    pl->grid = dim3((unsigned)(ceil_div(g->n, c->rows * c->share) * cluster),
-                    (unsigned)ceil_div(g->m, c->tokens));
-    pl->x_box = c->tokens / c->share;
-    return pl->grid.y > 65535 ? DLQ_K_W8_BAD_CONFIG : 0;
+    for (p->split_log = 0; 1 << p->split_log < c->split;)
+        p->split_log++;
+    pl->cluster = c->split;
+    pl->threads = 32 * (unsigned)(warps + 1 + (c->tokens <= 64 ? (c->tokens + 31) / 32 : 0));
+    pl->grid = dim3((unsigned)(c->split > 1 ? units * c->split : units < slots ? units : slots));
+    pl->x_box = c->tokens;
+    return 0;
 }
 
 int
@@ -145,11 +156,9 @@ plan_tile(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
     int stages = (SM_BYTES - CTA_BYTES - between - 8) / (stage + 16 + scale_bytes);
     stages = stages < MAX_STAGES ? stages : MAX_STAGES;
     plan_shared(pl, stages, stage, between, scale_bytes);
-    p->split = 1;
     p->share = c->share;
     p->group = c->group;
-    const int64_t units =
-        ceil_div(g->n, 128 * c->share) * ceil_div(g->m, c->tokens);
+    const int64_t units = ceil_div(g->n, 128 * c->share) * ceil_div(g->m, c->tokens);
     const int64_t clusters = multiprocessors() / c->share;
     if (units > INT32_MAX / 256 || clusters == 0)
         return DLQ_K_W8_BAD_CONFIG;
@@ -266,11 +275,11 @@ dlq_k_w8_gemm_run(const struct dlq_k_w8_gemm *g, const struct dlq_k_w8_config *c
     rc = c.kernel == 0 ? plan_stream(&pl, g, &c) : plan_tile(&pl, g, &c);
     if (rc)
         return rc;
-    CUtensorMap w_map = {}, x_map, s_map = {}, y_map;
+    CUtensorMap w_map = {}, x_map = {}, s_map = {}, y_map;
     if (!pl.params.tiles)
         rc = dlq_k_tensormap_2d(&w_map, g->w, 1, (uint64_t)g->n, (uint64_t)g->k, (uint64_t)g->ldw,
                                 c.rows, W8_BLOCK_K, DLQ_K_SWIZZLE_128);
-    if (!rc)
+    if (!rc && (c.kernel == 1 || c.tokens > 64))
         rc = dlq_k_tensormap_2d(&x_map, g->x, 1, (uint64_t)g->m, (uint64_t)g->k, (uint64_t)g->ldx,
                                 pl.x_box, W8_BLOCK_K, DLQ_K_SWIZZLE_128);
     if (!rc && g->accumulate == DLQ_K_W8_BLOCK_SCALED)

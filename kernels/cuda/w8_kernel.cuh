@@ -7,8 +7,8 @@
 // that few tokens waste nothing. A stage of the ring in shared memory is one box of weights
 // (64 or 128 rows) and one of tokens, 128 bytes of K each, with the copy engine's 128-byte swizzle.
 //
-// DLQ_K_W8_TILES holds the weights as they lie in a stage: blocks of 64 rows x 128 bytes of K, 8 KiB
-// each, zero beyond n and k, rows padded to a multiple of 128, K first:
+// DLQ_K_W8_TILES holds the weights as they lie in a stage: blocks of 64 rows x 128 bytes of K, 8
+// KiB each, zero beyond n and k, rows padded to a multiple of 128, K first:
 //
 //     block (n / 64, k / 128) at ((n / 64) * ceil(K / 128) + k / 128) * 8192
 //     row n % 64 of it: 128 bytes at (n % 64) * 128, in pieces of 16 bytes
@@ -29,32 +29,36 @@ enum { W8_BLOCK_K = 128 };
 
 struct w8_params {
     const uint8_t *w; // DLQ_K_W8_TILES
+    const uint8_t *x;
     void *y;
     const float *x_scale; // NULL when block-scaled: then the copy engine brings the scales
     const float *w_scale;
     const void *bias;
     const int32_t *x_zero;
     const int32_t *w_sum;
+    int64_t ldx;
     int64_t ldy;
     int m;
     int n;
+    int k;
     int k_blocks;
-    int row_blocks;   // of 64, DLQ_K_W8_TILES
-    int w_scale_ld;   // block-scaled: blocks of K
+    int row_blocks; // of 64, DLQ_K_W8_TILES
+    int w_scale_ld; // block-scaled: blocks of K
     int stages;
-    int reduce_at;    // stream: byte of the cluster's reduction buffer, 0 when it reuses the ring
-    int consts_at;    // stream: byte of the rows' and tokens' scales
-    int scales_at;    // block-scaled: byte of the stages' token scales
-    int bars_at;      // byte of the barriers in shared memory
-    int split;        // stream: CTAs sharing a K
-    int share;        // CTAs sharing x
-    int group;        // tile: token blocks walked together
+    int reduce_at; // stream: byte of the cluster's reduction buffer, 0 when it reuses the ring
+    int consts_at; // stream: byte of the rows' and tokens' scales
+    int scales_at; // block-scaled: byte of the stages' token scales
+    int bars_at;   // byte of the barriers in shared memory
+    int split_log; // stream: binary logarithm of the CTAs sharing a K
+    int share;     // tile: CTAs sharing x
+    int group;     // tile: token blocks walked together
     int bias_dtype;
     bool y_bf16;
-    bool tiles;       // weights in DLQ_K_W8_TILES
+    bool tiles; // weights in DLQ_K_W8_TILES
     bool x_scale_one;
     bool w_scale_one;
-    bool narrow;      // stream: y takes 2-byte stores only
+    bool early;  // stream: weights are asked for before the wait for the previous kernel
+    bool narrow; // stream: y takes 2-byte stores only
 };
 
 // Bytes of a stage's token scales: boxes begin at multiples of 128.
@@ -111,29 +115,54 @@ w8_x_zero(const w8_params &p, int m)
     return p.x_zero && m < p.m ? __ldg(p.x_zero + m) : 0;
 }
 
+DLQ_DEV float
+w8_float(int32_t acc)
+{
+    return __int2float_rn(acc);
+}
+
+DLQ_DEV float
+w8_float(float acc)
+{
+    return acc;
+}
+
 // The definition: product of the scales first, every step rounded to fp32, no fused multiply-add.
+template <bool Bias, class Acc>
 DLQ_DEV float
-w8_value(int32_t acc, const w8_row &r, float x_scale, int32_t x_zero)
+w8_value(Acc acc, const w8_row &r, float x_scale)
 {
-    const float sum = __int2float_rn(acc - x_zero * r.sum);
-    return __fadd_rn(__fmul_rn(sum, __fmul_rn(r.scale, x_scale)), r.bias);
+    const float v = __fmul_rn(w8_float(acc), __fmul_rn(r.scale, x_scale));
+    return Bias ? __fadd_rn(v, r.bias) : v;
 }
 
-DLQ_DEV float
-w8_value(float acc, const w8_row &r, float x_scale, int32_t)
+// Takes the zero points out of the four sums of a thread in one block (two rows, two tokens).
+DLQ_DEV void
+w8_subtract_zero(int32_t *acc, const w8_row &r0, const w8_row &r1, int32_t z0, int32_t z1)
 {
-    return __fadd_rn(__fmul_rn(acc, __fmul_rn(r.scale, x_scale)), r.bias);
+    acc[0] -= z0 * r0.sum;
+    acc[1] -= z1 * r0.sum;
+    acc[2] -= z0 * r1.sum;
+    acc[3] -= z1 * r1.sum;
 }
 
+// FP8 has no zero points.
+DLQ_DEV void
+w8_subtract_zero(float *, const w8_row &, const w8_row &, int32_t, int32_t)
+{
+}
+
+template <bool Bf16>
 DLQ_DEV uint32_t
-w8_pack2(float lo, float hi, bool bf16)
+w8_pack2(float lo, float hi)
 {
-    if (bf16) {
+    if constexpr (Bf16) {
         const __nv_bfloat162 v = __floats2bfloat162_rn(lo, hi);
         return *(const uint32_t *)&v;
+    } else {
+        const __half2 v = __floats2half2_rn(lo, hi);
+        return *(const uint32_t *)&v;
     }
-    const __half2 v = __floats2half2_rn(lo, hi);
-    return *(const uint32_t *)&v;
 }
 
 // Brings K block kb of weight rows n0 .. n0 + Rows - 1 to dst.
@@ -156,8 +185,7 @@ w8_load_weights(const w8_params &p, const CUtensorMap *map, uint32_t dst, int n0
 
 // One K block of one warpgroup: `rows64` blocks of 64 weight rows from `w`, all tokens from `x`.
 template <class Op, int Rows64, int Tokens>
-DLQ_DEV void
-w8_block(typename Op::acc (*d)[Tokens / 2], uint32_t w, uint32_t x, bool add)
+DLQ_DEV void w8_block(typename Op::acc (*d)[Tokens / 2], uint32_t w, uint32_t x, bool add)
 {
     const uint64_t dw = ptx_wgmma_desc128(w);
     const uint64_t dx = ptx_wgmma_desc128(x);

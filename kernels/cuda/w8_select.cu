@@ -57,8 +57,8 @@ dlq_k_w8_select(const struct dlq_k_w8_gemm *g)
     dlq_k_w8_config c = by_rule(g, can_tile);
     int best = INT32_MAX;
     for (const dlq_k_w8_choice &t : table)
-        if (t.f8 == f8 && t.n == g->n && t.k == g->k && t.max_m >= g->m && t.max_m < best &&
-            (t.config.kernel == 0 || can_tile)) {
+        if (t.f8 == f8 && t.pdl == g->pdl && t.n == g->n && t.k == g->k && t.max_m >= g->m &&
+            t.max_m < best && (t.config.kernel == 0 || can_tile)) {
             best = t.max_m;
             c = t.config;
         }

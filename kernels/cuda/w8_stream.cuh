@@ -3,30 +3,34 @@
 //
 // W8A8 for few tokens: one output block a CTA, bound by the stream of weights.
 //
-// A CTA owns 64 * Groups weight rows, Tokens tokens and one part of K. `split` CTAs of a cluster
-// share a K: each sends its partial sums of a slice of rows to the CTA that owns the slice, which
-// adds them in rank order: the stores signal their bytes on a barrier there. `share` neighbours of a cluster own neighbouring weight rows and the
-// same tokens: each loads a part of x and multicasts it. Cluster rank = part of K * share + row
-// block. One producer warp fills the ring; the weights of the first round are asked for before the
-// wait for the previous kernel, because nothing that runs can change them.
+// A unit of work is 64 * Groups weight rows, Tokens tokens and one part of K. Without a split, CTAs
+// walk over the units and the ring of loads runs on from one to the next. With one, `split` CTAs of
+// a cluster share the K of one unit, the rank being the part: each keeps the sums of its slice of
+// rows and sends those of the other slices to their owners, whose barrier counts the bytes; an
+// owner adds what it got in rank order.
+//
+// One warp feeds the weights and asks for the first ones before anything else, because nothing that
+// runs can change them. Up to 64 tokens, x comes by 16-byte copies of other warps: the copy engine
+// serves its requests in order, those of all CTAs of the multiprocessor, and x would wait behind
+// every weight asked for before.
 #ifndef DLQ_KERNELS_CUDA_W8_STREAM_CUH
 #define DLQ_KERNELS_CUDA_W8_STREAM_CUH
 
 #include "w8_kernel.cuh"
 
-template <int Groups, int Tokens>
-struct w8_stream_shape {
+template <int Groups, int Tokens> struct w8_stream_shape {
     static constexpr int rows = 64 * Groups;
     static constexpr int warps = 4 * Groups;
-    static constexpr int threads = 32 * warps + 32;
+    static constexpr bool x_by_threads = Tokens <= 64;
+    static constexpr int x_warps = x_by_threads ? (Tokens + 31) / 32 : 0;
+    static constexpr int threads = 32 * (warps + 1 + x_warps);
     static constexpr int w_bytes = rows * W8_BLOCK_K;
     static constexpr int x_bytes = Tokens * W8_BLOCK_K;
     static constexpr int stage_bytes = w_bytes + x_bytes;
 };
 
 // Scales and zero points of the CTA's rows and tokens in shared memory.
-template <int Groups, int Tokens>
-struct w8_consts {
+template <int Groups, int Tokens> struct w8_consts {
     w8_row rows[64 * Groups];
     w8_token tokens[Tokens];
 };
@@ -47,18 +51,18 @@ w8_consts_load(w8_consts<Groups, Tokens> *c, const w8_params &p, int n0, int m0)
 // y for one 16 x 8 block of y^T, from row `rows` and token `tokens` of the CTA's on.
 template <class Acc>
 DLQ_DEV void
-w8_store_block(const w8_params &p, const Acc v[4], const w8_row *rows, const w8_token *tokens,
-               int n0, int m0)
+w8_store_block(const w8_params &p, Acc v[4], const w8_row *rows, const w8_token *tokens, int n0,
+               int m0)
 {
     const int lane = threadIdx.x & 31;
     const w8_row r0 = rows[lane >> 2], r1 = rows[(lane >> 2) + 8];
     const w8_token t0 = tokens[2 * (lane & 3)], t1 = tokens[2 * (lane & 3) + 1];
-    const uint32_t a = ptx_movmatrix_trans(w8_pack2(w8_value(v[0], r0, t0.scale, t0.zero),
-                                                    w8_value(v[1], r0, t1.scale, t1.zero),
-                                                    p.y_bf16));
-    const uint32_t b = ptx_movmatrix_trans(w8_pack2(w8_value(v[2], r1, t0.scale, t0.zero),
-                                                    w8_value(v[3], r1, t1.scale, t1.zero),
-                                                    p.y_bf16));
+    w8_subtract_zero(v, r0, r1, t0.zero, t1.zero);
+    const float f[4] = {w8_value<true>(v[0], r0, t0.scale), w8_value<true>(v[1], r0, t1.scale),
+                        w8_value<true>(v[2], r1, t0.scale), w8_value<true>(v[3], r1, t1.scale)};
+    const uint32_t lo = p.y_bf16 ? w8_pack2<true>(f[0], f[1]) : w8_pack2<false>(f[0], f[1]);
+    const uint32_t hi = p.y_bf16 ? w8_pack2<true>(f[2], f[3]) : w8_pack2<false>(f[2], f[3]);
+    const uint32_t a = ptx_movmatrix_trans(lo), b = ptx_movmatrix_trans(hi);
     const int row = m0 + (lane >> 2), col = n0 + 2 * (lane & 3);
     if (row >= p.m)
         return;
@@ -80,127 +84,217 @@ w8_store_block(const w8_params &p, const Acc v[4], const w8_row *rows, const w8_
         y[9] = (uint16_t)(b >> 16);
 }
 
+// Where a warp is in the ring.
+struct w8_turn {
+    int stage;
+    uint32_t phase;
+};
+
+DLQ_DEV void
+w8_turn_next(w8_turn *t, int stages)
+{
+    if (++t->stage == stages) {
+        t->stage = 0;
+        t->phase ^= 1;
+    }
+}
+
+// What one CTA does: units first, first + step, ... below units, K blocks k0 .. k1 - 1 of each.
+struct w8_job {
+    int first;
+    int step;
+    int units;
+    int token_blocks;
+    int k0;
+    int k1;
+    int blocks; // K blocks of all its units
+};
+
+template <int Groups, int Tokens>
+DLQ_DEV w8_job
+w8_job_make(const w8_params &p, int part)
+{
+    w8_job j;
+    j.token_blocks = (p.m + Tokens - 1) / Tokens;
+    j.units = (p.n + 64 * Groups - 1) / (64 * Groups) * j.token_blocks;
+    j.first = (int)blockIdx.x >> p.split_log;
+    j.step = (int)gridDim.x >> p.split_log;
+    j.k0 = part * p.k_blocks >> p.split_log;
+    j.k1 = (part + 1) * p.k_blocks >> p.split_log;
+    const int mine =
+        p.split_log > 0 || j.step >= j.units ? 1 : (j.units - j.first + j.step - 1) / j.step;
+    j.blocks = mine * (j.k1 - j.k0);
+    return j;
+}
+
+template <int Groups, int Tokens>
+DLQ_DEV void
+w8_job_at(const w8_job &j, int unit, int *n0, int *m0)
+{
+    const int row = j.token_blocks == 1 ? unit : unit / j.token_blocks;
+    *n0 = row * 64 * Groups;
+    *m0 = (unit - row * j.token_blocks) * Tokens;
+}
+
+// Asks for weight block i of the CTA's first unit.
 template <int Groups, int Tokens, bool Scaled>
 DLQ_DEV void
-w8_stream_produce(const CUtensorMap *w_map, const CUtensorMap *x_map, const CUtensorMap *s_map,
-                  const w8_params &p, uint32_t smem, int n0, int m0, int k0, int k1)
+w8_stream_ask(const CUtensorMap *w_map, const w8_params &p, uint32_t smem, int n0, int kb, int s,
+              uint64_t policy)
 {
     using shape = w8_stream_shape<Groups, Tokens>;
+    const uint32_t bar = smem + p.bars_at + 8 * s;
+    ptx_mbar_arrive_expect(bar, shape::w_bytes + (shape::x_by_threads ? 0 : shape::x_bytes) +
+                                    (Scaled ? Tokens * 4 : 0));
+    w8_load_weights<shape::rows>(p, w_map, smem + s * shape::stage_bytes, n0, kb, bar, policy);
+}
+
+// Weights, and all that the copy engine brings with them. One thread; `asked` blocks are on their
+// way.
+template <int Groups, int Tokens, bool Scaled>
+DLQ_DEV void
+w8_stream_feed(const CUtensorMap *w_map, const CUtensorMap *x_map, const CUtensorMap *s_map,
+               const w8_params &p, const w8_job &job, uint32_t smem, int asked)
+{
+    using shape = w8_stream_shape<Groups, Tokens>;
+    constexpr bool x_too = !shape::x_by_threads;
     const uint32_t full = smem + p.bars_at, empty = full + 8 * p.stages;
-    const uint32_t scales = smem + p.scales_at;
-    const uint32_t bytes = shape::stage_bytes + (Scaled ? Tokens * 4 : 0);
-    const int share = p.share;
-    const int mine = (int)ptx_cluster_rank() % share;
-    const int part = Tokens / share;
-    const uint16_t mask = (uint16_t)(((1u << share) - 1) << (ptx_cluster_rank() / share * share));
-    const uint64_t first = ptx_policy_first();
-    auto load_w = [&](int kb, int s) {
-        ptx_mbar_arrive_expect(full + 8 * s, bytes);
-        w8_load_weights<shape::rows>(p, w_map, smem + s * shape::stage_bytes, n0, kb, full + 8 * s,
-                                     first);
-    };
-    auto load_x = [&](int kb, int s) {
-        const uint32_t dst = smem + s * shape::stage_bytes + shape::w_bytes;
-        if (share == 1)
-            ptx_tma_load(dst, x_map, kb * W8_BLOCK_K, m0, full + 8 * s);
-        else
-            ptx_tma_load_multicast(dst + mine * part * W8_BLOCK_K, x_map, kb * W8_BLOCK_K,
-                                   m0 + mine * part, full + 8 * s, mask);
-        if (Scaled)
-            ptx_tma_load(scales + s * w8_scale_bytes(Tokens), s_map, m0, kb, full + 8 * s);
-    };
-    const int ahead = min(p.stages, k1 - k0);
-    for (int i = 0; i < ahead; i++)
-        load_w(k0 + i, i);
-    ptx_pdl_wait();
-    for (int i = 0; i < ahead; i++)
-        load_x(k0 + i, i);
-    int s = 0;
-    uint32_t phase = 0;
-    for (int kb = k0 + ahead; kb < k1; kb++) {
-        ptx_mbar_wait(empty + 8 * s, phase);
-        load_w(kb, s);
-        load_x(kb, s);
-        if (++s == p.stages) {
-            s = 0;
-            phase ^= 1;
+    const uint64_t policy = ptx_policy_first();
+    int n0, m0;
+    w8_job_at<Groups, Tokens>(job, job.first, &n0, &m0);
+    if (x_too || Scaled) {
+        if (p.early)
+            for (; asked < p.stages && asked < job.k1 - job.k0; asked++)
+                w8_stream_ask<Groups, Tokens, Scaled>(w_map, p, smem, n0, job.k0 + asked, asked,
+                                                      policy);
+        ptx_pdl_wait();
+    }
+    w8_turn t = {0, 1};
+    int i = 0;
+    for (int unit = job.first; unit < job.units; unit += job.step) {
+        w8_job_at<Groups, Tokens>(job, unit, &n0, &m0);
+        for (int kb = job.k0; kb < job.k1; kb++, i++) {
+            // The consumers may be through the first round already, with weights asked for early.
+            if (i >= p.stages)
+                ptx_mbar_wait(empty + 8 * t.stage, t.phase);
+            if (i >= asked)
+                w8_stream_ask<Groups, Tokens, Scaled>(w_map, p, smem, n0, kb, t.stage, policy);
+            if (x_too)
+                ptx_tma_load(smem + t.stage * shape::stage_bytes + shape::w_bytes, x_map,
+                             kb * W8_BLOCK_K, m0, full + 8 * t.stage);
+            if (Scaled)
+                ptx_tma_load(smem + p.scales_at + t.stage * w8_scale_bytes(Tokens), s_map, m0, kb,
+                             full + 8 * t.stage);
+            w8_turn_next(&t, p.stages);
         }
     }
 }
 
-template <class Op, int Groups, int Tokens, int Mode>
+// x by the threads of one warp of several: rows of 8 pieces of 16 bytes, swizzled as the copy
+// engine would; beyond m and k zero.
+template <int Groups, int Tokens>
 DLQ_DEV void
-w8_stream_consume(typename Op::acc (*acc)[Tokens / 2], const w8_params &p, uint32_t smem, int n0,
-                  int k0, int k1)
+w8_stream_feed_x(const w8_params &p, const w8_job &job, uint32_t smem, int warp)
+{
+    using shape = w8_stream_shape<Groups, Tokens>;
+    constexpr int rows = shape::x_by_threads ? Tokens / shape::x_warps : 4;
+    const uint32_t full = smem + p.bars_at, empty = full + 8 * p.stages;
+    const int lane = threadIdx.x & 31, piece = lane & 7;
+    const int row = warp * rows + (lane >> 3);
+    const uint32_t at = shape::w_bytes + row * W8_BLOCK_K;
+    w8_turn t = {0, 1};
+    int i = 0;
+    ptx_pdl_wait();
+    for (int unit = job.first; unit < job.units; unit += job.step) {
+        int n0, m0;
+        w8_job_at<Groups, Tokens>(job, unit, &n0, &m0);
+        for (int kb = job.k0; kb < job.k1; kb++, i++) {
+            const int k = kb * W8_BLOCK_K + piece * 16;
+            const int bytes = max(0, min(16, p.k - k));
+            const uint32_t dst = smem + t.stage * shape::stage_bytes + at;
+            if (i >= p.stages)
+                ptx_mbar_wait(empty + 8 * t.stage, t.phase);
+#pragma unroll
+            for (int j = 0; j < rows / 4; j++) {
+                const int r = row + 4 * j;
+                const bool real = m0 + r < p.m && bytes > 0;
+                const uint8_t *src = p.x + (real ? (m0 + r) * p.ldx + k : 0);
+                ptx_cp_async16(dst + j * 4 * W8_BLOCK_K + ((piece ^ (r & 7)) << 4), src,
+                               real ? bytes : 0);
+            }
+            ptx_cp_async_arrive(full + 8 * t.stage);
+            w8_turn_next(&t, p.stages);
+        }
+    }
+}
+
+// The sums of one unit; `i` counts the K blocks of the job.
+template <class Op, int Groups, int Tokens, int Mode>
+DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_params &p,
+                                const w8_job &job, uint32_t smem, int n0, w8_turn *t, int *i)
 {
     using shape = w8_stream_shape<Groups, Tokens>;
     const uint32_t full = smem + p.bars_at, empty = full + 8 * p.stages;
-    const uint32_t scales = smem + p.scales_at;
     const int lane = threadIdx.x & 31;
     const uint32_t w_at = (threadIdx.x >> 7) * 64 * W8_BLOCK_K;
-    // Stages that nobody fills again are not freed: every arrival in another CTA is waited for
-    // there, so none can come after its end.
     const float *w_scale = p.w_scale + (int64_t)(min(n0, p.n - 1) >> 7) * p.w_scale_ld;
-    int s = 0, last = 0;
-    uint32_t phase = 0;
+    int last = 0;
     if constexpr (Mode != DLQ_K_W8_FAST) {
 #pragma unroll
-        for (int i = 0; i < Tokens / 2; i++)
-            acc[0][i] = 0;
+        for (int j = 0; j < Tokens / 2; j++)
+            acc[0][j] = 0;
     }
-    for (int kb = k0; kb < k1; kb++) {
+    for (int kb = job.k0; kb < job.k1; kb++, *i += 1) {
+        const int s = t->stage;
         const uint32_t w = smem + s * shape::stage_bytes;
+        const float ws = Mode == DLQ_K_W8_BLOCK_SCALED ? __ldg(w_scale + kb) : 1.0f;
+        ptx_mbar_wait(full + 8 * s, t->phase);
+        if (shape::x_by_threads)
+            ptx_fence_proxy_async(); // x was written by threads, wgmma reads it
+        ptx_wgmma_fence();
         if constexpr (Mode == DLQ_K_W8_FAST) {
-            ptx_mbar_wait(full + 8 * s, phase);
-            ptx_wgmma_fence();
-            w8_block<Op, 1, Tokens>(acc, w + w_at, w + shape::w_bytes, kb > k0);
+            w8_block<Op, 1, Tokens>(acc, w + w_at, w + shape::w_bytes, kb > job.k0);
             ptx_wgmma_commit();
-            if (kb > k0) {
+            if (kb > job.k0) {
                 ptx_wgmma_wait<1>();
-                if (kb - 1 + p.stages < k1)
-                    w8_release(empty + 8 * last, p.share, lane);
+                w8_release(empty + 8 * last, 1, lane);
             }
         } else {
             typename Op::acc part[1][Tokens / 2];
-            const float ws = Mode == DLQ_K_W8_BLOCK_SCALED ? __ldg(w_scale + kb) : 1.0f;
-            ptx_mbar_wait(full + 8 * s, phase);
-            ptx_wgmma_fence();
             w8_block<Op, 1, Tokens>(part, w + w_at, w + shape::w_bytes, false);
             ptx_wgmma_commit();
             ptx_wgmma_wait<0>();
-w8_promote<Tokens, Mode == DLQ_K_W8_BLOCK_SCALED>(
-                acc[0], part[0], ws, scales + s * w8_scale_bytes(Tokens), lane);
-            if (kb + p.stages < k1)
-                w8_release(empty + 8 * s, p.share, lane);
+            w8_promote<Tokens, Mode == DLQ_K_W8_BLOCK_SCALED>(
+                acc[0], part[0], ws, smem + p.scales_at + s * w8_scale_bytes(Tokens), lane);
+            w8_release(empty + 8 * s, 1, lane);
         }
         last = s;
-        if (++s == p.stages) {
-            s = 0;
-            phase ^= 1;
-        }
+        w8_turn_next(t, p.stages);
     }
-    if constexpr (Mode == DLQ_K_W8_FAST)
+    if constexpr (Mode == DLQ_K_W8_FAST) {
         ptx_wgmma_wait<0>();
+        w8_release(empty + 8 * last, 1, lane);
+    }
 }
 
 DLQ_DEV void
-w8_load4(float v[4], uint32_t addr)
+w8_add4(float *v, uint32_t addr)
 {
     const uint4 u = ptx_lds128(addr);
-    v[0] = __uint_as_float(u.x);
-    v[1] = __uint_as_float(u.y);
-    v[2] = __uint_as_float(u.z);
-    v[3] = __uint_as_float(u.w);
+    v[0] += __uint_as_float(u.x);
+    v[1] += __uint_as_float(u.y);
+    v[2] += __uint_as_float(u.z);
+    v[3] += __uint_as_float(u.w);
 }
 
 DLQ_DEV void
-w8_load4(int32_t v[4], uint32_t addr)
+w8_add4(int32_t *v, uint32_t addr)
 {
     const uint4 u = ptx_lds128(addr);
-    v[0] = (int32_t)u.x;
-    v[1] = (int32_t)u.y;
-    v[2] = (int32_t)u.z;
-    v[3] = (int32_t)u.w;
+    v[0] += (int32_t)u.x;
+    v[1] += (int32_t)u.y;
+    v[2] += (int32_t)u.z;
+    v[3] += (int32_t)u.w;
 }
 
 DLQ_DEV float4
@@ -216,126 +310,144 @@ w8_as_float4(const int32_t *v)
                        __int_as_float(v[3]));
 }
 
-// Sends this warp's 16 rows to the part of the cluster that owns them. The buffer of a CTA:
-// [part it came from][warp of the slice][block of 8 tokens][lane] of 16 bytes, so that each store
-// and load of a warp is 512 contiguous bytes.
-template <class Acc, int Groups, int Tokens>
-DLQ_DEV void
-w8_stream_send(const Acc *acc, const w8_params &p, uint32_t buffer, uint32_t bar, int part,
-               int row_block)
+// Bytes that reach a part of the cluster from the others.
+template <int Groups, int Tokens>
+DLQ_DEV int
+w8_stream_received(const w8_params &p)
 {
-    constexpr int blocks = Tokens / 8;
-    const int per = w8_stream_shape<Groups, Tokens>::warps / p.split;
-    const int warp = threadIdx.x >> 5;
-    const uint32_t slot = (part * per + warp % per) * blocks;
-    const uint32_t owner = (warp / per) * p.share + row_block;
-    const uint32_t at = ptx_mapa(buffer + slot * 512 + (threadIdx.x & 31) * 16, owner);
-    const uint32_t signal = ptx_mapa(bar, owner);
-#pragma unroll
-    for (int j = 0; j < blocks; j++)
-        ptx_st_async4(at + j * 512, w8_as_float4(acc + 4 * j), signal);
+    const int slice = 64 * Groups * Tokens * 4 >> p.split_log;
+    return slice * ((1 << p.split_log) - 1);
 }
 
-// Adds the parts of this CTA's slice in rank order and stores its outputs.
+// Sends this warp's 16 rows to the part that owns them, or, in the owner, adds what the others
+// sent; true in the owner. The buffer: [sender, the owner left out][warp of the slice][block of 8
+// tokens][lane] of 16 bytes, so that each store and load of a warp is 512 contiguous bytes.
 template <class Acc, int Groups, int Tokens>
-DLQ_DEV void
-w8_stream_reduce(const w8_params &p, const w8_consts<Groups, Tokens> *c, uint32_t buffer, int n0,
-                 int m0, int part)
+DLQ_DEV bool
+w8_stream_reduce(Acc *acc, const w8_params &p, uint32_t buffer, uint32_t bar, int part)
 {
-    constexpr int blocks = Tokens / 8, warps = w8_stream_shape<Groups, Tokens>::warps;
-    const int per = warps / p.split;
-    const int lane = threadIdx.x & 31;
-    for (int unit = threadIdx.x >> 5; unit < per * blocks; unit += warps) {
-        const int n = (part * per + unit / blocks) * 16;
-        const int m = unit % blocks * 8;
-        if (m0 + m >= p.m || n0 + n >= p.n)
-            continue;
-        Acc v[4];
-        w8_load4(v, buffer + unit * 512 + lane * 16);
-        for (int i = 1; i < p.split; i++) {
-            Acc u[4];
-            w8_load4(u, buffer + (i * per * blocks + unit) * 512 + lane * 16);
-            for (int j = 0; j < 4; j++)
-                v[j] += u[j];
+    constexpr int blocks = Tokens / 8, log_warps = Groups == 2 ? 3 : 2;
+    const int warp = threadIdx.x >> 5, per_log = log_warps - p.split_log;
+    const int owner = warp >> per_log, in_slice = warp & ((1 << per_log) - 1);
+    const uint32_t at = buffer + in_slice * blocks * 512 + (threadIdx.x & 31) * 16;
+    const uint32_t from = (blocks * 512) << per_log;
+    if (owner != part) {
+        const uint32_t dst = ptx_mapa(at + (part - (part > owner)) * from, owner);
+        const uint32_t signal = ptx_mapa(bar, owner);
+#pragma unroll
+        for (int j = 0; j < blocks; j++)
+            ptx_st_async4(dst + j * 512, w8_as_float4(acc + 4 * j), signal);
+        return false;
+    }
+    ptx_mbar_wait(bar, 0);
+    for (int i = 0; i < (1 << p.split_log) - 1; i++)
+#pragma unroll
+        for (int j = 0; j < blocks; j++)
+            w8_add4(acc + 4 * j, at + i * from + j * 512);
+    return true;
+}
+
+template <class Op, int Groups, int Tokens, int Mode>
+DLQ_DEV void
+w8_stream_consume(const w8_params &p, const w8_job &job, uint8_t *shared, int part)
+{
+    const uint32_t smem = ptx_smem(shared), reduced = smem + p.bars_at + 16 * p.stages;
+    auto *consts = (w8_consts<Groups, Tokens> *)(shared + p.consts_at);
+    const int warp = threadIdx.x >> 5;
+    w8_turn t = {0, 0};
+    int i = 0;
+    for (int unit = job.first; unit < job.units; unit += job.step) {
+        int n0, m0;
+        w8_job_at<Groups, Tokens>(job, unit, &n0, &m0);
+        if (unit != job.first)
+            ptx_bar_sync(1, 128 * Groups); // the last unit's scales have been read
+        w8_consts_load(consts, p, n0, m0);
+        __syncwarp();
+        if (p.split_log > 0)
+            ptx_cluster_wait(); // the others run, their barriers are set
+        typename Op::acc acc[1][Tokens / 2];
+        w8_stream_multiply<Op, Groups, Tokens, Mode>(acc, p, job, smem, n0, &t, &i);
+        ptx_bar_sync(1, 128 * Groups);
+        if (p.split_log > 0) {
+            if (p.reduce_at == 0) { // the ring is reused: everybody must be done with it
+                ptx_cluster_arrive_relaxed();
+                ptx_cluster_wait();
+            }
+            if (!w8_stream_reduce<typename Op::acc, Groups, Tokens>(acc[0], p, smem + p.reduce_at,
+                                                                    reduced, part))
+                return;
         }
-        w8_store_block(p, v, c->rows + n, c->tokens + m, n0 + n, m0 + m);
+#pragma unroll
+        for (int j = 0; j < Tokens / 8; j++)
+            if (m0 + 8 * j < p.m)
+                w8_store_block(p, acc[0] + 4 * j, consts->rows + warp * 16, consts->tokens + 8 * j,
+                               n0 + warp * 16, m0 + 8 * j);
     }
 }
 
 template <class Op, int Groups, int Tokens, int Mode>
-__global__ void __launch_bounds__(w8_stream_shape<Groups, Tokens>::threads)
+__global__ void
+__launch_bounds__(w8_stream_shape<Groups, Tokens>::threads)
     w8_stream(const __grid_constant__ CUtensorMap w_map, const __grid_constant__ CUtensorMap x_map,
               const __grid_constant__ CUtensorMap s_map, const __grid_constant__ w8_params p)
 {
     using shape = w8_stream_shape<Groups, Tokens>;
     constexpr bool scaled = Mode == DLQ_K_W8_BLOCK_SCALED;
+    constexpr int before = 4; // loads asked for before the CTA's first barrier
     extern __shared__ __align__(1024) uint8_t shared[];
-    const uint32_t smem = ptx_smem(shared);
-    const int cluster = p.split * p.share;
-    const int rank = cluster > 1 ? (int)ptx_cluster_rank() : 0;
-    const int part = rank / p.share, row_block = rank % p.share;
-    const int n0 = ((int)blockIdx.x / cluster * p.share + row_block) * shape::rows;
-    const int m0 = (int)blockIdx.y * Tokens;
-    const int k0 = part * p.k_blocks / p.split, k1 = (part + 1) * p.k_blocks / p.split;
-    const bool producer = threadIdx.x >= 32 * shape::warps;
-    const uint32_t reduced = smem + p.bars_at + 16 * p.stages;
-    auto *consts = (w8_consts<Groups, Tokens> *)(shared + p.consts_at);
+    const uint32_t smem = ptx_smem(shared), full = smem + p.bars_at, empty = full + 8 * p.stages;
+    const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+    const int part = p.split_log > 0 ? (int)ptx_cluster_rank() : 0;
+    const w8_job job = w8_job_make<Groups, Tokens>(p, part);
+    int asked = 0;
 
     ptx_pdl_launch();
-    if (threadIdx.x == 32 * shape::warps) {
-        if (!p.tiles)
-            ptx_tma_prefetch(&w_map);
-        ptx_tma_prefetch(&x_map);
-        for (int s = 0; s < p.stages; s++) {
-            ptx_mbar_init(smem + p.bars_at + 8 * s, 1);
-            ptx_mbar_init(smem + p.bars_at + 8 * (p.stages + s), shape::warps * p.share);
-        }
-        ptx_mbar_init(reduced, 1);
+    // One thread of each warp: one after the other the barriers would cost as much as a load.
+    if (lane == 0 && warp == shape::warps) {
+        for (int s = 0; s < min(before, p.stages); s++)
+            ptx_mbar_init(full + 8 * s, 1 + 32 * shape::x_warps);
         ptx_mbar_init_fence();
-        if (p.split > 1)
-            ptx_mbar_arrive_expect(reduced, shape::rows * Tokens * 4);
+        if (shape::x_by_threads || p.early) {
+            const uint64_t policy = ptx_policy_first();
+            int n0, m0;
+            w8_job_at<Groups, Tokens>(job, job.first, &n0, &m0);
+            for (; asked < min(before, min(p.stages, job.k1 - job.k0)); asked++)
+                w8_stream_ask<Groups, Tokens, scaled>(&w_map, p, smem, n0, job.k0 + asked, asked,
+                                                      policy);
+        }
+    } else if (lane == 0) {
+        const int me = warp < shape::warps ? warp : warp - 1;
+        for (int s = me; s < p.stages; s += shape::threads / 32 - 1) {
+            if (s >= before)
+                ptx_mbar_init(full + 8 * s, 1 + 32 * shape::x_warps);
+            ptx_mbar_init(empty + 8 * s, shape::warps);
+        }
+        if (warp == 0 && p.split_log > 0) {
+            ptx_mbar_init(empty + 8 * p.stages, 1);
+            ptx_mbar_arrive_expect(empty + 8 * p.stages, w8_stream_received<Groups, Tokens>(p));
+        }
+        ptx_mbar_init_fence();
     }
     __syncthreads();
-    if (cluster > 1)
+    if (p.split_log > 0)
         ptx_cluster_arrive_relaxed();
-    if (p.share > 1)
-        ptx_cluster_wait();
 
-    typename Op::acc acc[1][Tokens / 2];
-    if (producer) {
-        if ((threadIdx.x & 31) == 0)
-            w8_stream_produce<Groups, Tokens, scaled>(&w_map, &x_map, &s_map, p, smem, n0, m0, k0,
-                                                      k1);
-        __syncwarp();
-    } else {
-        w8_consts_load(consts, p, n0, m0);
-        w8_stream_consume<Op, Groups, Tokens, Mode>(acc, p, smem, n0, k0, k1);
-        ptx_bar_sync(1, 32 * shape::warps);
-    }
-
-    if (p.split == 1) {
-        if (producer)
-            return;
-        const int n = (threadIdx.x >> 5) * 16;
-#pragma unroll
-        for (int j = 0; j < Tokens / 8; j++)
-            if (m0 + 8 * j < p.m)
-                w8_store_block(p, acc[0] + 4 * j, consts->rows + n, consts->tokens + 8 * j, n0 + n,
-                               m0 + 8 * j);
+    if (warp < shape::warps) {
+        w8_stream_consume<Op, Groups, Tokens, Mode>(p, job, shared, part);
         return;
     }
-    if (p.share == 1)
+    if (warp > shape::warps)
+        w8_stream_feed_x<Groups, Tokens>(p, job, smem, warp - shape::warps - 1);
+    else if (lane == 0)
+        w8_stream_feed<Groups, Tokens, scaled>(&w_map, &x_map, &s_map, p, job, smem, asked);
+    __syncwarp();
+    if (p.split_log > 0) {
         ptx_cluster_wait();
-    if (p.reduce_at == 0) { // the ring is reused: everybody must be done with it
-        ptx_cluster_arrive_relaxed();
-        ptx_cluster_wait();
+        if (p.reduce_at == 0) {
+            ptx_cluster_arrive_relaxed();
+            ptx_cluster_wait();
+        }
     }
-    if (producer)
-        return;
-    const uint32_t buffer = smem + p.reduce_at;
-    w8_stream_send<typename Op::acc, Groups, Tokens>(acc[0], p, buffer, reduced, part, row_block);
-    ptx_mbar_wait(reduced, 0);
-    w8_stream_reduce<typename Op::acc, Groups, Tokens>(p, consts, buffer, n0, m0, part);
 }
 
 #endif

@@ -9,6 +9,7 @@
 
 struct dlq_k_w8_choice {
     int f8;
+    int pdl;
     int n;
     int k;
     int max_m;

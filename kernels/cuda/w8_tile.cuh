@@ -20,8 +20,7 @@
 
 #include "w8_kernel.cuh"
 
-template <int Tokens, bool InTurn>
-struct w8_tile_shape {
+template <int Tokens, bool InTurn> struct w8_tile_shape {
     static constexpr int rows = 128;
     static constexpr int rows64 = InTurn ? 2 : 1;
     static constexpr int threads = 384;
@@ -33,6 +32,10 @@ struct w8_tile_shape {
 };
 
 enum { W8_TURN_BAR = 3 }; // and 4: whose turn it is; 1 and 2 are the warpgroups' own
+
+// Together, the second warpgroup begins two K blocks after the first and so stays behind it: one's
+// epilogue falls into the other's last or first products instead of both leaving the tensor cores.
+enum { W8_LAG_BAR = 5 };
 
 // Sequence of units of one cluster.
 struct w8_walk {
@@ -123,9 +126,8 @@ w8_ring_skip(w8_ring *r, int steps, int stages)
 }
 
 template <class Op, int Tokens, bool InTurn, int Mode>
-DLQ_DEV void
-w8_tile_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_params &p, uint32_t smem, int n0,
-                 int half, w8_ring *ring)
+DLQ_DEV void w8_tile_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_params &p,
+                              uint32_t smem, int n0, int half, bool first, w8_ring *ring)
 {
     using shape = w8_tile_shape<Tokens, InTurn>;
     const uint32_t full = smem + p.bars_at, empty = full + 8 * p.stages;
@@ -140,6 +142,8 @@ w8_tile_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_params &p, uint32
     const float *w_scale = p.w_scale + (int64_t)(min(n0, p.n - 1) >> 7) * p.w_scale_ld;
     if constexpr (InTurn)
         ptx_bar_sync(W8_TURN_BAR + half, 256);
+    else if (first && half == 1)
+        ptx_bar_sync(W8_LAG_BAR, 256);
     for (int kb = 0; kb < p.k_blocks; kb++) {
         const int s = ring->stage;
         const uint32_t w = smem + s * shape::stage_bytes;
@@ -164,6 +168,8 @@ w8_tile_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_params &p, uint32
                 acc[0], part[0], ws, smem + p.scales_at + s * w8_scale_bytes(Tokens), lane);
             w8_release(empty + 8 * s, p.share, lane);
         }
+        if (!InTurn && first && half == 0 && kb == min(1, p.k_blocks - 1))
+            ptx_bar_arrive(W8_LAG_BAR, 256);
         last = s;
         if (++ring->stage == p.stages) {
             ring->stage = 0;
@@ -182,9 +188,9 @@ w8_tile_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_params &p, uint32
 
 // Outputs of 64 weight rows from n0 and all tokens of the unit. `rows`: of this thread; `scales`:
 // the unit's token scales; `out`: the warpgroup's two buffers; `turn` counts their uses.
-template <class Acc, int Tokens>
+template <class Acc, int Tokens, bool Bf16, bool Bias>
 DLQ_DEV void
-w8_tile_store(const Acc *acc, const CUtensorMap *y_map, const w8_params &p, const w8_row *rows,
+w8_tile_store(Acc *acc, const CUtensorMap *y_map, const w8_params &p, const w8_row *rows,
               const float *scales, uint32_t out, int n0, int m0, int bar, uint32_t *turn)
 {
     const int lane = threadIdx.x & 31, warp = (threadIdx.x >> 5) & 3;
@@ -193,6 +199,13 @@ w8_tile_store(const Acc *acc, const CUtensorMap *y_map, const w8_params &p, cons
     // of two blocks of 8 tokens.
     const int chunk = warp * 2 + (lane >> 3 & 1);
     const uint32_t at = (lane >> 4) * 1024 + (lane & 7) * 128 + ((chunk ^ (lane & 7)) << 4);
+    if (p.x_zero) {
+#pragma unroll
+        for (int j = 0; j < Tokens / 8; j++) {
+            const int m = m0 + 8 * j + 2 * (lane & 3);
+            w8_subtract_zero(acc + 4 * j, rows[0], rows[1], w8_x_zero(p, m), w8_x_zero(p, m + 1));
+        }
+    }
 #pragma unroll
     for (int c = 0; c < Tokens; c += 64) {
         if (m0 + c >= p.m)
@@ -209,12 +222,11 @@ w8_tile_store(const Acc *acc, const CUtensorMap *y_map, const w8_params &p, cons
             for (int h = 0; h < 2; h++) {
                 const int m = c + j + 8 * h + 2 * (lane & 3);
                 const float2 s = *(const float2 *)(scales + m);
-                const int32_t z0 = w8_x_zero(p, m0 + m), z1 = w8_x_zero(p, m0 + m + 1);
                 const Acc *a = acc + (c + j + 8 * h) / 2;
-                v[2 * h] = w8_pack2(w8_value(a[0], rows[0], s.x, z0),
-                                    w8_value(a[1], rows[0], s.y, z1), p.y_bf16);
-                v[2 * h + 1] = w8_pack2(w8_value(a[2], rows[1], s.x, z0),
-                                        w8_value(a[3], rows[1], s.y, z1), p.y_bf16);
+                v[2 * h] = w8_pack2<Bf16>(w8_value<Bias>(a[0], rows[0], s.x),
+                                          w8_value<Bias>(a[1], rows[0], s.y));
+                v[2 * h + 1] = w8_pack2<Bf16>(w8_value<Bias>(a[2], rows[1], s.x),
+                                              w8_value<Bias>(a[3], rows[1], s.y));
             }
             ptx_stmatrix4_trans(buffer + j * 128 + at, v[0], v[1], v[2], v[3]);
         }
@@ -227,6 +239,24 @@ w8_tile_store(const Acc *acc, const CUtensorMap *y_map, const w8_params &p, cons
     }
 }
 
+template <class Acc, int Tokens>
+DLQ_DEV void
+w8_tile_finish(Acc *acc, const CUtensorMap *y_map, const w8_params &p, const w8_row *rows,
+               const float *scales, uint32_t out, int n0, int m0, int bar, uint32_t *turn)
+{
+    if (p.y_bf16 && p.bias)
+        w8_tile_store<Acc, Tokens, true, true>(acc, y_map, p, rows, scales, out, n0, m0, bar, turn);
+    else if (p.y_bf16)
+        w8_tile_store<Acc, Tokens, true, false>(acc, y_map, p, rows, scales, out, n0, m0, bar,
+                                                turn);
+    else if (p.bias)
+        w8_tile_store<Acc, Tokens, false, true>(acc, y_map, p, rows, scales, out, n0, m0, bar,
+                                                turn);
+    else
+        w8_tile_store<Acc, Tokens, false, false>(acc, y_map, p, rows, scales, out, n0, m0, bar,
+                                                 turn);
+}
+
 template <class Op, int Tokens, bool InTurn, int Mode>
 DLQ_DEV void
 w8_tile_consume(const CUtensorMap *y_map, const w8_params &p, uint8_t *shared, int rank)
@@ -236,8 +266,8 @@ w8_tile_consume(const CUtensorMap *y_map, const w8_params &p, uint8_t *shared, i
     const int me = (int)(threadIdx.x >> 7) - 1; // warpgroup 0 produces
     const w8_walk walk = w8_walk_start<Tokens>(p);
     const uint32_t out = smem + p.stages * shape::stage_bytes + me * 2 * shape::out_bytes;
-    float *scales = (float *)(shared + p.stages * shape::stage_bytes + 4 * shape::out_bytes) +
-                    me * Tokens;
+    float *scales =
+        (float *)(shared + p.stages * shape::stage_bytes + 4 * shape::out_bytes) + me * Tokens;
     w8_ring ring = {0, 0};
     uint32_t turn = 0;
     int skip = InTurn ? me : 0;
@@ -266,7 +296,7 @@ w8_tile_consume(const CUtensorMap *y_map, const w8_params &p, uint8_t *shared, i
         for (int i = 0; i * 128 < Tokens; i++)
             token_scales[i] = w8_x_scale(p, m0 + i * 128 + (int)(threadIdx.x & 127));
         typename Op::acc acc[shape::rows64][Tokens / 2];
-        w8_tile_multiply<Op, Tokens, InTurn, Mode>(acc, p, smem, n0, me, &ring);
+        w8_tile_multiply<Op, Tokens, InTurn, Mode>(acc, p, smem, n0, me, unit == walk.unit, &ring);
         // The last unit's readers of `scales` are past it only here.
         ptx_bar_sync(1 + me, 128);
 #pragma unroll
@@ -276,8 +306,8 @@ w8_tile_consume(const CUtensorMap *y_map, const w8_params &p, uint8_t *shared, i
 #pragma unroll
         for (int i = 0; i < shape::rows64; i++) {
             const int n = n0 + (InTurn ? i : me) * 64;
-            w8_tile_store<typename Op::acc, Tokens>(acc[i], y_map, p, rows[i], scales, out, n, m0,
-                                                    1 + me, &turn);
+            w8_tile_finish<typename Op::acc, Tokens>(acc[i], y_map, p, rows[i], scales, out, n, m0,
+                                                     1 + me, &turn);
         }
         skip = InTurn ? 1 : 0;
     }
@@ -297,13 +327,16 @@ __global__ void __launch_bounds__(384, 1)
     const int rank = p.share > 1 ? (int)ptx_cluster_rank() : 0;
 
     ptx_pdl_launch();
-    if (threadIdx.x == 0) {
-        ptx_tma_prefetch(&w_map);
-        ptx_tma_prefetch(&x_map);
-        ptx_tma_prefetch(&y_map);
-        for (int s = 0; s < p.stages; s++) {
+    if ((threadIdx.x & 31) == 0) {
+        for (int s = threadIdx.x >> 5; s < p.stages; s += shape::threads / 32) {
             ptx_mbar_init(smem + p.bars_at + 8 * s, 1);
             ptx_mbar_init(smem + p.bars_at + 8 * (p.stages + s), 4 * shape::consumers * p.share);
+        }
+        if (threadIdx.x == 0) {
+            ptx_tma_prefetch(&x_map);
+            if (!p.tiles)
+                ptx_tma_prefetch(&w_map);
+            ptx_tma_prefetch(&y_map);
         }
         ptx_mbar_init_fence();
     }
@@ -317,7 +350,7 @@ __global__ void __launch_bounds__(384, 1)
         ptx_reg_dec<40>();
         if (threadIdx.x == 0)
             w8_tile_produce<Tokens, InTurn, Mode == DLQ_K_W8_BLOCK_SCALED>(&w_map, &x_map, &s_map,
-                                                                          p, smem, rank);
+                                                                           p, smem, rank);
         __syncwarp();
     } else {
         ptx_reg_inc<232>();

@@ -13,6 +13,7 @@ main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "check";
     int devices = 0;
+    setvbuf(stdout, NULL, _IOLBF, 0); // what hangs should be the last line
     if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
         printf("no CUDA device\n");
         return 77;

@@ -28,16 +28,17 @@ struct shape {
 };
 
 // Linear layers of an 8B and a 70B model (qkv, o, gate and up, down).
-static const struct shape shapes[8] = {{4096, 6144},  {4096, 4096},  {4096, 28672}, {14336, 4096},
-                                       {8192, 10240}, {8192, 8192},  {8192, 57344}, {28672, 8192}};
+static const struct shape shapes[8] = {{4096, 6144},  {4096, 4096}, {4096, 28672}, {14336, 4096},
+                                       {8192, 10240}, {8192, 8192}, {8192, 57344}, {28672, 8192}};
 
 // How far outputs are from the definition.
 struct verdict {
-    unsigned long long wrong;    // int8: other bits than the formula; fp8: outside the bound
+    unsigned long long wrong;     // int8: other bits than the formula; fp8: outside the bound
     unsigned long long unwritten; // poison left in the output
-    unsigned long long outside;  // guard or padding overwritten
-    double err2;                 // sum of squared differences to the exact result
-    double ref2;                 // sum of squares of the exact result
+    unsigned long long outside;   // guard or padding overwritten
+    double worst;                 // fp8: largest error beyond an ulp, in units of sum |x w|
+    double err2;                  // sum of squared differences to the exact result
+    double ref2;                  // sum of squares of the exact result
 };
 
 // Device buffers of one product.
@@ -47,14 +48,22 @@ struct problem {
     size_t y_bytes;
 };
 
-void fill_codes(void *p, size_t bytes, bool f8, unsigned seed);
-void fill_floats(float *p, size_t count, float lo, float hi, unsigned seed);
-void poison(const struct problem *p);
-struct verdict judge(const struct problem *p, const void *w_rows, int64_t w_ld);
-unsigned long long digest(const struct problem *p);
+void
+fill_codes(void *p, size_t bytes, bool f8, unsigned seed);
+void
+fill_floats(float *p, size_t count, float lo, float hi, unsigned seed);
+void
+poison(const struct problem *p);
+struct verdict
+judge(const struct problem *p, const void *w_rows, int64_t w_ld);
+unsigned long long
+digest(const struct problem *p);
 
-int check_quantize(void);
-int check_gemm(bool quick);
-int bench(const char *out_path, bool tune, const char *only);
+int
+check_quantize(void);
+int
+check_gemm(bool quick);
+int
+bench(const char *out_path, bool tune, const char *only);
 
 #endif
