@@ -228,10 +228,10 @@ w8_stream_feed_x(const w8_params &p, const w8_job &job, uint32_t smem, int warp)
     }
 }
 
-// The sums of one unit; `i` counts the K blocks of the job.
+// The sums of one unit.
 template <class Op, int Groups, int Tokens, int Mode>
 DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_params &p,
-                                const w8_job &job, uint32_t smem, int n0, w8_turn *t, int *i)
+                                const w8_job &job, uint32_t smem, int n0, w8_turn *t)
 {
     using shape = w8_stream_shape<Groups, Tokens>;
     const uint32_t full = smem + p.bars_at, empty = full + 8 * p.stages;
@@ -244,7 +244,10 @@ DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_pa
         for (int j = 0; j < Tokens / 2; j++)
             acc[0][j] = 0;
     }
-    for (int kb = job.k0; kb < job.k1; kb++, *i += 1) {
+    // A loop that runs at least once and waits in every round: otherwise the compiler sees paths on
+    // which the sums are not wgmma's and waits after each instruction.
+    int kb = job.k0;
+    do {
         const int s = t->stage;
         const uint32_t w = smem + s * shape::stage_bytes;
         const float ws = Mode == DLQ_K_W8_BLOCK_SCALED ? __ldg(w_scale + kb) : 1.0f;
@@ -255,10 +258,9 @@ DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_pa
         if constexpr (Mode == DLQ_K_W8_FAST) {
             w8_block<Op, 1, Tokens>(acc, w + w_at, w + shape::w_bytes, kb > job.k0);
             ptx_wgmma_commit();
-            if (kb > job.k0) {
-                ptx_wgmma_wait<1>();
+            ptx_wgmma_wait<1>();
+            if (kb > job.k0)
                 w8_release(empty + 8 * last, 1, lane);
-            }
         } else {
             typename Op::acc part[1][Tokens / 2];
             w8_block<Op, 1, Tokens>(part, w + w_at, w + shape::w_bytes, false);
@@ -270,7 +272,7 @@ DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_pa
         }
         last = s;
         w8_turn_next(t, p.stages);
-    }
+    } while (++kb < job.k1);
     if constexpr (Mode == DLQ_K_W8_FAST) {
         ptx_wgmma_wait<0>();
         w8_release(empty + 8 * last, 1, lane);
@@ -355,7 +357,6 @@ w8_stream_consume(const w8_params &p, const w8_job &job, uint8_t *shared, int pa
     auto *consts = (w8_consts<Groups, Tokens> *)(shared + p.consts_at);
     const int warp = threadIdx.x >> 5;
     w8_turn t = {0, 0};
-    int i = 0;
     for (int unit = job.first; unit < job.units; unit += job.step) {
         int n0, m0;
         w8_job_at<Groups, Tokens>(job, unit, &n0, &m0);
@@ -366,7 +367,7 @@ w8_stream_consume(const w8_params &p, const w8_job &job, uint8_t *shared, int pa
         if (p.split_log > 0)
             ptx_cluster_wait(); // the others run, their barriers are set
         typename Op::acc acc[1][Tokens / 2];
-        w8_stream_multiply<Op, Groups, Tokens, Mode>(acc, p, job, smem, n0, &t, &i);
+        w8_stream_multiply<Op, Groups, Tokens, Mode>(acc, p, job, smem, n0, &t);
         ptx_bar_sync(1, 128 * Groups);
         if (p.split_log > 0) {
             if (p.reduce_at == 0) { // the ring is reused: everybody must be done with it

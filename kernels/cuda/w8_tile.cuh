@@ -144,7 +144,10 @@ DLQ_DEV void w8_tile_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_para
         ptx_bar_sync(W8_TURN_BAR + half, 256);
     else if (first && half == 1)
         ptx_bar_sync(W8_LAG_BAR, 256);
-    for (int kb = 0; kb < p.k_blocks; kb++) {
+    // A loop that runs at least once and waits in every round: otherwise the compiler may wait after
+    // each wgmma.
+    int kb = 0;
+    do {
         const int s = ring->stage;
         const uint32_t w = smem + s * shape::stage_bytes;
         if constexpr (Mode == DLQ_K_W8_FAST) {
@@ -152,10 +155,9 @@ DLQ_DEV void w8_tile_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_para
             ptx_wgmma_fence();
             w8_block<Op, shape::rows64, Tokens>(acc, w + w_at, w + shape::w_bytes, kb > 0);
             ptx_wgmma_commit();
-            if (kb > 0) {
-                ptx_wgmma_wait<1>();
+            ptx_wgmma_wait<1>();
+            if (kb > 0)
                 w8_release(empty + 8 * last, p.share, lane);
-            }
         } else {
             typename Op::acc part[1][Tokens / 2];
             const float ws = Mode == DLQ_K_W8_BLOCK_SCALED ? __ldg(w_scale + kb) : 1.0f;
@@ -175,7 +177,7 @@ DLQ_DEV void w8_tile_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_para
             ring->stage = 0;
             ring->phase ^= 1;
         }
-    }
+    } while (++kb < p.k_blocks);
     // The other warpgroup's units follow in the ring: its waits name the right phase only now that
     // all of this unit's stages have been seen full.
     if constexpr (InTurn)
