@@ -372,20 +372,25 @@ ptx_st_async4(uint32_t addr, float4 v, uint32_t bar)
                  : "memory");
 }
 
-// ---- programmatic dependent launch: both are no-ops in a kernel launched without the attribute
+// ---- programmatic dependent launch: both are no-ops in a kernel launched without the attribute,
+// and before sm_90
 
 // The next kernel of the stream may start; it sees this one's results only after its own wait.
 DLQ_DEV void
 ptx_pdl_launch(void)
 {
+#if __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
 }
 
 // Until the kernels before this one have finished and their results are visible.
 DLQ_DEV void
 ptx_pdl_wait(void)
 {
+#if __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
 }
 
 // ---- fragments and mma.sync

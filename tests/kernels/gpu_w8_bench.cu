@@ -176,12 +176,6 @@ tune(const struct bed *b, const struct problem *p, FILE *log)
     for (int i = 0; i < count; i++) {
         if (p->g.m >= 2048)
             pause_ms(p->g.m);
-        if (getenv("GPU_W8_TRACE")) {
-            fprintf(log, "try ");
-            print_config(log, &list[i]);
-            fprintf(log, " pdl %d m %d\n", p->g.pdl, (int)p->g.m);
-            fflush(log);
-        }
         const float us = time_call(b, p, &list[i], 600.0f, 3);
         if (us < 0)
             continue;

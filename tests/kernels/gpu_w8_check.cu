@@ -210,7 +210,7 @@ problem_make(const struct arena *a, int64_t m, int64_t n, int64_t k, uint32_t dt
     g->x_scale_ld = (m + 3) / 4 * 4 + 4;
     g->dtype = dtype;
     g->accumulate = mode;
-    g->y_dtype = (uint32_t)(variation & 4 ? (uint32_t)DLQ_BF16 : (uint32_t)DLQ_F16);
+    g->y_dtype = (uint32_t)((variation & 4) ? (uint32_t)DLQ_BF16 : (uint32_t)DLQ_F16);
     if (variation & 8) {
         g->bias = a->bias;
         g->bias_dtype = DLQ_F32;
@@ -234,11 +234,6 @@ check_case(const struct arena *a, struct problem *p, const struct dlq_k_w8_confi
            struct tally *t)
 {
     poison(p);
-    if (getenv("GPU_W8_TRACE"))
-        printf("case m %d n %d k %d %x mode %d lay %d pdl %d: %d %d %d %d %d %d %d\n", (int)p->g.m,
-               (int)p->g.n, (int)p->g.k, p->g.dtype, p->g.accumulate, p->g.layout, p->g.pdl,
-               c ? c->kernel : -1, c ? c->rows : 0, c ? c->tokens : 0, c ? c->split : 0,
-               c ? c->share : 0, c ? c->per_sm : 0, c ? c->pingpong : 0);
     const int rc = dlq_k_w8_gemm_run(&p->g, c, 0);
     if (rc == DLQ_K_W8_BAD_CONFIG && c) {
         t->refused++;
@@ -293,7 +288,7 @@ check_shape(const struct arena *a, int64_t n, int64_t k, uint32_t dtype, int mod
                     c.pingpong = how == 9;
                     c.group = (uint8_t)(1 + variation % 9);
                     const int64_t ms[4] = {1, tokens - 3, tokens + 5, 4 * tokens + 1};
-                    const int64_t m = ms[variation % 4] > MAX_M ? MAX_M : ms[variation % 4];
+                    const int64_t m = ms[variation % 4] > MAX_M ? (int64_t)MAX_M : ms[variation % 4];
                     struct problem p = problem_make(a, m, n, k, dtype, mode, layout,
                                                     variation * 2654435761u >> 20);
                     check_case(a, &p, &c, t);
