@@ -72,7 +72,9 @@ struct dlq_layer_info {
     int64_t input_size_per_partition;  ///< K of this rank
     int64_t output_size_per_partition; ///< N of this rank, the sum over the parts
     int64_t input_offset;              ///< First input of this rank
-    const int64_t *input_bounds; ///< tp_size + 1 values: rank r has [bounds[r], bounds[r + 1])
+    /// tp_size + 1 values: rank r has [bounds[r], bounds[r + 1]). Where inputs are not split, 0 and
+    /// then input_size throughout, so that no group is cut.
+    const int64_t *input_bounds;
     const struct dlq_part *const *parts;        ///< n_parts pointers, in order of local_offset
     int32_t n_parts;                            ///< 1 or more
     int32_t n_evidence;                         ///< 0 when planning without a checkpoint

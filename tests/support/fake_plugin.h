@@ -76,6 +76,30 @@ fake_world_end(struct fake_world *w);
 struct dlq_linear_desc
 fake_desc(const char *prefix, int64_t k, int64_t n);
 
+/// The same as rank `rank` of `size`.
+struct dlq_linear_desc
+fake_on_rank(struct dlq_linear_desc d, int32_t rank, int32_t size);
+
+/// A QKV layer of 4 inputs.
+struct dlq_linear_desc
+fake_qkv_desc(int32_t heads, int32_t kv_heads, int32_t head_size);
+
+typedef int32_t (*fake_create_fn)(dlq_runtime *rt, const struct dlq_linear_desc *desc,
+                                  dlq_linear **out, struct dlq_error *err);
+
+/// Create a layer, expecting success.
+dlq_linear *
+fake_made(struct fake_world *w, fake_create_fn create, const struct dlq_linear_desc *desc);
+
+/// Create a layer, expecting that error and nothing left behind.
+void
+fake_refused(struct fake_world *w, fake_create_fn create, const struct dlq_linear_desc *desc,
+             int32_t code, const char *text);
+
+/// A plain merged layer of 4 + 2 outputs and 2 inputs.
+dlq_linear *
+fake_merged(struct fake_world *w, const char *prefix, uint32_t flags);
+
 /// A row-major tensor of host memory; `cols` 0 means one dimension, `rows` 0 a scalar.
 struct dlq_tensor
 fake_tensor(uint32_t dtype, int64_t rows, int64_t cols, const void *data);

@@ -60,3 +60,52 @@ fake_tensor(uint32_t dtype, int64_t rows, int64_t cols, const void *data)
         .strides = {cols == 0 ? 1 : cols, 1},
     };
 }
+
+struct dlq_linear_desc
+fake_on_rank(struct dlq_linear_desc d, int32_t rank, int32_t size)
+{
+    d.tp_rank = rank;
+    d.tp_size = size;
+    return d;
+}
+
+struct dlq_linear_desc
+fake_qkv_desc(int32_t heads, int32_t kv_heads, int32_t head_size)
+{
+    struct dlq_linear_desc d = fake_desc("m.self_attn.qkv_proj", 4, 0);
+    d.head_size = head_size;
+    d.total_num_heads = heads;
+    d.total_num_kv_heads = kv_heads;
+    return d;
+}
+
+// Create, expecting success.
+dlq_linear *
+fake_made(struct fake_world *w, fake_create_fn create, const struct dlq_linear_desc *desc)
+{
+    dlq_linear *layer = NULL;
+    test_assert_ok(create(w->rt, desc, &layer, &w->err), &w->err);
+    return layer;
+}
+
+void
+fake_refused(struct fake_world *w, fake_create_fn create, const struct dlq_linear_desc *desc,
+             int32_t code, const char *text)
+{
+    dlq_linear *layer = NULL;
+    test_assert_error(create(w->rt, desc, &layer, &w->err), &w->err, code, text);
+    assert_null(layer);
+}
+
+dlq_linear *
+fake_merged(struct fake_world *w, const char *prefix, uint32_t flags)
+{
+    static const int64_t sizes[] = {4, 2};
+    struct dlq_linear_desc d = fake_desc(prefix, 2, 0);
+    d.output_sizes = sizes;
+    d.n_output_sizes = 2;
+    d.flags = flags;
+    dlq_linear *layer = NULL;
+    test_assert_ok(dlq_linear_merged_create(w->rt, &d, &layer, &w->err), &w->err);
+    return layer;
+}

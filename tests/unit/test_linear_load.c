@@ -10,20 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-// A plain merged layer of 4 + 2 outputs and 2 inputs.
-static dlq_linear *
-make_merged(struct fake_world *w, const char *prefix, uint32_t flags)
-{
-    static const int64_t sizes[] = {4, 2};
-    struct dlq_linear_desc d = fake_desc(prefix, 2, 0);
-    d.output_sizes = sizes;
-    d.n_output_sizes = 2;
-    d.flags = flags;
-    dlq_linear *layer = NULL;
-    test_assert_ok(dlq_linear_merged_create(w->rt, &d, &layer, &w->err), &w->err);
-    return layer;
-}
-
 static dlq_linear *
 make_qkv(struct fake_world *w)
 {
@@ -106,7 +92,7 @@ unknown_part_ids_are_refused_with_the_known_ones(void **state)
                           DLQ_EINVAL, cases[i].text);
     }
     dlq_linear_destroy(layer);
-    layer = make_merged(&w, "a.gate_up_proj", 0);
+    layer = fake_merged(&w, "a.gate_up_proj", 0);
     test_assert_error(dlq_linear_load_tensor(layer, "weight", dlq_part_tag("q"), &t, &w.err),
                       &w.err, DLQ_EINVAL, "found 'q', known are '0', '1'");
     dlq_linear_destroy(layer);
@@ -173,12 +159,12 @@ checkpoint_gives_parts_or_the_fused_tensor(void **state)
     const struct test_tensor fused[] = {TENSOR2("a.gate_up_proj.weight", 6, both)};
     struct fake_world w;
     fake_world_begin(&w);
-    dlq_linear *layer = make_merged(&w, "a.gate_up_proj", 0);
+    dlq_linear *layer = fake_merged(&w, "a.gate_up_proj", 0);
     test_assert_ok(load_tensors(&w, layer, apart, TEST_COUNT(apart), 0), &w.err);
     test_assert_ok(dlq_linear_check_loaded(layer, &w.err), &w.err);
     assert_param(&w, layer, 0, both, 12);
     dlq_linear_destroy(layer);
-    layer = make_merged(&w, "a.gate_up_proj", 0);
+    layer = fake_merged(&w, "a.gate_up_proj", 0);
     test_assert_ok(load_tensors(&w, layer, fused, TEST_COUNT(fused), 0), &w.err);
     assert_param(&w, layer, 0, both, 12);
     dlq_linear_destroy(layer);
@@ -196,7 +182,7 @@ fused_and_parts_at_once_are_refused(void **state)
     };
     struct fake_world w;
     fake_world_begin(&w);
-    dlq_linear *const layer = make_merged(&w, "a.gate_up_proj", 0);
+    dlq_linear *const layer = fake_merged(&w, "a.gate_up_proj", 0);
     test_assert_error(load_tensors(&w, layer, tensors, TEST_COUNT(tensors), 0), &w.err, DLQ_EFORMAT,
                       "layer 'a.gate_up_proj': parameter 'weight': expected it fused or in parts, "
                       "found both 'a.gate_up_proj.weight' in model.safetensors and "
@@ -217,7 +203,7 @@ one_parameter_may_be_fused_where_another_is_in_parts(void **state)
     };
     struct fake_world w;
     fake_world_begin(&w);
-    dlq_linear *const layer = make_merged(&w, "a.gate_up_proj", DLQ_LINEAR_BIAS);
+    dlq_linear *const layer = fake_merged(&w, "a.gate_up_proj", DLQ_LINEAR_BIAS);
     test_assert_ok(load_tensors(&w, layer, tensors, TEST_COUNT(tensors), 0), &w.err);
     test_assert_ok(dlq_linear_check_loaded(layer, &w.err), &w.err);
     assert_param(&w, layer, 1, bias, 6);
@@ -235,7 +221,7 @@ layer_without_a_path_takes_names_without_dots(void **state)
     };
     struct fake_world w;
     fake_world_begin(&w);
-    dlq_linear *const layer = make_merged(&w, "", 0);
+    dlq_linear *const layer = fake_merged(&w, "", 0);
     test_assert_ok(load_tensors(&w, layer, tensors, TEST_COUNT(tensors), 0), &w.err);
     assert_param(&w, layer, 0, both, 12);
     test_assert_error(dlq_linear_load_checkpoint(layer, NULL, &w.err), &w.err, DLQ_EINVAL,
@@ -256,7 +242,7 @@ tensors_that_no_parameter_wants_are_a_warning(void **state)
     };
     struct fake_world w;
     fake_world_begin(&w);
-    dlq_linear *const layer = make_merged(&w, "a.gate_up_proj", 0);
+    dlq_linear *const layer = fake_merged(&w, "a.gate_up_proj", 0);
     test_assert_ok(load_tensors(&w, layer, tensors, TEST_COUNT(tensors), 0), &w.err);
     assert_string_equal(w.log, "1 layer 'a.gate_up_proj' (unquantized): 1 tensors that no "
                                "parameter wants: a.up_proj.bias\n");
@@ -271,7 +257,7 @@ shape_error_names_tensor_and_file(void **state)
     const struct test_tensor tensors[] = {TENSOR2("a.gate_proj.weight", 6, both)};
     struct fake_world w;
     fake_world_begin(&w);
-    dlq_linear *const layer = make_merged(&w, "a.gate_up_proj", 0);
+    dlq_linear *const layer = fake_merged(&w, "a.gate_up_proj", 0);
     test_assert_error(load_tensors(&w, layer, tensors, TEST_COUNT(tensors), 0), &w.err, DLQ_ESHAPE,
                       "layer 'a.gate_up_proj': parameter 'weight': tensor 'a.gate_proj.weight' in "
                       "model.safetensors for part 0: expected F32 [4, 2], found F32 [6, 2]; the "
@@ -287,7 +273,7 @@ headers_alone_cannot_be_loaded(void **state)
     const struct test_tensor tensors[] = {TENSOR2("a.gate_proj.weight", 4, gate)};
     struct fake_world w;
     fake_world_begin(&w);
-    dlq_linear *const layer = make_merged(&w, "a.gate_up_proj", 0);
+    dlq_linear *const layer = fake_merged(&w, "a.gate_up_proj", 0);
     test_assert_error(load_tensors(&w, layer, tensors, 1, DLQ_CHECKPOINT_HEADERS_ONLY), &w.err,
                       DLQ_ESTATE, "opened for its headers only");
     dlq_linear_destroy(layer);
@@ -303,7 +289,7 @@ file_that_was_truncated_after_opening_is_an_error(void **state)
                                           TENSOR2("a.up_proj.weight", 2, up)};
     struct fake_world w;
     fake_world_begin(&w);
-    dlq_linear *const layer = make_merged(&w, "a.gate_up_proj", 0);
+    dlq_linear *const layer = fake_merged(&w, "a.gate_up_proj", 0);
     char *const dir = test_tmpdir();
     test_safetensors(dir, "model.safetensors", tensors, TEST_COUNT(tensors));
     dlq_checkpoint *ckpt = NULL;
@@ -360,146 +346,6 @@ evidence_lists_own_and_part_tensors_and_outlives_the_checkpoint(void **state)
     fake_world_end(&w);
 }
 
-// --- Processing ---
-
-static void
-processing_needs_every_part(void **state)
-{
-    (void)state;
-    struct fake_world w;
-    fake_world_begin(&w);
-    dlq_linear *const layer = make_merged(&w, "m", DLQ_LINEAR_BIAS);
-    const struct dlq_tensor t = fake_tensor(DLQ_F32, 2, 2, up);
-    test_assert_ok(dlq_linear_load_tensor(layer, "weight", dlq_part_index(1), &t, &w.err), &w.err);
-    test_assert_error(dlq_linear_process(layer, &w.err), &w.err, DLQ_EINCOMPLETE,
-                      "layer 'm': not loaded: 'weight' (part 0), 'bias'");
-    dlq_linear_destroy(layer);
-    fake_world_end(&w);
-}
-
-static dlq_linear *
-make_loaded(struct fake_world *w)
-{
-    dlq_linear *const layer = make_merged(w, "m", 0);
-    const struct dlq_tensor t = fake_tensor(DLQ_F32, 6, 2, both);
-    test_assert_ok(dlq_linear_load_tensor(layer, "weight", dlq_part_fused(), &t, &w->err), &w->err);
-    return layer;
-}
-
-static void
-processing_happens_once(void **state)
-{
-    (void)state;
-    struct fake_world w;
-    fake_world_begin(&w);
-    dlq_linear *const layer = make_loaded(&w);
-    test_assert_ok(dlq_linear_process(layer, &w.err), &w.err);
-    test_assert_error(dlq_linear_process(layer, &w.err), &w.err, DLQ_ESTATE,
-                      "layer 'm': process() a second time");
-    const struct dlq_tensor t = fake_tensor(DLQ_F32, 6, 2, both);
-    test_assert_error(dlq_linear_load_tensor(layer, "weight", dlq_part_fused(), &t, &w.err), &w.err,
-                      DLQ_ESTATE, "layer 'm': loading after process()");
-    dlq_linear_destroy(layer);
-    fake_world_end(&w);
-}
-
-static void
-layer_that_failed_to_process_can_only_be_destroyed(void **state)
-{
-    (void)state;
-    struct fake_world w;
-    fake_world_begin(&w);
-    dlq_linear *const layer = make_loaded(&w);
-    fake.process_fails = DLQ_ENOMEM;
-    test_assert_error(dlq_linear_process(layer, &w.err), &w.err, DLQ_ENOMEM,
-                      "layer 'm' (unquantized): process_weights was told to fail");
-    fake.process_fails = DLQ_OK;
-    test_assert_error(dlq_linear_process(layer, &w.err), &w.err, DLQ_ESTATE,
-                      "the first failed, so the layer can only be destroyed");
-    float y[6];
-    const struct dlq_linear_io io = {.struct_size = sizeof(io), .m = 1, .x = both, .y = y};
-    test_assert_error(dlq_linear_apply(layer, &io, &w.err), &w.err, DLQ_ESTATE,
-                      "layer 'm': apply() before process() has succeeded");
-    dlq_linear_destroy(layer);
-    fake_world_end(&w);
-}
-
-static void
-method_cannot_take_the_bias_away(void **state)
-{
-    (void)state;
-    struct fake_world w;
-    fake_world_begin(&w);
-    dlq_linear *const layer = make_loaded(&w);
-    fake.replaces_bias = true;
-    test_assert_error(dlq_linear_process(layer, &w.err), &w.err, DLQ_EPLUGIN,
-                      "layer 'm': parameter 'bias' belongs to the layer");
-    dlq_linear_destroy(layer);
-    fake_world_end(&w);
-}
-
-static int32_t
-load_and_process(void *ctx, struct test_allocator *t, struct dlq_error *err)
-{
-    const dlq_checkpoint *const ckpt = ctx;
-    memset(&fake, 0, sizeof(fake));
-    fake.repacks = true;
-    static const int64_t sizes[] = {16, 8};
-    struct dlq_linear_desc d = fake_desc("mlp.gate_up_proj", 8, 0);
-    d.output_sizes = sizes;
-    d.n_output_sizes = 2;
-    d.flags = DLQ_LINEAR_BIAS;
-    d.evidence = ckpt;
-    dlq_runtime *rt = NULL;
-    int32_t rc = fake_runtime(&t->a, NULL, NULL, &rt, err);
-    if (rc != DLQ_OK) {
-        return rc;
-    }
-    dlq_linear *layer = NULL;
-    rc = fake_config(rt, "packed_n", 4, &d.config, err);
-    if (rc == DLQ_OK) {
-        rc = dlq_linear_merged_create(rt, &d, &layer, err);
-    }
-    if (rc == DLQ_OK) {
-        rc = dlq_linear_load_checkpoint(layer, ckpt, err);
-    }
-    if (rc == DLQ_OK) {
-        rc = dlq_linear_process(layer, err);
-    }
-    dlq_linear_destroy(layer);
-    dlq_quant_config_destroy(d.config);
-    dlq_runtime_destroy(rt);
-    assert_int_equal(fake.methods, 0);
-    return rc;
-}
-
-static void
-failed_allocations_leak_nothing_from_create_to_process(void **state)
-{
-    (void)state;
-    static const uint16_t half[96];
-    const struct test_tensor tensors[] = {
-        {"mlp.gate_proj.qweight", "I32", 2, {8, 2}, NULL, 64},
-        {"mlp.gate_proj.qzeros", "I32", 2, {2, 2}, NULL, 16},
-        {"mlp.gate_proj.scales", "F16", 2, {2, 16}, half, 64},
-        {"mlp.gate_proj.bias", "F16", 1, {16}, half, 32},
-        {"mlp.up_proj.qweight", "I32", 2, {8, 1}, NULL, 32},
-        {"mlp.up_proj.qzeros", "I32", 2, {2, 1}, NULL, 8},
-        {"mlp.up_proj.scales", "F16", 2, {2, 8}, half, 32},
-        {"mlp.up_proj.bias", "F16", 1, {8}, half, 16},
-    };
-    struct fake_world w;
-    fake_world_begin(&w);
-    char *const dir = test_tmpdir();
-    test_safetensors(dir, "model.safetensors", tensors, TEST_COUNT(tensors));
-    dlq_checkpoint *ckpt = NULL;
-    test_assert_ok(dlq_checkpoint_open(w.rt, dir, DLQ_CHECKPOINT_NO_CONFIG, &ckpt, &w.err), &w.err);
-    assert_true(test_each_allocation_fails(load_and_process, ckpt) > 40);
-    dlq_checkpoint_close(ckpt);
-    test_tmpdir_remove(dir);
-    fake_world_end(&w);
-}
-
 int
 main(void)
 {
@@ -516,11 +362,6 @@ main(void)
         cmocka_unit_test(headers_alone_cannot_be_loaded),
         cmocka_unit_test(file_that_was_truncated_after_opening_is_an_error),
         cmocka_unit_test(evidence_lists_own_and_part_tensors_and_outlives_the_checkpoint),
-        cmocka_unit_test(processing_needs_every_part),
-        cmocka_unit_test(processing_happens_once),
-        cmocka_unit_test(layer_that_failed_to_process_can_only_be_destroyed),
-        cmocka_unit_test(method_cannot_take_the_bias_away),
-        cmocka_unit_test(failed_allocations_leak_nothing_from_create_to_process),
     };
     return cmocka_run_group_tests_name("linear_load", tests, NULL, NULL);
 }
