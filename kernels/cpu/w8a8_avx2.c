@@ -1,56 +1,42 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
+#include "avx2.h"
 #include "w8a8_fast.h"
-
-#include <immintrin.h>
 
 // AVX2 without VNNI: int16 times int16 with vpmaddwd, exact. vpmaddubsw would be faster and
 // saturates.
 
 enum { MAX_ROWS = 6, DEPTH = 256 }; // DEPTH rows of K of a unit are 32 KiB of int16
 
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
-#define BROADCAST(d, p)                                                                            \
-    __asm__ volatile("vpbroadcastd %1, %0" : "=x"(d) : "m"(*(const int32_t *)(const void *)(p)))
-#define MADD(c, w, a)                                                                              \
-    do {                                                                                           \
-        __m256i product_;                                                                          \
-        __asm__ volatile("vpmaddwd %2, %3, %1\n\tvpaddd %1, %0, %0"                                \
-                         : "+x"(c), "=&x"(product_)                                                \
-                         : "x"(w), "x"(a));                                                        \
-    } while (0)
-
 // MR rows times one block: weights are dwords [k / 2][16 columns].
-INLINE void
+DLQ_INLINE void
 tile(const int MR, int64_t count, const uint8_t *a, const int16_t *w, bool first, int32_t *c)
 {
     __m256i acc[MAX_ROWS][2];
-    UNROLL for (int m = 0; m < MR; m++)
+    DLQ_UNROLL for (int m = 0; m < MR; m++)
     {
-        UNROLL for (int h = 0; h < 2; h++)
+        DLQ_UNROLL for (int h = 0; h < 2; h++)
         {
-            const __m256i *from = (const __m256i *)(const void *)(c + m * DLQ_W8A8_UNIT + h * 8);
-            acc[m][h] = first ? _mm256_setzero_si256() : _mm256_load_si256(from);
+            acc[m][h] = first ? _mm256_setzero_si256() : dlq_load256(c + m * DLQ_W8A8_UNIT + h * 8);
         }
     }
     for (int64_t k = 0; k < count; k += 2, a += 4 * MR, w += 32) {
-        const __m256i w0 = _mm256_load_si256((const __m256i *)(const void *)w);
-        const __m256i w1 = _mm256_load_si256((const __m256i *)(const void *)(w + 16));
-        UNROLL for (int m = 0; m < MR; m++)
+        const __m256i w0 = dlq_load256(w);
+        const __m256i w1 = dlq_load256(w + 16);
+        DLQ_UNROLL for (int m = 0; m < MR; m++)
         {
             __m256i x;
-            BROADCAST(x, a + 4 * m);
-            MADD(acc[m][0], w0, x);
-            MADD(acc[m][1], w1, x);
+            DLQ_BROADCAST(x, a + 4 * m);
+            DLQ_DPWSSD(acc[m][0], w0, x);
+            DLQ_DPWSSD(acc[m][1], w1, x);
         }
     }
-    UNROLL for (int m = 0; m < MR; m++)
+    DLQ_UNROLL for (int m = 0; m < MR; m++)
     {
-        UNROLL for (int h = 0; h < 2; h++)
+        DLQ_UNROLL for (int h = 0; h < 2; h++)
         {
-            _mm256_store_si256((__m256i *)(void *)(c + m * DLQ_W8A8_UNIT + h * 8), acc[m][h]);
+            dlq_store256(c + m * DLQ_W8A8_UNIT + h * 8, acc[m][h]);
         }
     }
 }
@@ -79,11 +65,11 @@ unpack(const uint8_t *p, int64_t count, int16_t *out)
     for (int64_t k = 0; k < count; k += 4, p += 64, out += 64) {
         _mm_prefetch((const char *)p + 1024, _MM_HINT_T0);
         for (int h = 0; h < 2; h++) {
-            const __m256i line = _mm256_load_si256((const __m256i *)(const void *)(p + h * 32));
+            const __m256i line = dlq_load256(p + h * 32);
             const __m256i even = _mm256_sub_epi16(_mm256_and_si256(line, byte), half);
             const __m256i odd = _mm256_sub_epi16(_mm256_srli_epi16(line, 8), half);
-            _mm256_store_si256((__m256i *)(void *)(out + h * 16), even);
-            _mm256_store_si256((__m256i *)(void *)(out + 32 + h * 16), odd);
+            dlq_store256(out + h * 16, even);
+            dlq_store256(out + 32 + h * 16, odd);
         }
     }
 }

@@ -11,6 +11,10 @@
 void
 dlq_wna16_init_ref(struct dlq_k_wna16_ops *ops);
 void
+dlq_wna16_init_avx2(struct dlq_k_wna16_ops *ops);
+void
+dlq_wna16_init_avx_vnni(struct dlq_k_wna16_ops *ops);
+void
 dlq_wna16_init_avx512_vnni(struct dlq_k_wna16_ops *ops);
 void
 dlq_wna16_init_amx_int8(struct dlq_k_wna16_ops *ops);
