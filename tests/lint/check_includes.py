@@ -30,8 +30,9 @@ OWNERS = (
 def target(path, name, headers):
     """Where a quoted include leads: beside the file, or in a folder of the include path."""
     beside = os.path.normpath(os.path.join(os.path.dirname(path), name))
-    if beside in headers:
-        return beside
+    for path in (beside, os.path.normpath(name)):
+        if path in headers:
+            return path
     ends = [h for h in headers if h.endswith('/' + os.path.normpath(name))]
     top = path.split('/')[0] + '/'
     same = [h for h in ends if h.startswith(top)]
@@ -80,7 +81,7 @@ def own_rule(path, to):
 def main():
     problems = []
     paths = source.files(*source.CODE)
-    headers = {p for p in paths if p.endswith(('.h', '.cuh'))}
+    headers = set(source.files('.h', '.cuh', '.inc'))
     for path in paths:
         for n, line in enumerate(source.read(path).split('\n'), 1):
             match = INCLUDE.match(line)
