@@ -36,11 +36,11 @@ const char *
 ct_format_name(enum ct_format format)
 {
     for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++) {
-        if (formats[i].format == format) {
+        if (formats[i].format == format && format != CT_FORMAT_NONE) {
             return formats[i].text;
         }
     }
-    return "none";
+    return "without format";
 }
 
 int32_t
