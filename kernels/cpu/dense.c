@@ -13,8 +13,15 @@ dlq_k_dense_init(struct dlq_k_dense_ops *ops, uint32_t cpu_flags)
         return;
     }
     dlq_dense_init_avx2(ops);
-    if ((cpu_flags & DLQ_CPU_AVX512) != 0) {
-        dlq_dense_init_avx512(ops);
+    if ((cpu_flags & DLQ_CPU_AVX512) == 0) {
+        return;
+    }
+    dlq_dense_init_avx512(ops);
+    if ((cpu_flags & DLQ_CPU_AVX512_BF16) != 0) {
+        dlq_dense_init_avx512_bf16(ops);
+    }
+    if ((cpu_flags & DLQ_CPU_AMX_BF16) != 0) {
+        dlq_dense_init_amx_bf16(ops);
     }
 #else
     (void)cpu_flags;

@@ -14,6 +14,10 @@ void
 dlq_dense_init_avx2(struct dlq_k_dense_ops *ops);
 void
 dlq_dense_init_avx512(struct dlq_k_dense_ops *ops);
+void
+dlq_dense_init_avx512_bf16(struct dlq_k_dense_ops *ops);
+void
+dlq_dense_init_amx_bf16(struct dlq_k_dense_ops *ops);
 
 /// Weights [k0, k0 + count) of a block of fp16 or bf16 weights to fp32, out[count][16]; k0 is even.
 void

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "dense.h"
+#include "dense_bf16.h"
 #include "float_fast.h"
 #include "fp.h"
 #include "rows.h"
@@ -80,6 +80,73 @@ void
 dlq_dense_init_avx512(struct dlq_k_dense_ops *ops)
 {
     *ops = (struct dlq_k_dense_ops){"avx512", dense_workspace, dense_apply_avx512};
+}
+
+// bf16 by bf16 stays bf16; every other pair of dtypes runs in fp32. Processors with AMX run
+// vdpbf16ps at half the rate of fp32: there AMX serves all row counts.
+
+static bool
+is_bf16(const struct dlq_k_dense *w, const struct dlq_k_linear_call *call)
+{
+    return w->dtype == DLQ_BF16 && call->x_dtype == DLQ_BF16;
+}
+
+static int64_t
+bf16_workspace(dlq_bf16_choose choose, const struct dlq_k_dense *w, int64_t max_m, int n_threads)
+{
+    const int64_t fp32 = dense_workspace(w, max_m, n_threads);
+    const int64_t bf16 = w->dtype == DLQ_BF16 ? dlq_bf16_workspace(choose, w, max_m) : 0;
+    return fp32 > bf16 ? fp32 : bf16;
+}
+
+static int
+bf16_apply(dlq_bf16_choose choose, const struct dlq_k_dense *w,
+           const struct dlq_k_linear_call *call)
+{
+    if (!is_bf16(w, call)) {
+        return dense_apply_avx512(w, call);
+    }
+    const int result = dlq_call_check(call, w->k, w->n);
+    if (result == DLQ_K_OK && call->m > 0) {
+        dlq_bf16_apply(choose, w, call);
+    }
+    return result;
+}
+
+static int64_t
+workspace_avx512_bf16(const struct dlq_k_dense *w, int64_t max_m, int n_threads)
+{
+    return bf16_workspace(dlq_bf16_choose_avx512, w, max_m, n_threads);
+}
+
+static int
+apply_avx512_bf16(const struct dlq_k_dense *w, const struct dlq_k_linear_call *call)
+{
+    return bf16_apply(dlq_bf16_choose_avx512, w, call);
+}
+
+static int64_t
+workspace_amx_bf16(const struct dlq_k_dense *w, int64_t max_m, int n_threads)
+{
+    return bf16_workspace(dlq_bf16_choose_amx, w, max_m, n_threads);
+}
+
+static int
+apply_amx_bf16(const struct dlq_k_dense *w, const struct dlq_k_linear_call *call)
+{
+    return bf16_apply(dlq_bf16_choose_amx, w, call);
+}
+
+void
+dlq_dense_init_avx512_bf16(struct dlq_k_dense_ops *ops)
+{
+    *ops = (struct dlq_k_dense_ops){"avx512_bf16", workspace_avx512_bf16, apply_avx512_bf16};
+}
+
+void
+dlq_dense_init_amx_bf16(struct dlq_k_dense_ops *ops)
+{
+    *ops = (struct dlq_k_dense_ops){"amx_bf16", workspace_amx_bf16, apply_amx_bf16};
 }
 
 static void

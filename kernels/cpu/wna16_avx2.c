@@ -42,7 +42,9 @@ unpack(const int BITS, __m256i line, const int step)
 {
     const int shift = step * BITS;
     const __m256i low = shift == 0 ? line : _mm256_srli_epi16(line, shift);
-    return shift + BITS == 16 ? low : _mm256_and_si256(low, _mm256_set1_epi16((int16_t)((1 << BITS) - 1)));
+    return shift + BITS == 16
+               ? low
+               : _mm256_and_si256(low, _mm256_set1_epi16((int16_t)((1 << BITS) - 1)));
 }
 
 // MR rows times NB blocks, weights unpacked in registers.

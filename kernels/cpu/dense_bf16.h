@@ -1,0 +1,53 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef DLQ_KERNELS_CPU_DENSE_BF16_H
+#define DLQ_KERNELS_CPU_DENSE_BF16_H
+
+#include "call.h"
+#include "dense.h"
+
+/// bf16 x times bf16 weights without widening: the driver that vdpbf16ps and AMX share.
+///
+/// Sums are fp32 chains of pairs of rows of K, in ascending order.
+
+/// Columns that kernels handle together: 4 blocks.
+#define DLQ_BF16_UNIT 64
+
+/// Most rows of a task.
+#define DLQ_BF16_CHUNK_ROWS 128
+
+struct dlq_bf16_run {
+    const struct dlq_k_dense *w;
+    const struct dlq_k_linear_call *call;
+    int rows;       ///< Of a panel
+    bool tiles;     ///< Panels are AMX tiles [k / 32][row][64 bytes]; else dwords [k / 2][row]
+    int64_t panels; ///< ceil(m / rows)
+    int64_t chunk;  ///< Panels of a task
+    uint16_t *x;    ///< [panel][k_padded * rows]
+    /// c[n_panels * rows][64] = sums of panels times blocks [block, block + n_blocks).
+    void (*product)(const struct dlq_bf16_run *run, int64_t panel, int64_t n_panels, int64_t block,
+                    int n_blocks, float *c);
+    int load_tasks;
+    int64_t col_tasks;
+    int64_t col_units;
+};
+
+/// Sets rows, tiles, chunk and product for m rows.
+typedef void (*dlq_bf16_choose)(int64_t m, struct dlq_bf16_run *run);
+
+int64_t
+dlq_bf16_workspace(dlq_bf16_choose choose, const struct dlq_k_dense *w, int64_t max_m);
+
+/// Runs a checked call with m > 0, x and weights bf16.
+void
+dlq_bf16_apply(dlq_bf16_choose choose, const struct dlq_k_dense *w,
+               const struct dlq_k_linear_call *call);
+
+/// The choices of the two levels.
+void
+dlq_bf16_choose_avx512(int64_t m, struct dlq_bf16_run *run);
+void
+dlq_bf16_choose_amx(int64_t m, struct dlq_bf16_run *run);
+
+#endif // DLQ_KERNELS_CPU_DENSE_BF16_H
