@@ -20,7 +20,6 @@ struct bench_options {
     int n_threads;
     int64_t set_bytes; ///< Weights that rotate, past the last-level cache
     double seconds;    ///< At most for one figure
-    bool short_run;
 };
 
 extern struct bench_options bench_options;
@@ -65,5 +64,11 @@ bench_free(void *p);
 
 void
 bench_wna16(uint32_t cpu_flags);
+void
+bench_dense(uint32_t cpu_flags);
+void
+bench_w8a8(uint32_t cpu_flags);
+void
+bench_fp(uint32_t cpu_flags);
 
 #endif // DLQ_TESTS_KERNELS_BENCH_H
