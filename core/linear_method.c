@@ -4,6 +4,7 @@
 #include "error.h"
 #include "linear_make.h"
 #include "params_shape.h"
+#include "plugin_check.h"
 #include "runtime_internal.h"
 
 #include <stdio.h>
@@ -82,23 +83,6 @@ check_device(const struct dlq_layer *layer, const dlq_quant_config *config, stru
                     kind_text(device->device.kind), device->capability, device->name);
 }
 
-static int32_t
-check_ops(const struct dlq_layer *layer, const struct dlq_decision *d, struct dlq_error *err)
-{
-    const struct dlq_linear_method_ops *const ops = d->ops;
-    const uint32_t size = DLQ_SIZE_UPTO(struct dlq_linear_method_ops, destroy);
-    if (ops && ops->struct_size >= size && ops->can_implement && ops->create_weights &&
-        ops->apply && ops->explain && ops->destroy) {
-        return DLQ_OK;
-    }
-    return dlq_fail(err, DLQ_EPLUGIN,
-                    "layer '%s' (%s): the method's table: expected %u bytes with can_implement, "
-                    "create_weights, apply, explain and destroy, found %u bytes%s",
-                    layer->info.prefix, dlq_quant_config_name(layer->config), size,
-                    ops ? ops->struct_size : 0,
-                    !ops || ops->struct_size < size ? "" : " and a function missing");
-}
-
 // Ask one configuration. `out` is its answer; only a method that can be destroyed is kept.
 static int32_t
 ask(struct dlq_layer *layer, dlq_quant_config *config, struct dlq_decision *out,
@@ -123,12 +107,13 @@ ask(struct dlq_layer *layer, dlq_quant_config *config, struct dlq_decision *out,
     out->rule[sizeof(out->rule) - 1] = '\0';
     switch (out->answer) {
     case DLQ_METHOD:
-        rc = check_ops(layer, out, err);
-        if (rc == DLQ_OK) {
-            layer->ops = out->ops;
-            layer->method = out->method;
+        rc = dlq_plugin_check_method(config->plugin, out->ops, err);
+        if (rc != DLQ_OK) {
+            return dlq_fail_prefix(err, rc, "layer '%s'", layer->info.prefix);
         }
-        return rc;
+        layer->ops = out->ops;
+        layer->method = out->method;
+        return DLQ_OK;
     case DLQ_NOT_QUANTIZED:
         return DLQ_OK;
     case DLQ_UNSUPPORTED:

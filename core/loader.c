@@ -138,8 +138,8 @@ open_once(struct record *r, const char *origin, const struct dlq_host *host, boo
         void *ctx = NULL;
         const int32_t rc = r->plugin->open(host, &ctx, &inner);
         if (rc != DLQ_OK) {
-            dlq_plugin_failed(r->plugin, "open", rc, &inner, err);
-            return dlq_fail_prefix(err, rc, "%s", origin);
+            return dlq_fail_prefix(err, dlq_plugin_failed(r->plugin, "open", rc, &inner, err), "%s",
+                                   origin);
         }
         r->ctx = ctx;
     }

@@ -175,6 +175,11 @@ int32_t
 dlq_plugin_failed(const struct dlq_plugin *plugin, const char *what, int32_t rc,
                   const struct dlq_error *inner, struct dlq_error *err)
 {
+    if (rc < DLQ_OK || rc > DLQ_EINTERNAL) {
+        return dlq_fail_native(err, DLQ_EPLUGIN, DLQ_DOMAIN_PLUGIN, rc,
+                               "%s: %s returned %d, which is no status", plugin->name, what,
+                               (int)rc);
+    }
     return dlq_fail_native(err, rc, DLQ_DOMAIN_PLUGIN, inner->native, "%s: %s: %.*s", plugin->name,
                            what, (int)sizeof(inner->msg) - 1,
                            inner->msg[0] ? inner->msg : dlq_status_string(rc));

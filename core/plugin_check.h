@@ -29,7 +29,8 @@ bool
 dlq_plugin_answers_to(const struct dlq_plugin *plugin, const char *name);
 
 /// Report a failed call into a plugin: "<name>: <what>: <message>", with `inner`'s native number. A
-/// plugin that set no message gets the status' own sentence. Returns `rc`.
+/// plugin that set no message gets the status' own sentence. Returns `rc`, or DLQ_EPLUGIN when that
+/// is no status.
 int32_t
 dlq_plugin_failed(const struct dlq_plugin *plugin, const char *what, int32_t rc,
                   const struct dlq_error *inner, struct dlq_error *err);

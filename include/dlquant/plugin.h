@@ -222,9 +222,9 @@ struct dlq_plugin {
     const char *version;          ///< Of the plugin, as "1.2.0"
     const char *note; ///< The JSON of the ELF note, made by DLQ_PLUGIN_NOTE; may be NULL
 
-    /// Called once a process, before anything but dlq_plugin_query(), under a lock. `*ctx` goes to
-    /// the config functions; it lives until the process ends, there is no close(). NULL: no
-    /// context.
+    /// Called once a process, before anything but dlq_plugin_query(), under a lock; after a failure
+    /// again, when the plugin is next asked for. `*ctx` goes to the config functions; it lives
+    /// until the process ends, there is no close(). NULL: no context.
     int32_t (*open)(const struct dlq_host *host, void **ctx, struct dlq_error *err);
 
     const struct dlq_quant_config_ops *config; ///< Never NULL

@@ -141,6 +141,7 @@ static const struct {
     {"null_describe", DLQ_EPLUGIN, "%s: config->describe: expected a pointer, found NULL"},
     {"null_destroy", DLQ_EPLUGIN, "%s: config->destroy: expected a pointer, found NULL"},
     {"open_fails", DLQ_EDEVICE, "%s: open_fails: open: the coprocessor is on holiday"},
+    {"open_no_status", DLQ_EPLUGIN, "%s: open_no_status: open returned -1, which is no status"},
     {"open_silent", DLQ_EUNSUPPORTED, "%s: open_silent: open: Not supported"},
 };
 

@@ -100,7 +100,7 @@ method_that_cannot_is_refused_with_its_reason(void **state)
     fake.create_fails = 0;
     fake.no_apply = true;
     fake_refused(&w, dlq_linear_column_create, &d, DLQ_EPLUGIN,
-                 "layer 'a.l' (fake): the method's table: expected");
+                 "layer 'a.l': fake: ops->apply: expected a pointer, found NULL");
     fake.no_apply = false;
     fake.declares_bias = true;
     fake_refused(&w, dlq_linear_column_create, &d, DLQ_EPLUGIN,

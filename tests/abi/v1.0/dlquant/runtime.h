@@ -61,7 +61,8 @@ struct dlq_runtime_options {
     int32_t n_threads;                     ///< Size of that pool; 0: all cores
     int32_t log_level;                     ///< Highest level for `log`
     void *log_ctx;                         ///< First argument of `log`
-    void (*log)(void *ctx, int32_t level, const char *line); ///< NULL: no log. Any thread
+    /// NULL: no log. Called from any thread, also while a plugin opens: must not call the runtime.
+    void (*log)(void *ctx, int32_t level, const char *line);
     /// Facts of a device that this machine may lack, to plan layers for it (DLQ_LINEAR_PLAN); they
     /// hide those of a real device of its kind and index. NULL: none. Copied
     const struct dlq_device_info *planned_device;
