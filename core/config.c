@@ -239,8 +239,8 @@ load(struct parse *p, json_t **out, struct dlq_error *err)
     }
     // jansson (to 2.14 at least, its issue 362) does not look whether its token buffer could grow
     // and then loses bytes or aborts. That buffer is at most a few times the text: see that there
-    // is room for it before.
-    void *const room = malloc(4 * p->len + 4096);
+    // is room for it before. Volatile, or clang leaves out a pair of malloc() and free().
+    void *volatile room = malloc(4 * p->len + 4096);
     if (!room) {
         dlq_free(p->a, copy);
         return fail_memory(p, err);

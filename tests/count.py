@@ -22,7 +22,7 @@ def count(record):
     text = record.get("stdout") or ""
     lines = LINE.findall(text) or LINE.findall(record.get("stderr") or "")
     for verdict, rest in lines:
-        name = f"{program}: {rest.strip()}"
+        name = f"{program}: {SKIP.sub('', rest).strip()}"
         if SKIP.search(rest):
             skipped.append(name)
         elif verdict == "ok":

@@ -10,6 +10,7 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=${1:?usage: run_meson.sh BUILD [arguments of meson test]}
 shift
+unset DLQ_PLUGIN_PATH # tests name their folders themselves
 rm -f "$build/meson-logs/testlog.json"
 # cmocka prints one line a test function in this format.
 CMOCKA_MESSAGE_OUTPUT=TAP meson test -C "$build" --no-rebuild "$@"

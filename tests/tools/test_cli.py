@@ -8,12 +8,13 @@ usage: test_cli.py DLQUANT PLUGIN_DIR SOURCE_ROOT. Prints TAP.
 
 import json
 import os
+import pty
 import re
+import resource
 import shutil
 import struct
 import subprocess
 import sys
-import time
 
 import tap
 
@@ -209,14 +210,26 @@ def the_table_ends_with_the_sums(_):
 
 
 def progress_is_shown_on_a_terminal(_):
-    script = shutil.which("script")
-    if not script:
-        return "no script(1) to make a terminal"
+    try:
+        master, slave = pty.openpty()
+    except OSError as error:
+        return f"no terminal: {error}"
     env = dict(os.environ, DLQ_PLUGIN_PATH=PLUGINS)
-    out = subprocess.run([script, "-qec", f"'{DLQUANT}' run '{JARGON}/awq' --m 1", "/dev/null"],
-                         capture_output=True, text=True, env=env, check=True,
-                         stdin=subprocess.DEVNULL).stdout
-    assert "/17 model.layers.0" in out, out
+    with subprocess.Popen([DLQUANT, "run", os.path.join(JARGON, "awq"), "--m", "1"], env=env,
+                          stdout=subprocess.DEVNULL, stderr=slave) as run:
+        os.close(slave)
+        text = b""
+        while True:
+            try:
+                chunk = os.read(master, 4096)
+            except OSError:  # the other end is closed
+                break
+            if not chunk:
+                break
+            text += chunk
+        assert run.wait(60) == 0
+    os.close(master)
+    assert b"/17 model.layers.0" in text and text.endswith(b"\r\x1b[K"), text
     return None
 
 
@@ -421,12 +434,13 @@ def explain_names_file_and_rule(_):
 def a_hundred_thousand_tensors_are_inspected_in_a_second(tmp):
     count = llama(4546, tmp)
     assert count >= 100000
-    start = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     run = dlquant("inspect", tmp)
-    took = time.monotonic() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     expect(run, 0)
     slow = float(os.environ.get("DLQ_TEST_TIME_FACTOR", "1"))
-    assert took < 1.0 * slow, f"{took:.2f} s"
+    assert took < 1.0 * slow, f"{took:.2f} s of the processor"
 
 
 def plan_gives_one_verdict_a_number(_):
