@@ -58,6 +58,7 @@ struct dlq_collective_threads {
     const struct dlq_allocator *alloc;
     int32_t size;
     int32_t timeout_ms;
+    int64_t spin_ns;
     pthread_mutex_t lock; // Guards arrived, code and reason
     int32_t arrived;
     int32_t code;
@@ -113,7 +114,7 @@ wait_entry(dlq_collective_threads *g, unsigned call)
 {
     const int64_t deadline =
         g->timeout_ms > 0 ? dlq_now_ns() + (int64_t)g->timeout_ms * 1000000 : -1;
-    unsigned now = dlq_spin_while(&g->entry.value, call);
+    unsigned now = dlq_spin_while(&g->entry.value, call, g->spin_ns);
     while (now == call) {
         if (deadline >= 0 && dlq_now_ns() >= deadline) {
             time_out(g, call);
@@ -167,7 +168,7 @@ leave(dlq_collective_threads *g)
         dlq_event_wake(&g->exits, g->size);
         return;
     }
-    while (dlq_spin_while(&g->exits.value, before) == before) {
+    while (dlq_spin_while(&g->exits.value, before, g->spin_ns) == before) {
         dlq_event_sleep(&g->exits, before, -1);
     }
 }
@@ -397,6 +398,7 @@ dlq_collective_threads_create(dlq_runtime *rt, int32_t size, int32_t timeout_ms,
     dlq_collective_threads *const g = alloc->alloc(alloc->ctx, sizeof(*g), alignof(struct post));
     if (g) {
         *g = (dlq_collective_threads){.alloc = alloc, .size = size, .timeout_ms = timeout_ms};
+        g->spin_ns = dlq_spin_time(size);
         pthread_mutex_init(&g->lock, NULL);
         g->ends = dlq_calloc(alloc, n, sizeof(*g->ends));
         g->posts = alloc->alloc(alloc->ctx, n * sizeof(*g->posts), alignof(struct post));

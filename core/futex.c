@@ -6,6 +6,8 @@
 
 #include "futex.h"
 
+#include "device.h"
+
 #include <linux/futex.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -55,9 +57,9 @@ relax(void)
 }
 
 unsigned
-dlq_spin_while(atomic_uint *word, unsigned old)
+dlq_spin_while(atomic_uint *word, unsigned old, int64_t ns)
 {
-    const int64_t end = dlq_now_ns() + DLQ_SPIN_NS;
+    const int64_t end = ns > 0 ? dlq_now_ns() + ns : 0;
     unsigned seen = old;
     do {
         for (int i = 0; i < RELAX_ROUNDS; i++) {
@@ -67,8 +69,14 @@ dlq_spin_while(atomic_uint *word, unsigned old)
             }
             relax();
         }
-    } while (dlq_now_ns() < end);
+    } while (ns > 0 && dlq_now_ns() < end);
     return seen;
+}
+
+int64_t
+dlq_spin_time(int32_t n_threads)
+{
+    return n_threads <= dlq_device_cpu_cores() ? DLQ_SPIN_NS : 0;
 }
 
 // A sleeper counts itself before the kernel compares the value; a waker changes the value before it

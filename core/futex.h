@@ -22,9 +22,14 @@ struct dlq_event {
 int64_t
 dlq_now_ns(void);
 
-/// Spin for at most DLQ_SPIN_NS while `*word` is `old`. Returns the last value seen, acquired.
+/// Spin for at most `ns` while `*word` is `old`. Returns the last value seen, acquired.
 unsigned
-dlq_spin_while(atomic_uint *word, unsigned old);
+dlq_spin_while(atomic_uint *word, unsigned old, int64_t ns);
+
+/// How long one of `n_threads` threads that work together should spin: not at all when they are
+/// more than the cores, for then a spinning one keeps another from working.
+int64_t
+dlq_spin_time(int32_t n_threads);
 
 /// Sleep until the value is no longer `old`, or `deadline_ns` of dlq_now_ns() has passed (negative:
 /// never). May return early; the caller looks again.

@@ -31,6 +31,7 @@ struct dlq_pool {
     struct job *jobs;       // Those that may have tasks left; guarded by `lock`
     struct dlq_event epoch; // Grows when there may be something to do; workers sleep on it
     atomic_bool stop;
+    int64_t spin_ns;
     int32_t n_workers;
     pthread_t workers[];
 };
@@ -108,7 +109,7 @@ worker(void *arg)
             continue;
         }
         // A worker that has just been useful expects the next layer soon; a new one does not.
-        if (spin && dlq_spin_while(&pool->epoch.value, epoch) != epoch) {
+        if (spin && dlq_spin_while(&pool->epoch.value, epoch, pool->spin_ns) != epoch) {
             continue;
         }
         spin = false;
@@ -118,12 +119,12 @@ worker(void *arg)
 }
 
 static void
-wait_for_helpers(struct job *job)
+wait_for_helpers(struct job *job, int64_t spin_ns)
 {
     unsigned now = atomic_load_explicit(&job->helpers, memory_order_acquire);
     while (now != 0) {
         const unsigned before = now;
-        now = dlq_spin_while(&job->helpers, before);
+        now = dlq_spin_while(&job->helpers, before, spin_ns);
         if (now == before) {
             break;
         }
@@ -162,7 +163,7 @@ dlq_pool_run(void *ctx, int32_t n_tasks, void (*fn)(void *arg, int32_t task), vo
     }
     *link = job.next;
     pthread_mutex_unlock(&pool->lock);
-    wait_for_helpers(&job);
+    wait_for_helpers(&job, pool->spin_ns);
 }
 
 // Signals of the process are for the engine's threads.
@@ -189,6 +190,7 @@ dlq_pool_create(const struct dlq_allocator *alloc, int32_t n_threads, struct dlq
         return dlq_fail(err, DLQ_ENOMEM, "no memory for %d threads", (int)n_threads);
     }
     pool->alloc = alloc;
+    pool->spin_ns = dlq_spin_time(n_threads);
     pthread_mutex_init(&pool->lock, NULL);
     while (pool->n_workers < n_threads - 1) {
         const int rc = start_worker(pool, &pool->workers[pool->n_workers]);
