@@ -36,6 +36,18 @@ tool_code_value(int32_t kind, const void *codes, int64_t i)
     return v;
 }
 
+int64_t
+tool_group_size(int64_t k, int64_t groups)
+{
+    const int64_t least = (k + groups - 1) / groups;
+    int64_t power = 1;
+    while (power < least) {
+        power *= 2;
+    }
+    // With more than one group the last may be short; then the others are a power of two long.
+    return groups > 1 && (k + power - 1) / power == groups ? power : least;
+}
+
 enum tool_arith
 tool_rank_arith(const struct tool_rank *rank, int64_t *groups)
 {
@@ -83,7 +95,7 @@ activation_values(const struct tool_ranks *r, const struct tool_rank *rank, doub
     int32_t *zeros = tool_alloc((size_t)r->m, sizeof(*zeros));
     const int32_t status = ext->quantize(method, dlq_runtime_host(r->rt), rank->info, rank->x, r->m,
                                          codes, scales, zeros, err);
-    const int64_t group = (k + groups - 1) / groups;
+    const int64_t group = tool_group_size(k, groups);
     for (int64_t i = 0; status == DLQ_OK && i < count; ++i) {
         const int64_t row = i / k;
         out[i] = (tool_code_value(kind, codes, i) - zeros[row]) *
@@ -217,8 +229,7 @@ tool_reference_recorded(const struct tool_ranks *r, const struct tool_recorded *
     for (int64_t i = 0; i < rec->m * rec->n; ++i) {
         y[i] = bias ? (double)bias[first + i % rec->n] : 0.0;
     }
-    const int64_t group =
-        rec->codes && rec->scales ? (rec->k + rec->n_scales - 1) / rec->n_scales : 1;
+    const int64_t group = rec->codes && rec->scales ? tool_group_size(rec->k, rec->n_scales) : 1;
     double *x = doubles(rec->m * rec->k);
     for (int64_t i = 0; i < rec->m * rec->k; ++i) {
         const int64_t row = i / rec->k;

@@ -40,6 +40,10 @@ tool_reference_recorded(const struct tool_ranks *r, const struct tool_recorded *
 enum tool_arith
 tool_rank_arith(const struct tool_rank *rank, int64_t *groups);
 
+/// Elements that share a scale when a row of `k` has `groups` of them.
+int64_t
+tool_group_size(int64_t k, int64_t groups);
+
 /// Values of activation codes in one byte each (or fp16) as the method makes them.
 double
 tool_code_value(int32_t kind, const void *codes, int64_t i);

@@ -179,7 +179,7 @@ verify_codes(const struct tool_ranks *r, const struct tool_recorded *rec, struct
     int32_t *zeros = tool_alloc((size_t)rec->m, sizeof(*zeros));
     const int32_t status = ext->quantize(method, dlq_runtime_host(r->rt), rank->info, x, rec->m,
                                          codes, scales, zeros, err);
-    const int64_t group = (rec->k + groups - 1) / groups;
+    const int64_t group = tool_group_size(rec->k, groups);
     for (int64_t i = 0; status == DLQ_OK && i < rec->m * groups; ++i) {
         if (!(fabs((double)scales[i] - (double)rec->scales[i]) <=
               0x1p-22 * fabs((double)rec->scales[i]))) {

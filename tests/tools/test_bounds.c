@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "bounds.h"
+#include "reference.h"
 
 #include <dlquant/types.h>
 
@@ -89,6 +90,20 @@ norms_grow_with_the_coarseness_of_the_dtype(void **state)
     assert_true(tool_bound_norm(TOOL_INT8, DLQ_F16) == 0.0);
 }
 
+static void
+groups_are_powers_of_two_with_a_short_last_one(void **state)
+{
+    (void)state;
+    assert_int_equal(tool_group_size(256, 2), 128);
+    assert_int_equal(tool_group_size(172, 2), 128);
+    assert_int_equal(tool_group_size(768, 48), 16);
+    assert_int_equal(tool_group_size(86, 43), 2);
+    assert_int_equal(tool_group_size(172, 1), 172);
+    assert_int_equal(tool_group_size(90, 2), 64);
+    assert_int_equal(tool_group_size(129, 3), 64);
+    assert_int_equal(tool_group_size(129, 43), 3);
+}
+
 int
 main(void)
 {
@@ -98,6 +113,7 @@ main(void)
         cmocka_unit_test(each_term_of_an_element_is_in_its_arithmetic_only),
         cmocka_unit_test(ranks_add_their_roundings),
         cmocka_unit_test(groups_shorten_the_sum),
+        cmocka_unit_test(groups_are_powers_of_two_with_a_short_last_one),
         cmocka_unit_test(norms_grow_with_the_coarseness_of_the_dtype),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
