@@ -224,7 +224,8 @@ struct dlq_plugin {
 
     /// Called once a process, before anything but dlq_plugin_query(), under a lock; after a failure
     /// again, when the plugin is next asked for. `*ctx` goes to the config functions; it lives
-    /// until the process ends, there is no close(). NULL: no context.
+    /// until the process ends, there is no close(), and longer than `host`: nothing in it may come
+    /// from host->alloc(). NULL: no context.
     int32_t (*open)(const struct dlq_host *host, void **ctx, struct dlq_error *err);
 
     const struct dlq_quant_config_ops *config; ///< Never NULL
