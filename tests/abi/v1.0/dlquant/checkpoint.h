@@ -13,7 +13,9 @@
 #include <stdint.h>
 
 /// A Hugging Face checkpoint folder as it is: configuration, index, safetensors mapped read-only.
-/// Everything in it is untrusted and checked before it is used.
+/// Everything in it is untrusted and checked before it is used. Symbolic links are followed, as a
+/// Hugging Face cache is made of them; names in an index may not leave the folder. Files must not
+/// be changed in place while a checkpoint is open; replacing them by rename is safe.
 
 DLQ_BEGIN_DECLS
 

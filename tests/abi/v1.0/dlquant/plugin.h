@@ -72,7 +72,9 @@ struct dlq_layer_info {
     int64_t input_size_per_partition;  ///< K of this rank
     int64_t output_size_per_partition; ///< N of this rank, the sum over the parts
     int64_t input_offset;              ///< First input of this rank
-    const int64_t *input_bounds; ///< tp_size + 1 values: rank r has [bounds[r], bounds[r + 1])
+    /// tp_size + 1 values: rank r has [bounds[r], bounds[r + 1]). Where inputs are not split, 0 and
+    /// then input_size throughout, so that no group is cut.
+    const int64_t *input_bounds;
     const struct dlq_part *const *parts;        ///< n_parts pointers, in order of local_offset
     int32_t n_parts;                            ///< 1 or more
     int32_t n_evidence;                         ///< 0 when planning without a checkpoint
@@ -222,7 +224,8 @@ struct dlq_plugin {
 
     /// Called once a process, before anything but dlq_plugin_query(), under a lock; after a failure
     /// again, when the plugin is next asked for. `*ctx` goes to the config functions; it lives
-    /// until the process ends, there is no close(). NULL: no context.
+    /// until the process ends, there is no close(), and longer than `host`: nothing in it may come
+    /// from host->alloc(). NULL: no context.
     int32_t (*open)(const struct dlq_host *host, void **ctx, struct dlq_error *err);
 
     const struct dlq_quant_config_ops *config; ///< Never NULL
