@@ -551,10 +551,53 @@ checkpoint_meets_its_recording(void **state)
     golden_close(&g);
 }
 
+// The same quantized model, converted without loss by the other format's own library.
+static void
+both_formats_of_a_model_give_the_same_bits(void **state)
+{
+    (void)state;
+    static struct golden a;
+    static struct golden b;
+    if (access(test_data("golden/awq-as-compressed-tensors"), R_OK) != 0) {
+        skip();
+    }
+    golden_open(&a, "jargon-llama/awq", DLQ_F16);
+    golden_open(&b, "golden/awq-as-compressed-tensors", DLQ_F16);
+    struct plan plans[8];
+    const size_t n = make_plans(&a, false, plans);
+    for (size_t i = 0; i < n * TEST_COUNT(dtypes); i++) {
+        const struct plan *const plan = &plans[i % n];
+        struct golden_layer *const r = golden_find(&a, plan->parts[0]);
+        const size_t bytes = (size_t)(r->m * r->n) * rig_size(dtypes[i / n]);
+        void *const x = convert_x(r, dtypes[i / n]);
+        uint8_t *const y = malloc(2 * bytes);
+        float *w[2] = {NULL};
+        assert_non_null(y);
+        for (int j = 0; j < 2; j++) {
+            struct dlq_error err = DLQ_ERROR_INIT;
+            struct check_result result = {0};
+            dlq_linear *layer = NULL;
+            struct golden *const g = j == 0 ? &a : &b;
+            test_assert_ok(make_layer(g, plan, dtypes[i / n], NULL, &layer, &err), &err);
+            assert_true(numerics_weights(layer, dlq_runtime_host(g->rt), &w[j], &result));
+            test_assert_ok(multiply(layer, x, r->m, y + (size_t)j * bytes, &err), &err);
+            dlq_linear_destroy(layer);
+        }
+        assert_memory_equal(w[0], w[1], (size_t)(r->n * r->k) * sizeof(float));
+        assert_memory_equal(y, y + bytes, bytes);
+        free(w[0]);
+        free(w[1]);
+        free(y);
+        free(x);
+    }
+    golden_close(&a);
+    golden_close(&b);
+}
+
 int
 main(void)
 {
-    struct CMUnitTest tests[TEST_COUNT(folders)];
+    struct CMUnitTest tests[TEST_COUNT(folders) + 1];
     for (size_t i = 0; i < TEST_COUNT(folders); i++) {
         tests[i] = (struct CMUnitTest){
             .name = folders[i].path,
@@ -562,5 +605,7 @@ main(void)
             .initial_state = (void *)&folders[i],
         };
     }
-    return _cmocka_run_group_tests("golden", tests, TEST_COUNT(folders), NULL, NULL);
+    tests[TEST_COUNT(folders)] =
+        (struct CMUnitTest)cmocka_unit_test(both_formats_of_a_model_give_the_same_bits);
+    return _cmocka_run_group_tests("golden", tests, TEST_COUNT(tests), NULL, NULL);
 }

@@ -51,13 +51,16 @@ rig_refusal_is_clean(int32_t status, const struct dlq_error *err, const char *wh
     return true;
 }
 
+static const size_t MAX_BLOCK = (size_t)1 << 30;
+
 static void *
 memory_alloc(void *ctx, size_t size, size_t align)
 {
     struct rig_memory *const m = ctx;
     pthread_mutex_lock(&m->lock);
     m->calls++;
-    const bool fails = m->forbidden || m->calls == m->fail_at;
+    // Layers that are too large on purpose must not reach the machine's memory.
+    const bool fails = m->forbidden || m->calls == m->fail_at || size > MAX_BLOCK;
     m->broken += m->forbidden;
     void *ptr = NULL;
     if (!fails && posix_memalign(&ptr, align < sizeof(void *) ? sizeof(void *) : align,
