@@ -207,14 +207,6 @@ ptx_policy_first(void)
 }
 
 DLQ_DEV uint64_t
-ptx_policy_normal(void)
-{
-    uint64_t policy;
-    asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
-    return policy;
-}
-
-DLQ_DEV uint64_t
 ptx_policy_last(void)
 {
     uint64_t policy;

@@ -7,7 +7,9 @@ extern "C" const void *
 dlq_k_w8_tile_i8(int tokens, int in_turn)
 {
     if (in_turn)
-        return tokens == 128 ? (const void *)w8_tile<w8_s8, 128, true, DLQ_K_W8_FAST> : nullptr;
+        return tokens == 128   ? (const void *)w8_tile<w8_s8, 128, true, DLQ_K_W8_FAST>
+               : tokens == 192 ? (const void *)w8_tile<w8_s8, 192, true, DLQ_K_W8_FAST>
+                               : nullptr;
     if (tokens == 128)
         return (const void *)w8_tile<w8_s8, 128, false, DLQ_K_W8_FAST>;
     if (tokens == 192)
@@ -29,7 +31,9 @@ dlq_k_w8_tile_f8(int tokens, int in_turn, int accumulate)
                    ? (const void *)w8_tile<w8_e4m3, 128, false, DLQ_K_W8_BLOCK_SCALED>
                    : nullptr;
     if (in_turn)
-        return tokens == 128 ? (const void *)w8_tile<w8_e4m3, 128, true, DLQ_K_W8_FAST> : nullptr;
+        return tokens == 128   ? (const void *)w8_tile<w8_e4m3, 128, true, DLQ_K_W8_FAST>
+               : tokens == 192 ? (const void *)w8_tile<w8_e4m3, 192, true, DLQ_K_W8_FAST>
+                               : nullptr;
     if (tokens == 128)
         return (const void *)w8_tile<w8_e4m3, 128, false, DLQ_K_W8_FAST>;
     if (tokens == 192)

@@ -75,6 +75,7 @@ params_fill(w8_params *p, const dlq_k_w8_gemm *g)
     p->n = (int)g->n;
     p->k = (int)g->k;
     p->k_blocks = (int)ceil_div(g->k, W8_BLOCK_K);
+    p->k_padded = (int)ceil_div(g->k, 256) * 2;
     p->row_blocks = (int)ceil_div(g->n, 128) * 2;
     p->w_scale_ld = p->k_blocks;
     p->bias_dtype = (int)g->bias_dtype;
@@ -101,13 +102,14 @@ plan_stream(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
 {
     w8_params *p = &pl->params;
     const int warps = c->rows / 16;
+    const int pairs = (p->k_blocks + 1) / 2;
     pl->kernel = stream_kernel(g, c->rows, c->tokens);
     if (!pl->kernel || c->split < 1 || c->per_sm < 1 || (c->split & (c->split - 1)) != 0 ||
-        c->split > warps || c->split > p->k_blocks || c->share != 1)
+        c->split > warps || c->split > pairs || c->share != 1)
         return DLQ_K_W8_BAD_CONFIG;
     const bool scaled = g->accumulate == DLQ_K_W8_BLOCK_SCALED;
-    const int scale_bytes = scaled ? w8_scale_bytes(c->tokens) : 0;
-    const int stage = (c->rows + c->tokens) * W8_BLOCK_K;
+    const int scale_bytes = scaled ? 2 * w8_scale_bytes(c->tokens) : 0;
+    const int stage = (c->rows + c->tokens) * 2 * W8_BLOCK_K;
     const int received = c->rows * c->tokens * 4 / c->split * (c->split - 1);
     const int budget = SM_BYTES / c->per_sm - CTA_BYTES;
     const bool own = received <= 16384; // else the ring is reused
@@ -120,11 +122,11 @@ plan_stream(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
     int stages = (budget - between - 8) / (stage + 16 + scale_bytes);
     // A walk over units keeps the ring going; one unit needs no more stages than it has blocks.
     if (c->split > 1 || units <= slots) {
-        const int most = (int)ceil_div(p->k_blocks, c->split);
+        const int most = (int)ceil_div(pairs, c->split);
         stages = stages < most ? stages : most;
     }
     stages = stages < MAX_STAGES ? stages : MAX_STAGES;
-    if (stages < 1 || (stages < 2 && p->k_blocks > c->split))
+    if (stages < 1 || (stages < 2 && pairs > c->split))
         return DLQ_K_W8_BAD_CONFIG;
     const int slack = !own && stages * stage < received ? received - stages * stage : 0;
     plan_shared(pl, stages, stage, between + slack, scale_bytes);
@@ -135,7 +137,7 @@ plan_stream(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
     for (p->split_log = 0; 1 << p->split_log < c->split;)
         p->split_log++;
     pl->cluster = c->split;
-    pl->threads = 32 * (unsigned)(warps + 1 + (c->tokens <= 64 ? (c->tokens + 31) / 32 : 0));
+    pl->threads = 32 * (unsigned)(warps + 1 + (c->tokens <= 64 ? (c->tokens + 15) / 16 : 0));
     pl->grid = dim3((unsigned)(c->split > 1 ? units * c->split : units < slots ? units : slots));
     pl->x_box = c->tokens;
     return 0;
@@ -278,7 +280,7 @@ dlq_k_w8_gemm_run(const struct dlq_k_w8_gemm *g, const struct dlq_k_w8_config *c
     CUtensorMap w_map = {}, x_map = {}, s_map = {}, y_map;
     if (!pl.params.tiles)
         rc = dlq_k_tensormap_2d(&w_map, g->w, 1, (uint64_t)g->n, (uint64_t)g->k, (uint64_t)g->ldw,
-                                c.rows, W8_BLOCK_K, DLQ_K_SWIZZLE_128);
+                                c.kernel == 0 ? 64 : 128, W8_BLOCK_K, DLQ_K_SWIZZLE_128);
     if (!rc && (c.kernel == 1 || c.tokens > 64))
         rc = dlq_k_tensormap_2d(&x_map, g->x, 1, (uint64_t)g->m, (uint64_t)g->k, (uint64_t)g->ldx,
                                 pl.x_box, W8_BLOCK_K, DLQ_K_SWIZZLE_128);

@@ -4,8 +4,9 @@
 // What the W8A8 kernels share: parameters, where a block of weights lies, and the epilogue.
 //
 // All of them compute y^T = w x^T: weights are the 64-row operand of wgmma, tokens its columns, so
-// that few tokens waste nothing. A stage of the ring in shared memory is one box of weights
-// (64 or 128 rows) and one of tokens, 128 bytes of K each, with the copy engine's 128-byte swizzle.
+// that few tokens waste nothing. A stage of the ring in shared memory holds weights (64 or 128
+// rows) and tokens in blocks of 128 bytes of K, one or two, with the copy engine's 128-byte
+// swizzle.
 //
 // DLQ_K_W8_TILES holds the weights as they lie in a stage: blocks of 64 rows x 128 bytes of K, 8
 // KiB each, zero beyond n and k, rows padded to a multiple of 128, K first:
@@ -42,6 +43,7 @@ struct w8_params {
     int n;
     int k;
     int k_blocks;
+    int k_padded;   // blocks of K in DLQ_K_W8_TILES
     int row_blocks; // of 64, DLQ_K_W8_TILES
     int w_scale_ld; // block-scaled: blocks of K
     int stages;
@@ -165,22 +167,12 @@ w8_pack2(float lo, float hi)
     }
 }
 
-// Brings K block kb of weight rows n0 .. n0 + Rows - 1 to dst.
-template <int Rows>
-DLQ_DEV void
-w8_load_weights(const w8_params &p, const CUtensorMap *map, uint32_t dst, int n0, int kb,
-                uint32_t bar, uint64_t policy)
+// K block kb of 64 weight rows from n0 on in DLQ_K_W8_TILES. Neighbours in a cluster may lie beyond
+// the weight: any block will do, nothing is stored.
+DLQ_DEV const uint8_t *
+w8_tile_at(const w8_params &p, int n0, int kb)
 {
-    if (!p.tiles) {
-        ptx_tma_load_hint(dst, map, kb * W8_BLOCK_K, n0, bar, policy);
-        return;
-    }
-    // Neighbours in a cluster may lie beyond the weight: any block will do, nothing is stored.
-    const int block = min(n0 >> 6, p.row_blocks - Rows / 64);
-    const uint8_t *w = p.w + ((int64_t)block * p.k_blocks + kb) * 8192;
-#pragma unroll
-    for (int i = 0; i < Rows / 64; i++)
-        ptx_bulk_load_hint(dst + i * 8192, w + (int64_t)i * p.k_blocks * 8192, 8192, bar, policy);
+    return p.w + ((int64_t)min(n0 >> 6, p.row_blocks - 1) * p.k_padded + kb) * 8192;
 }
 
 // One K block of one warpgroup: `rows64` blocks of 64 weight rows from `w`, all tokens from `x`.

@@ -14,7 +14,7 @@ __global__ void __launch_bounds__(256)
     pack(uint8_t *packed, const uint8_t *w, int64_t n, int64_t k, int64_t ldw, bool aligned)
 {
     const int64_t at = ((int64_t)blockIdx.x * 256 + threadIdx.x) * 16;
-    const int64_t k_blocks = (k + 127) / 128;
+    const int64_t k_blocks = (k + 255) / 256 * 2;
     const int64_t block = at >> 13;
     const int64_t row = block / k_blocks * 64 + (at >> 7 & 63);
     const int64_t col = block % k_blocks * 128 + ((at & 127) ^ (row & 7) << 4);
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(256)
 extern "C" int64_t
 dlq_k_w8_packed_size(int64_t n, int64_t k)
 {
-    return (n + 127) / 128 * ((k + 127) / 128) * 16384;
+    return (n + 127) / 128 * ((k + 255) / 256) * 32768;
 }
 
 extern "C" int

@@ -9,6 +9,8 @@
 // rows and sends those of the other slices to their owners, whose barrier counts the bytes; an
 // owner adds what it got in rank order.
 //
+// A stage is 256 bytes of K: [64 rows][block of K] of weights, then [block of K] of tokens.
+//
 // One warp feeds the weights and asks for the first ones before anything else, because nothing that
 // runs can change them. Up to 64 tokens, x comes by 16-byte copies of other warps: the copy engine
 // serves its requests in order, those of all CTAs of the multiprocessor, and x would wait behind
@@ -22,10 +24,10 @@ template <int Groups, int Tokens> struct w8_stream_shape {
     static constexpr int rows = 64 * Groups;
     static constexpr int warps = 4 * Groups;
     static constexpr bool x_by_threads = Tokens <= 64;
-    static constexpr int x_warps = x_by_threads ? (Tokens + 31) / 32 : 0;
+    static constexpr int x_warps = x_by_threads ? (Tokens + 15) / 16 : 0;
     static constexpr int threads = 32 * (warps + 1 + x_warps);
-    static constexpr int w_bytes = rows * W8_BLOCK_K;
-    static constexpr int x_bytes = Tokens * W8_BLOCK_K;
+    static constexpr int w_bytes = rows * 2 * W8_BLOCK_K;
+    static constexpr int x_bytes = Tokens * 2 * W8_BLOCK_K;
     static constexpr int stage_bytes = w_bytes + x_bytes;
 };
 
@@ -99,7 +101,8 @@ w8_turn_next(w8_turn *t, int stages)
     }
 }
 
-// What one CTA does: units first, first + step, ... below units, K blocks k0 .. k1 - 1 of each.
+// What one CTA does: units first, first + step, ... below units, stages k0 .. k1 - 1 of the K of
+// each.
 struct w8_job {
     int first;
     int step;
@@ -107,7 +110,6 @@ struct w8_job {
     int token_blocks;
     int k0;
     int k1;
-    int blocks; // K blocks of all its units
 };
 
 template <int Groups, int Tokens>
@@ -119,11 +121,9 @@ w8_job_make(const w8_params &p, int part)
     j.units = (p.n + 64 * Groups - 1) / (64 * Groups) * j.token_blocks;
     j.first = (int)blockIdx.x >> p.split_log;
     j.step = (int)gridDim.x >> p.split_log;
-    j.k0 = part * p.k_blocks >> p.split_log;
-    j.k1 = (part + 1) * p.k_blocks >> p.split_log;
-    const int mine =
-        p.split_log > 0 || j.step >= j.units ? 1 : (j.units - j.first + j.step - 1) / j.step;
-    j.blocks = mine * (j.k1 - j.k0);
+    const int pairs = (p.k_blocks + 1) >> 1;
+    j.k0 = part * pairs >> p.split_log;
+    j.k1 = (part + 1) * pairs >> p.split_log;
     return j;
 }
 
@@ -136,20 +136,30 @@ w8_job_at(const w8_job &j, int unit, int *n0, int *m0)
     *m0 = (unit - row * j.token_blocks) * Tokens;
 }
 
-// Asks for weight block i of the CTA's first unit.
+// Asks for the weights of stage `k` of K into stage s of the ring.
 template <int Groups, int Tokens, bool Scaled>
 DLQ_DEV void
-w8_stream_ask(const CUtensorMap *w_map, const w8_params &p, uint32_t smem, int n0, int kb, int s,
+w8_stream_ask(const CUtensorMap *w_map, const w8_params &p, uint32_t smem, int n0, int k, int s,
               uint64_t policy)
 {
     using shape = w8_stream_shape<Groups, Tokens>;
-    const uint32_t bar = smem + p.bars_at + 8 * s;
+    const uint32_t bar = smem + p.bars_at + 8 * s, dst = smem + s * shape::stage_bytes;
     ptx_mbar_arrive_expect(bar, shape::w_bytes + (shape::x_by_threads ? 0 : shape::x_bytes) +
-                                    (Scaled ? Tokens * 4 : 0));
-    w8_load_weights<shape::rows>(p, w_map, smem + s * shape::stage_bytes, n0, kb, bar, policy);
+                                    (Scaled ? Tokens * 8 : 0));
+#pragma unroll
+    for (int i = 0; i < Groups; i++) {
+        if (p.tiles) {
+            ptx_bulk_load_hint(dst + i * 16384, w8_tile_at(p, n0 + i * 64, 2 * k), 16384, bar,
+                               policy);
+            continue;
+        }
+        for (int h = 0; h < 2; h++)
+            ptx_tma_load_hint(dst + i * 16384 + h * 8192, w_map, (2 * k + h) * W8_BLOCK_K,
+                              n0 + i * 64, bar, policy);
+    }
 }
 
-// Weights, and all that the copy engine brings with them. One thread; `asked` blocks are on their
+// Weights, and all that the copy engine brings with them. One thread; `asked` stages are on their
 // way.
 template <int Groups, int Tokens, bool Scaled>
 DLQ_DEV void
@@ -179,29 +189,32 @@ w8_stream_feed(const CUtensorMap *w_map, const CUtensorMap *x_map, const CUtenso
                 ptx_mbar_wait(empty + 8 * t.stage, t.phase);
             if (i >= asked)
                 w8_stream_ask<Groups, Tokens, Scaled>(w_map, p, smem, n0, kb, t.stage, policy);
-            if (x_too)
-                ptx_tma_load(smem + t.stage * shape::stage_bytes + shape::w_bytes, x_map,
-                             kb * W8_BLOCK_K, m0, full + 8 * t.stage);
-            if (Scaled)
-                ptx_tma_load(smem + p.scales_at + t.stage * w8_scale_bytes(Tokens), s_map, m0, kb,
-                             full + 8 * t.stage);
+            for (int h = 0; h < 2; h++) {
+                if (x_too)
+                    ptx_tma_load(smem + t.stage * shape::stage_bytes + shape::w_bytes +
+                                     h * Tokens * W8_BLOCK_K,
+                                 x_map, (2 * kb + h) * W8_BLOCK_K, m0, full + 8 * t.stage);
+                if (Scaled)
+                    ptx_tma_load(smem + p.scales_at + (2 * t.stage + h) * w8_scale_bytes(Tokens),
+                                 s_map, m0, 2 * kb + h, full + 8 * t.stage);
+            }
             w8_turn_next(&t, p.stages);
         }
     }
 }
 
-// x by the threads of one warp of several: rows of 8 pieces of 16 bytes, swizzled as the copy
+// x by the threads of one warp of several: rows of 16 pieces of 16 bytes, swizzled as the copy
 // engine would; beyond m and k zero.
 template <int Groups, int Tokens>
 DLQ_DEV void
 w8_stream_feed_x(const w8_params &p, const w8_job &job, uint32_t smem, int warp)
 {
     using shape = w8_stream_shape<Groups, Tokens>;
-    constexpr int rows = shape::x_by_threads ? Tokens / shape::x_warps : 4;
+    constexpr int rows = shape::x_by_threads ? Tokens / shape::x_warps : 2;
     const uint32_t full = smem + p.bars_at, empty = full + 8 * p.stages;
-    const int lane = threadIdx.x & 31, piece = lane & 7;
-    const int row = warp * rows + (lane >> 3);
-    const uint32_t at = shape::w_bytes + row * W8_BLOCK_K;
+    const int lane = threadIdx.x & 31, piece = lane & 7, half = lane >> 3 & 1;
+    const int row = warp * rows + (lane >> 4);
+    const uint32_t at = shape::w_bytes + (half * Tokens + row) * W8_BLOCK_K;
     w8_turn t = {0, 1};
     int i = 0;
     ptx_pdl_wait();
@@ -209,17 +222,17 @@ w8_stream_feed_x(const w8_params &p, const w8_job &job, uint32_t smem, int warp)
         int n0, m0;
         w8_job_at<Groups, Tokens>(job, unit, &n0, &m0);
         for (int kb = job.k0; kb < job.k1; kb++, i++) {
-            const int k = kb * W8_BLOCK_K + piece * 16;
+            const int k = (2 * kb + half) * W8_BLOCK_K + piece * 16;
             const int bytes = max(0, min(16, p.k - k));
             const uint32_t dst = smem + t.stage * shape::stage_bytes + at;
             if (i >= p.stages)
                 ptx_mbar_wait(empty + 8 * t.stage, t.phase);
 #pragma unroll
-            for (int j = 0; j < rows / 4; j++) {
-                const int r = row + 4 * j;
+            for (int j = 0; j < rows / 2; j++) {
+                const int r = row + 2 * j;
                 const bool real = m0 + r < p.m && bytes > 0;
                 const uint8_t *src = p.x + (real ? (m0 + r) * p.ldx + k : 0);
-                ptx_cp_async16(dst + j * 4 * W8_BLOCK_K + ((piece ^ (r & 7)) << 4), src,
+                ptx_cp_async16(dst + j * 2 * W8_BLOCK_K + ((piece ^ (r & 7)) << 4), src,
                                real ? bytes : 0);
             }
             ptx_cp_async_arrive(full + 8 * t.stage);
@@ -236,7 +249,7 @@ DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_pa
     using shape = w8_stream_shape<Groups, Tokens>;
     const uint32_t full = smem + p.bars_at, empty = full + 8 * p.stages;
     const int lane = threadIdx.x & 31;
-    const uint32_t w_at = (threadIdx.x >> 7) * 64 * W8_BLOCK_K;
+    const uint32_t w_at = (threadIdx.x >> 7) * 16384;
     const float *w_scale = p.w_scale + (int64_t)(min(n0, p.n - 1) >> 7) * p.w_scale_ld;
     int last = 0;
     if constexpr (Mode != DLQ_K_W8_FAST) {
@@ -250,24 +263,34 @@ DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_pa
     do {
         const int s = t->stage;
         const uint32_t w = smem + s * shape::stage_bytes;
-        const float ws = Mode == DLQ_K_W8_BLOCK_SCALED ? __ldg(w_scale + kb) : 1.0f;
         ptx_mbar_wait(full + 8 * s, t->phase);
         if (shape::x_by_threads)
             ptx_fence_proxy_async(); // x was written by threads, wgmma reads it
         ptx_wgmma_fence();
         if constexpr (Mode == DLQ_K_W8_FAST) {
             w8_block<Op, 1, Tokens>(acc, w + w_at, w + shape::w_bytes, kb > job.k0);
+            w8_block<Op, 1, Tokens>(acc, w + w_at + 8192, w + shape::w_bytes + Tokens * W8_BLOCK_K,
+                                    true);
             ptx_wgmma_commit();
             ptx_wgmma_wait<1>();
             if (kb > job.k0)
                 w8_release(empty + 8 * last, 1, lane);
         } else {
-            typename Op::acc part[1][Tokens / 2];
-            w8_block<Op, 1, Tokens>(part, w + w_at, w + shape::w_bytes, false);
-            ptx_wgmma_commit();
-            ptx_wgmma_wait<0>();
-            w8_promote<Tokens, Mode == DLQ_K_W8_BLOCK_SCALED>(
-                acc[0], part[0], ws, smem + p.scales_at + s * w8_scale_bytes(Tokens), lane);
+#pragma unroll 1
+            for (int h = 0; h < 2; h++) {
+                typename Op::acc part[1][Tokens / 2];
+                const float ws = Mode == DLQ_K_W8_BLOCK_SCALED
+                                     ? __ldg(w_scale + min(2 * kb + h, p.k_blocks - 1))
+                                     : 1.0f;
+                ptx_wgmma_fence();
+                w8_block<Op, 1, Tokens>(part, w + w_at + h * 8192,
+                                        w + shape::w_bytes + h * Tokens * W8_BLOCK_K, false);
+                ptx_wgmma_commit();
+                ptx_wgmma_wait<0>();
+                w8_promote<Tokens, Mode == DLQ_K_W8_BLOCK_SCALED>(
+                    acc[0], part[0], ws, smem + p.scales_at + (2 * s + h) * w8_scale_bytes(Tokens),
+                    lane);
+            }
             w8_release(empty + 8 * s, 1, lane);
         }
         last = s;

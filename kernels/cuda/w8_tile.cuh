@@ -33,8 +33,9 @@ template <int Tokens, bool InTurn> struct w8_tile_shape {
 
 enum { W8_TURN_BAR = 3 }; // and 4: whose turn it is; 1 and 2 are the warpgroups' own
 
-// Together, the second warpgroup begins two K blocks after the first and so stays behind it: one's
-// epilogue falls into the other's last or first products instead of both leaving the tensor cores.
+// Together and with several units to do, the second warpgroup begins two K blocks after the first
+// and so stays behind it: one's epilogue falls into the other's last or first products instead of
+// both leaving the tensor cores.
 enum { W8_LAG_BAR = 5 };
 
 // Sequence of units of one cluster.
@@ -72,42 +73,56 @@ w8_walk_at(const w8_walk &w, int unit, int *row_block, int *token_block)
     *row_block = rest / height;
 }
 
+// Brings K block kb of the unit at (n0, m0) into stage s.
+template <int Tokens, bool InTurn, bool Scaled>
+DLQ_DEV void
+w8_tile_load(const CUtensorMap *w_map, const CUtensorMap *x_map, const CUtensorMap *s_map,
+             const w8_params &p, uint32_t smem, int rank, int n0, int m0, int kb, int s)
+{
+    using shape = w8_tile_shape<Tokens, InTurn>;
+    const uint32_t dst = smem + s * shape::stage_bytes, bar = smem + p.bars_at + 8 * s;
+    const int part = Tokens / p.share;
+    ptx_mbar_arrive_expect(bar, shape::stage_bytes + (Scaled ? Tokens * 4 : 0));
+    if (p.tiles) {
+        ptx_bulk_load(dst, w8_tile_at(p, n0, kb), 8192, bar);
+        ptx_bulk_load(dst + 8192, w8_tile_at(p, n0 + 64, kb), 8192, bar);
+    } else {
+        ptx_tma_load(dst, w_map, kb * W8_BLOCK_K, n0, bar);
+    }
+    if (p.share == 1)
+        ptx_tma_load(dst + shape::w_bytes, x_map, kb * W8_BLOCK_K, m0, bar);
+    else
+        ptx_tma_load_multicast(dst + shape::w_bytes + rank * part * W8_BLOCK_K, x_map,
+                               kb * W8_BLOCK_K, m0 + rank * part, bar,
+                               (uint16_t)((1u << p.share) - 1));
+    if (Scaled)
+        ptx_tma_load(smem + p.scales_at + s * w8_scale_bytes(Tokens), s_map, m0, kb, bar);
+}
+
+// Feeds the ring; the first `asked` blocks of the first unit are on their way.
 template <int Tokens, bool InTurn, bool Scaled>
 DLQ_DEV void
 w8_tile_produce(const CUtensorMap *w_map, const CUtensorMap *x_map, const CUtensorMap *s_map,
-                const w8_params &p, uint32_t smem, int rank)
+                const w8_params &p, const w8_walk &walk, uint32_t smem, int rank, int asked)
 {
     using shape = w8_tile_shape<Tokens, InTurn>;
-    const uint32_t full = smem + p.bars_at, empty = full + 8 * p.stages;
-    const uint32_t scales = smem + p.scales_at;
-    const uint32_t bytes = shape::stage_bytes + (Scaled ? Tokens * 4 : 0);
-    const int part = Tokens / p.share;
-    const uint16_t mask = (uint16_t)((1u << p.share) - 1);
-    const uint64_t policy = ptx_policy_normal();
-    const w8_walk walk = w8_walk_start<Tokens>(p);
-    int s = 0;
-    uint32_t phase = 1;
+    const uint32_t empty = smem + p.bars_at + 8 * p.stages;
+    int s = asked == p.stages ? 0 : asked;
+    uint32_t phase = asked == p.stages ? 0 : 1;
+    int first = asked;
     for (int unit = walk.unit; unit < walk.units; unit += walk.step) {
         int row_block, token_block;
         w8_walk_at(walk, unit, &row_block, &token_block);
         const int n0 = (row_block * p.share + rank) * shape::rows, m0 = token_block * Tokens;
-        for (int kb = 0; kb < p.k_blocks; kb++) {
-            const uint32_t dst = smem + s * shape::stage_bytes, bar = full + 8 * s;
+        for (int kb = first; kb < p.k_blocks; kb++) {
             ptx_mbar_wait(empty + 8 * s, phase);
-            ptx_mbar_arrive_expect(bar, bytes);
-            w8_load_weights<shape::rows>(p, w_map, dst, n0, kb, bar, policy);
-            if (p.share == 1)
-                ptx_tma_load(dst + shape::w_bytes, x_map, kb * W8_BLOCK_K, m0, bar);
-            else
-                ptx_tma_load_multicast(dst + shape::w_bytes + rank * part * W8_BLOCK_K, x_map,
-                                       kb * W8_BLOCK_K, m0 + rank * part, bar, mask);
-            if (Scaled)
-                ptx_tma_load(scales + s * w8_scale_bytes(Tokens), s_map, m0, kb, bar);
+            w8_tile_load<Tokens, InTurn, Scaled>(w_map, x_map, s_map, p, smem, rank, n0, m0, kb, s);
             if (++s == p.stages) {
                 s = 0;
                 phase ^= 1;
             }
         }
+        first = 0;
     }
 }
 
@@ -127,7 +142,7 @@ w8_ring_skip(w8_ring *r, int steps, int stages)
 
 template <class Op, int Tokens, bool InTurn, int Mode>
 DLQ_DEV void w8_tile_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_params &p,
-                              uint32_t smem, int n0, int half, bool first, w8_ring *ring)
+                              uint32_t smem, int n0, int half, bool lag, w8_ring *ring)
 {
     using shape = w8_tile_shape<Tokens, InTurn>;
     const uint32_t full = smem + p.bars_at, empty = full + 8 * p.stages;
@@ -142,10 +157,10 @@ DLQ_DEV void w8_tile_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_para
     const float *w_scale = p.w_scale + (int64_t)(min(n0, p.n - 1) >> 7) * p.w_scale_ld;
     if constexpr (InTurn)
         ptx_bar_sync(W8_TURN_BAR + half, 256);
-    else if (first && half == 1)
+    else if (lag && half == 1)
         ptx_bar_sync(W8_LAG_BAR, 256);
-    // A loop that runs at least once and waits in every round: otherwise the compiler may wait after
-    // each wgmma.
+    // A loop that runs at least once and waits in every round: otherwise the compiler may wait
+    // after each wgmma.
     int kb = 0;
     do {
         const int s = ring->stage;
@@ -170,7 +185,7 @@ DLQ_DEV void w8_tile_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_para
                 acc[0], part[0], ws, smem + p.scales_at + s * w8_scale_bytes(Tokens), lane);
             w8_release(empty + 8 * s, p.share, lane);
         }
-        if (!InTurn && first && half == 0 && kb == min(1, p.k_blocks - 1))
+        if (!InTurn && lag && half == 0 && kb == min(1, p.k_blocks - 1))
             ptx_bar_arrive(W8_LAG_BAR, 256);
         last = s;
         if (++ring->stage == p.stages) {
@@ -261,12 +276,12 @@ w8_tile_finish(Acc *acc, const CUtensorMap *y_map, const w8_params &p, const w8_
 
 template <class Op, int Tokens, bool InTurn, int Mode>
 DLQ_DEV void
-w8_tile_consume(const CUtensorMap *y_map, const w8_params &p, uint8_t *shared, int rank)
+w8_tile_consume(const CUtensorMap *y_map, const w8_params &p, const w8_walk &walk, uint8_t *shared,
+                int rank)
 {
     using shape = w8_tile_shape<Tokens, InTurn>;
     const uint32_t smem = ptx_smem(shared);
     const int me = (int)(threadIdx.x >> 7) - 1; // warpgroup 0 produces
-    const w8_walk walk = w8_walk_start<Tokens>(p);
     const uint32_t out = smem + p.stages * shape::stage_bytes + me * 2 * shape::out_bytes;
     float *scales =
         (float *)(shared + p.stages * shape::stage_bytes + 4 * shape::out_bytes) + me * Tokens;
@@ -298,7 +313,8 @@ w8_tile_consume(const CUtensorMap *y_map, const w8_params &p, uint8_t *shared, i
         for (int i = 0; i * 128 < Tokens; i++)
             token_scales[i] = w8_x_scale(p, m0 + i * 128 + (int)(threadIdx.x & 127));
         typename Op::acc acc[shape::rows64][Tokens / 2];
-        w8_tile_multiply<Op, Tokens, InTurn, Mode>(acc, p, smem, n0, me, unit == walk.unit, &ring);
+        w8_tile_multiply<Op, Tokens, InTurn, Mode>(
+            acc, p, smem, n0, me, unit == walk.unit && walk.units > walk.step, &ring);
         // The last unit's readers of `scales` are past it only here.
         ptx_bar_sync(1 + me, 128);
 #pragma unroll
@@ -328,18 +344,32 @@ __global__ void __launch_bounds__(384, 1)
     const uint32_t smem = ptx_smem(shared);
     const int rank = p.share > 1 ? (int)ptx_cluster_rank() : 0;
 
+    const w8_walk walk = w8_walk_start<Tokens>(p);
+    constexpr bool scaled = Mode == DLQ_K_W8_BLOCK_SCALED;
+    int asked = 0;
+
     ptx_pdl_launch();
-    if ((threadIdx.x & 31) == 0) {
-        for (int s = threadIdx.x >> 5; s < p.stages; s += shape::threads / 32) {
+    if (threadIdx.x == 0) {
+        ptx_tma_prefetch(&x_map);
+        if (!p.tiles)
+            ptx_tma_prefetch(&w_map);
+        for (int s = 0; s < p.stages; s++)
             ptx_mbar_init(smem + p.bars_at + 8 * s, 1);
+        ptx_mbar_init_fence();
+        ptx_tma_prefetch(&y_map);
+        // What nobody else in a cluster has to be ready for is asked for at once.
+        if (p.share == 1 && walk.unit < walk.units) {
+            int row_block, token_block;
+            w8_walk_at(walk, walk.unit, &row_block, &token_block);
+            ptx_pdl_wait();
+            for (; asked < p.stages && asked < p.k_blocks; asked++)
+                w8_tile_load<Tokens, InTurn, scaled>(&w_map, &x_map, &s_map, p, smem, rank,
+                                                     row_block * shape::rows, token_block * Tokens,
+                                                     asked, asked);
+        }
+    } else if ((threadIdx.x & 31) == 0) {
+        for (int s = (threadIdx.x >> 5) - 1; s < p.stages; s += shape::threads / 32 - 1)
             ptx_mbar_init(smem + p.bars_at + 8 * (p.stages + s), 4 * shape::consumers * p.share);
-        }
-        if (threadIdx.x == 0) {
-            ptx_tma_prefetch(&x_map);
-            if (!p.tiles)
-                ptx_tma_prefetch(&w_map);
-            ptx_tma_prefetch(&y_map);
-        }
         ptx_mbar_init_fence();
     }
     __syncthreads();
@@ -351,12 +381,12 @@ __global__ void __launch_bounds__(384, 1)
     if (threadIdx.x < 128) {
         ptx_reg_dec<40>();
         if (threadIdx.x == 0)
-            w8_tile_produce<Tokens, InTurn, Mode == DLQ_K_W8_BLOCK_SCALED>(&w_map, &x_map, &s_map,
-                                                                           p, smem, rank);
+            w8_tile_produce<Tokens, InTurn, scaled>(&w_map, &x_map, &s_map, p, walk, smem, rank,
+                                                    asked);
         __syncwarp();
     } else {
         ptx_reg_inc<232>();
-        w8_tile_consume<Op, Tokens, InTurn, Mode>(&y_map, p, shared, rank);
+        w8_tile_consume<Op, Tokens, InTurn, Mode>(&y_map, p, walk, shared, rank);
     }
     // A CTA may not leave while its neighbour still frees stages in it.
     if (p.share > 1) {

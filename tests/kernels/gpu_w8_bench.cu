@@ -148,7 +148,7 @@ candidates(const struct problem *p, struct dlq_k_w8_config *list)
     }
     static const int tile_tokens[] = {128, 192, 256};
     for (int tokens : tile_tokens)
-        for (int turn = 0; turn <= (tokens == 128); turn++)
+        for (int turn = 0; turn <= (tokens < 256); turn++)
             for (int share = 1; share <= 2; share++)
                 for (int group = 4; group <= 16; group *= 2) {
                     if (m < 128 || (group != 8 && m < 1024) || (tokens > 128 && tokens > m))
@@ -203,6 +203,63 @@ judged(const struct bed *b, const struct problem *p, const struct dlq_k_w8_confi
     return judge(&q, b->w, q.g.ldw);
 }
 
+// Microseconds of one activation quantization, back to back in a graph.
+float
+time_quantize(const struct bed *b, struct dlq_k_quantize_act a, bool pdl)
+{
+    enum { CALLS = 200 };
+    float us[REPLAYS];
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    a.pdl = pdl;
+    CUDA_OK(cudaStreamBeginCapture(b->stream, cudaStreamCaptureModeThreadLocal));
+    for (int i = 0; i < CALLS; i++)
+        CUDA_OK(dlq_k_quantize_act_run(&a, b->stream));
+    CUDA_OK(cudaStreamEndCapture(b->stream, &graph));
+    CUDA_OK(cudaGraphInstantiate(&exec, graph, 0));
+    for (int i = -1; i < REPLAYS; i++) {
+        CUDA_OK(cudaEventRecord(b->from, b->stream));
+        CUDA_OK(cudaGraphLaunch(exec, b->stream));
+        CUDA_OK(cudaEventRecord(b->to, b->stream));
+        CUDA_OK(cudaStreamSynchronize(b->stream));
+        if (i >= 0)
+            CUDA_OK(cudaEventElapsedTime(&us[i], b->from, b->to));
+    }
+    CUDA_OK(cudaGraphExecDestroy(exec));
+    CUDA_OK(cudaGraphDestroy(graph));
+    qsort(us, REPLAYS, sizeof us[0], compare);
+    return us[REPLAYS / 2] * 1e3f / CALLS;
+}
+
+// From bf16, for each kind and size: microseconds without and with early launch.
+void
+bench_quantize(const struct bed *b)
+{
+    static const struct {
+        int kind;
+        const char *name;
+    } kinds[] = {{DLQ_K_ACT_I8_TOKEN, "i8 token"},
+                 {DLQ_K_ACT_F8_TOKEN, "fp8 token"},
+                 {DLQ_K_ACT_F8_GROUP128, "fp8 group 128"}};
+    for (auto kind : kinds)
+        for (int64_t k : {4096, 8192, 28672})
+            for (int64_t m : {1, 16, 256, 4096}) {
+                struct dlq_k_quantize_act a = {};
+                a.x = b->y_block + GUARD;
+                a.q = b->x;
+                a.scale = b->x_scale;
+                if (kind.kind == DLQ_K_ACT_F8_GROUP128)
+                    a.scale = (float *)b->packed;
+                a.m = a.scale_ld = m;
+                a.k = a.ldx = a.ldq = k;
+                a.x_dtype = DLQ_BF16;
+                a.kind = kind.kind;
+                printf("quantize %s m %lld k %lld: %.2f us, %.2f with early launch\n", kind.name,
+                       (long long)m, (long long)k, time_quantize(b, a, false),
+                       time_quantize(b, a, true));
+            }
+}
+
 } // namespace
 
 int
@@ -222,6 +279,9 @@ bench(const char *out_path, bool tuned, const char *only)
         return 1;
     }
     fprintf(csv, "op,m,k,n,us,us_pdl,err\n");
+    fill_floats((float *)(b.y_block + GUARD), MAX_M * MAX_K / 2, -1.0f, 1.0f, 11);
+    bench_quantize(&b);
+    fill_floats(b.x_scale, MAX_M, 0.001f, 0.01f, 3);
     int bad = 0;
     for (int f8 = 0; f8 <= 1; f8++) {
         const uint32_t dtype = f8 ? DLQ_F8_E4M3 : DLQ_I8;

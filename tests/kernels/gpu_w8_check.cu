@@ -169,7 +169,7 @@ arena_make(struct arena *a)
 {
     CUDA_OK(cudaMalloc(&a->x, (size_t)MAX_M * MAX_K));
     CUDA_OK(cudaMalloc(&a->w, (size_t)MAX_N * MAX_K));
-    CUDA_OK(cudaMalloc(&a->packed, (size_t)MAX_N * MAX_K + (1 << 20)));
+    CUDA_OK(cudaMalloc(&a->packed, (size_t)MAX_N * MAX_K + (4 << 20)));
     CUDA_OK(cudaMalloc(&a->y_block, (size_t)MAX_M * (MAX_N + 64) * 2 + 2 * GUARD));
     CUDA_OK(cudaMalloc(&a->x_scale, MAX_M * 40 * 4));
     CUDA_OK(cudaMalloc(&a->w_scale, MAX_N * 40 * 4));
@@ -288,7 +288,8 @@ check_shape(const struct arena *a, int64_t n, int64_t k, uint32_t dtype, int mod
                     c.pingpong = how == 9;
                     c.group = (uint8_t)(1 + variation % 9);
                     const int64_t ms[4] = {1, tokens - 3, tokens + 5, 4 * tokens + 1};
-                    const int64_t m = ms[variation % 4] > MAX_M ? (int64_t)MAX_M : ms[variation % 4];
+                    const int64_t m =
+                        ms[variation % 4] > MAX_M ? (int64_t)MAX_M : ms[variation % 4];
                     struct problem p = problem_make(a, m, n, k, dtype, mode, layout,
                                                     variation * 2654435761u >> 20);
                     check_case(a, &p, &c, t);
