@@ -57,7 +57,7 @@ struct dlq_k_quantize_act {
     float upper_bound;          ///< DLQ_K_ACT_F8_TOKEN: amax is at most this; 0 is no bound
     uint32_t x_dtype;           ///< DLQ_F16, DLQ_BF16 or DLQ_F32
     int kind;                   ///< enum dlq_k_act_quant
-    bool pdl; ///< Launch as a programmatic dependent of the stream's previous kernel
+    bool pdl; ///< Launch as a programmatic dependent of the stream's previous kernel (sm_90 on)
 };
 
 int
@@ -108,10 +108,11 @@ struct dlq_k_w8_config {
     uint8_t rows;     ///< Weight rows of a CTA: 64 or 128
     uint16_t tokens;  ///< Tokens of a CTA: 8, 16, 32, 64, 128, 192 or 256
     uint8_t split;    ///< stream: CTAs that share the K of one output block
-    uint8_t share;    ///< CTAs of a cluster that read the same x
+    uint8_t share;    ///< tile: CTAs of a cluster that read the same x; stream: 1
     uint8_t per_sm;   ///< stream: CTAs of one multiprocessor the ring of loads is sized for
     uint8_t pingpong; ///< tile: consumer warpgroups take whole tiles in turn
     uint8_t group;    ///< tile: blocks of tokens that are walked together
+    uint8_t late;     ///< Not launched early even when asked to: measured slower
 };
 
 /// Bytes of DLQ_K_W8_TILES for an [n][k] weight.

@@ -83,7 +83,6 @@ params_fill(w8_params *p, const dlq_k_w8_gemm *g)
     p->tiles = g->layout == DLQ_K_W8_TILES;
     p->x_scale_one = g->x_scale_one;
     p->w_scale_one = g->w_scale_one;
-    p->early = g->pdl;
     p->narrow = (uintptr_t)g->y % 4 != 0 || g->ldy % 2 != 0 || g->n % 2 != 0;
 }
 
@@ -169,6 +168,13 @@ plan_tile(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
     pl->grid = dim3((unsigned)((units < clusters ? units : clusters) * c->share));
     pl->x_box = c->tokens / c->share;
     return 0;
+}
+
+int
+plan_make(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
+{
+    pl->params.early = g->pdl && !c->late;
+    return c->kernel == 0 ? plan_stream(pl, g, c) : plan_tile(pl, g, c);
 }
 
 int
@@ -271,10 +277,14 @@ dlq_k_w8_gemm_run(const struct dlq_k_w8_gemm *g, const struct dlq_k_w8_config *c
     int rc = dlq_k_w8_can_run(g);
     if (rc || g->m == 0)
         return rc;
-    const dlq_k_w8_config c = config ? *config : dlq_k_w8_select(g);
+    dlq_k_w8_config c = config ? *config : dlq_k_w8_select(g);
     plan pl = {};
     params_fill(&pl.params, g);
-    rc = c.kernel == 0 ? plan_stream(&pl, g, &c) : plan_tile(&pl, g, &c);
+    rc = plan_make(&pl, g, &c);
+    if (rc == DLQ_K_W8_BAD_CONFIG && !config) {
+        c = {0, 128, 8, 1, 1, 1, 0, 0, 0}; // fits every shape
+        rc = plan_make(&pl, g, &c);
+    }
     if (rc)
         return rc;
     CUtensorMap w_map = {}, x_map = {}, s_map = {}, y_map;
@@ -294,5 +304,5 @@ dlq_k_w8_gemm_run(const struct dlq_k_w8_gemm *g, const struct dlq_k_w8_config *c
         return DLQ_K_W8_NO_DEVICE;
     void *stream_args[] = {&w_map, &x_map, &s_map, &pl.params};
     void *tile_args[] = {&w_map, &x_map, &s_map, &y_map, &pl.params};
-    return launch(&pl, c.kernel == 0 ? stream_args : tile_args, g->pdl, stream);
+    return launch(&pl, c.kernel == 0 ? stream_args : tile_args, g->pdl && !c.late, stream);
 }

@@ -17,20 +17,55 @@ ceil_div(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
-// Small m: as many CTAs as fill the multiprocessors about twice; each extra part of K costs a
-// reduction, so only as many as that needs.
+enum { MULTIPROCESSORS = 132 }; // of the device the table was measured on
+
+// Few tokens: 64 rows a CTA, K split until the CTAs about fill the device once.
 dlq_k_w8_config
 by_rule_stream(const dlq_k_w8_gemm *g)
 {
-    dlq_k_w8_config c = {0, 128, 8, 1, 1, 2, 0, 0};
+    const bool fast = g->accumulate == DLQ_K_W8_FAST;
+    dlq_k_w8_config c = {0, 64, 8, 1, 1, 1, 0, 0, 0};
+    if (!fast) // the only ones there are
+        c.rows = 128;
     while (c.tokens < g->m && c.tokens < 128)
         c.tokens = (uint16_t)(c.tokens * 2);
-    const int64_t blocks = ceil_div(g->n, 128) * ceil_div(g->m, c.tokens);
-    const int64_t k_blocks = ceil_div(g->k, 128);
-    while (c.split < 8 && blocks * c.split < 128 && k_blocks >= 4 * c.split)
+    const int64_t units = ceil_div(g->n, c.rows) * ceil_div(g->m, c.tokens);
+    const int64_t pairs = ceil_div(g->k, 256);
+    while (c.split < c.rows / 16 && units * c.split < 96 && pairs >= 2 * c.split)
         c.split = (uint8_t)(c.split * 2);
-    if (c.tokens >= 128)
-        c.per_sm = 1;
+    if (units * c.split > MULTIPROCESSORS && c.split > 1 && c.tokens <= 32)
+        c.per_sm = 2;
+    return c;
+}
+
+// Many tokens: cycles of a block of tokens and of one K block in it, as traced on the device; a CTA
+// does as many units as there are waves, and what does not overlap comes on top.
+struct tile_kind {
+    int tokens;
+    int in_turn;
+    int cycles;  // a K block
+    int exposed; // a unit, outside the products
+};
+
+dlq_k_w8_config
+by_rule_tile(const dlq_k_w8_gemm *g)
+{
+    static const tile_kind kinds[] = {
+        {128, 0, 600, 2000}, {128, 1, 600, 600}, {192, 1, 800, 600}, {256, 0, 1040, 2500}};
+    const int count = g->accumulate == DLQ_K_W8_FAST ? 4 : 1;
+    const int64_t k_blocks = ceil_div(g->k, 128);
+    dlq_k_w8_config c = {1, 128, 128, 1, 1, 1, 0, 8, 0};
+    int64_t least = INT64_MAX;
+    for (int i = 0; i < count; i++) {
+        const tile_kind &t = kinds[i];
+        const int64_t units = ceil_div(g->n, 128) * ceil_div(g->m, t.tokens);
+        const int64_t cycles = ceil_div(units, MULTIPROCESSORS) * (k_blocks * t.cycles + t.exposed);
+        if (cycles < least) {
+            least = cycles;
+            c.tokens = (uint16_t)t.tokens;
+            c.pingpong = (uint8_t)t.in_turn;
+        }
+    }
     return c;
 }
 
@@ -38,13 +73,8 @@ dlq_k_w8_config
 by_rule(const dlq_k_w8_gemm *g, bool can_tile)
 {
     const int64_t blocks = ceil_div(g->n, 128) * ceil_div(g->m, 128);
-    if (!can_tile || g->m <= 128 || (g->m <= 256 && blocks < 100))
-        return by_rule_stream(g);
-    const uint8_t share = g->n > 128 ? 2 : 1;
-    // 128 x 256 blocks once they fill the device several times.
-    if (blocks >= 132 * 6)
-        return {1, 128, 256, 1, share, 1, 0, 8};
-    return {1, 128, 128, 1, share, 1, 1, 8};
+    const bool few = g->m <= 64 || (g->m <= 256 && blocks < 80);
+    return few || !can_tile ? by_rule_stream(g) : by_rule_tile(g);
 }
 
 } // namespace
@@ -55,17 +85,14 @@ dlq_k_w8_select(const struct dlq_k_w8_gemm *g)
     const bool can_tile = (uintptr_t)g->y % 16 == 0 && g->ldy % 8 == 0;
     const bool f8 = g->dtype == DLQ_F8_E4M3;
     dlq_k_w8_config c = by_rule(g, can_tile);
+    if (g->accumulate != DLQ_K_W8_FAST) // measured is the fast accumulation only
+        return c;
     int best = INT32_MAX;
     for (const dlq_k_w8_choice &t : table)
-        if (t.f8 == f8 && t.pdl == g->pdl && t.n == g->n && t.k == g->k && t.max_m >= g->m &&
+        if (t.n == g->n && t.k == g->k && t.f8 == f8 && t.pdl == g->pdl && t.max_m >= g->m &&
             t.max_m < best && (t.config.kernel == 0 || can_tile)) {
             best = t.max_m;
             c = t.config;
         }
-    if (g->accumulate != DLQ_K_W8_FAST) {
-        c.rows = 128;
-        c.tokens = c.tokens < 128 ? c.tokens : 128;
-        c.pingpong = 0;
-    }
     return c;
 }

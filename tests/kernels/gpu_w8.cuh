@@ -53,6 +53,8 @@ fill_codes(void *p, size_t bytes, bool f8, unsigned seed);
 void
 fill_floats(float *p, size_t count, float lo, float hi, unsigned seed);
 void
+fill_bf16(void *p, size_t count, unsigned seed);
+void
 poison(const struct problem *p);
 struct verdict
 judge(const struct problem *p, const void *w_rows, int64_t w_ld);

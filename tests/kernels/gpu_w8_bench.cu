@@ -141,9 +141,15 @@ candidates(const struct problem *p, struct dlq_k_w8_config *list)
                     if ((split > 1 && ctas > 132 * 4) || (ctas < 64 && split < 4) ||
                         ctas <= 66 * (per_sm - 1))
                         continue;
-                    list[count++] = {
-                        0, (uint8_t)rows, (uint16_t)tokens, (uint8_t)split, 1, (uint8_t)per_sm, 0,
-                        0};
+                    list[count++] = {0,
+                                     (uint8_t)rows,
+                                     (uint16_t)tokens,
+                                     (uint8_t)split,
+                                     1,
+                                     (uint8_t)per_sm,
+                                     0,
+                                     0,
+                                     0};
                 }
     }
     static const int tile_tokens[] = {128, 192, 256};
@@ -154,7 +160,7 @@ candidates(const struct problem *p, struct dlq_k_w8_config *list)
                     if (m < 128 || (group != 8 && m < 1024) || (tokens > 128 && tokens > m))
                         continue;
                     list[count++] = {1, 128,           (uint16_t)tokens, 1, (uint8_t)share,
-                                     1, (uint8_t)turn, (uint8_t)group};
+                                     1, (uint8_t)turn, (uint8_t)group,   0};
                 }
     return count;
 }
@@ -162,8 +168,8 @@ candidates(const struct problem *p, struct dlq_k_w8_config *list)
 void
 print_config(FILE *f, const struct dlq_k_w8_config *c)
 {
-    fprintf(f, "{%d, %d, %d, %d, %d, %d, %d, %d}", c->kernel, c->rows, c->tokens, c->split,
-            c->share, c->per_sm, c->pingpong, c->group);
+    fprintf(f, "{%d, %d, %d, %d, %d, %d, %d, %d, %d}", c->kernel, c->rows, c->tokens, c->split,
+            c->share, c->per_sm, c->pingpong, c->group, c->late);
 }
 
 struct dlq_k_w8_config
@@ -279,7 +285,14 @@ bench(const char *out_path, bool tuned, const char *only)
         return 1;
     }
     fprintf(csv, "op,m,k,n,us,us_pdl,err\n");
-    fill_floats((float *)(b.y_block + GUARD), MAX_M * MAX_K / 2, -1.0f, 1.0f, 11);
+    fprintf(
+        inc,
+        "// SPDX-FileCopyrightText: 2026 The dlquant authors\n"
+        "// SPDX-License-Identifier: Apache-2.0\n//\n"
+        "// Written by `gpu_w8 tune` on one NVIDIA H200: {fp8, early launch, n, k, most tokens, "
+        "{kernel, rows,\n// tokens, split, share, per_sm, pingpong, group, late}}.\n"
+        "// clang-format off\n");
+    fill_bf16(b.y_block + GUARD, MAX_M * MAX_K, 11);
     bench_quantize(&b);
     fill_floats(b.x_scale, MAX_M, 0.001f, 0.01f, 3);
     int bad = 0;
@@ -314,6 +327,11 @@ bench(const char *out_path, bool tuned, const char *only)
                     pause_ms(m);
                     us[pdl] = time_call(&b, &p, &c[pdl], 2000.0f, REPLAYS);
                 }
+                if (tuned && us[1] > us[0]) {
+                    c[1] = c[0];
+                    c[1].late = 1;
+                    us[1] = us[0];
+                }
                 if (tuned) {
                     struct problem q = problem_at(&b, s, m, dtype, DLQ_K_W8_ROWS);
                     pause_ms(m);
@@ -337,6 +355,7 @@ bench(const char *out_path, bool tuned, const char *only)
             }
         }
     }
+    fprintf(inc, "// clang-format on\n");
     fclose(csv);
     fclose(log);
     fclose(inc);

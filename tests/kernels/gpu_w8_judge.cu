@@ -51,6 +51,14 @@ floats_kernel(float *p, size_t n, float lo, float hi, unsigned seed)
         p[i] = lo + (hi - lo) * uniform(i, seed);
 }
 
+__global__ void
+bf16_kernel(__nv_bfloat16 *p, size_t n, unsigned seed)
+{
+    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n;
+         i += (size_t)gridDim.x * blockDim.x)
+        p[i] = __float2bfloat16_rn(2.0f * uniform(i, seed) - 1.0f);
+}
+
 __device__ float
 e4m3(uint8_t v)
 {
@@ -214,6 +222,13 @@ void
 fill_floats(float *p, size_t count, float lo, float hi, unsigned seed)
 {
     floats_kernel<<<512, 256>>>(p, count, lo, hi, seed);
+    CUDA_OK(cudaGetLastError());
+}
+
+void
+fill_bf16(void *p, size_t count, unsigned seed)
+{
+    bf16_kernel<<<2048, 256>>>((__nv_bfloat16 *)p, count, seed);
     CUDA_OK(cudaGetLastError());
 }
 
