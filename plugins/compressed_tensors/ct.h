@@ -202,6 +202,7 @@ struct ct_layer {
 };
 
 extern const struct ct_scheme_ops ct_scheme_wna16;
+extern const struct ct_scheme_ops ct_scheme_wna8;
 extern const struct ct_scheme_ops ct_scheme_w8a8_int8;
 extern const struct ct_scheme_ops ct_scheme_fp;
 

@@ -145,9 +145,12 @@ ct_scheme_choose(const struct ct_group *group, enum ct_storage storage, char *wh
         return NULL;
     }
     if (!is_per_output(w)) {
+        if (a->dynamic == CT_DYNAMIC) {
+            return &ct_scheme_wna8;
+        }
         snprintf(why, size,
-                 "weights %s with int8 activations: strategy channel or tensor is accepted",
-                 weights);
+                 "weights %s with input_activations %s: over groups int8 per token is accepted",
+                 weights, input);
         return NULL;
     }
     return &ct_scheme_w8a8_int8;

@@ -6,6 +6,7 @@
 #include "../common/layer.h"
 #include "../common/run.h"
 #include "ct.h"
+#include "int8_rows.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -419,16 +420,7 @@ quantize(const struct ct_layer *l, const struct dlq_host *host, const struct dlq
     (void)host;
     (void)err;
     const struct w8a8 *const s = (const struct w8a8 *)l;
-    const int64_t k = s->weight.k;
-    const size_t row = (size_t)k * DLQ_DTYPE_BITS(info->act_dtype) / 8;
-    for (int64_t i = 0; i < m; i++) {
-        int32_t azp = 0;
-        dlq_k_w8a8_quantize_row(&s->weight, (const char *)x + (size_t)i * row, info->act_dtype,
-                                (int8_t *)codes + i * k, &scales[i], &azp);
-        if (zero_points) {
-            zero_points[i] = azp;
-        }
-    }
+    ct_int8_rows_inspect(&s->weight, info->act_dtype, x, m, codes, scales, zero_points);
     return DLQ_OK;
 }
 

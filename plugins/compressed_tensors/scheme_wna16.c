@@ -7,6 +7,7 @@
 #include "../common/layer.h"
 #include "../common/run.h"
 #include "ct.h"
+#include "int8_rows.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@
 ///     weight_scale       float [N, groups], [N, 1], [N] or one a part
 ///     weight_zero_point  int32 [words of N, groups] along N, or int8 [N, groups]; asymmetric only
 ///     weight_g_idx       int32 [K]               group of each row of K; act order only
+/// Over groups, int8 activations (W4A8) are rounded to what their codes stand for and multiplied
+/// like others: the sums of a group are not kept as integers, which costs less than a step of x.
 /// After process_weights() the codes' parameter holds the kernels' packed form, the others are
 /// dropped.
 
@@ -33,6 +36,7 @@ struct wna16 {
     bool idle_zeros;           ///< Symmetric, and zero points are stored all the same: all 0
     struct dlq_k_wna16 weight; ///< data is NULL before process_weights()
     struct dlq_k_wna16_ops ops;
+    struct dlq_k_w8a8 quantizer; ///< Of int8 activations: never packed, it only rounds rows
 };
 
 static const struct ct_args *
@@ -115,6 +119,12 @@ prepare(struct wna16 *s, const struct dlq_host *host, const struct dlq_layer_inf
     int32_t status = require_tensors(s, host, info, err);
     status = status == DLQ_OK ? ct_find_layout(&s->base, host, info, &s->layout, err) : status;
     status = status == DLQ_OK ? find_groups(s, host, info, err) : status;
+    if (status == DLQ_OK && s->base.ops->quantize) {
+        const int result = dlq_k_w8a8_plan(
+            &s->quantizer, info->input_size_per_partition, info->output_size_per_partition,
+            s->base.group->input.symmetric ? DLQ_K_W8A8_TOKEN : DLQ_K_W8A8_TOKEN_AZP, 1.0F, 0);
+        status = result == DLQ_K_OK ? DLQ_OK : dlq_run_fail(host, info, "x", result, 0, err);
+    }
     if (status == DLQ_OK && !s->weight.data) {
         const int result = plan(s, info, NULL, &s->weight, NULL);
         status = result == DLQ_K_OK
@@ -426,7 +436,7 @@ explain(const struct ct_layer *l, const struct dlq_host *host, const struct dlq_
     }
     snprintf(out->kernel, sizeof(out->kernel), "wna16 %s%s", s.ops.name,
              s.ops.fixed_point ? " two-limb" : "");
-    snprintf(out->note, sizeof(out->note), "%s%s",
+    snprintf(out->note, sizeof(out->note), "%s%s%s", l->ops->quantize ? "int8 activations, " : "",
              !ct_is_packed(l)              ? "one code a byte"
              : s.layout == DLQ_BITS_PADDED ? "padded words"
                                            : "dense words",
@@ -459,5 +469,59 @@ const struct ct_scheme_ops ct_scheme_wna16 = {
     .apply = apply,
     .explain = explain,
     .dequantize = dequantize,
+    .size = sizeof(struct wna16),
+};
+
+static size_t
+int8_workspace_size(const struct ct_layer *l, int64_t max_m)
+{
+    const struct wna16 *const s = (const struct wna16 *)l;
+    return (size_t)ct_int8_rows_workspace(&s->quantizer, max_m, l->n_threads) +
+           workspace_size(l, max_m);
+}
+
+static int32_t
+int8_apply(const struct ct_layer *l, const struct dlq_linear_call *call, struct dlq_error *err)
+{
+    const struct wna16 *const s = (const struct wna16 *)l;
+    const struct dlq_k_parallel parallel = dlq_run_parallel(call->host, l->n_threads);
+    struct dlq_k_linear_call c = dlq_run_call(call, l->act_dtype, &parallel);
+    ct_int8_rows_quantize(&s->quantizer, &c, call->workspace);
+    c.workspace =
+        (char *)call->workspace + ct_int8_rows_workspace(&s->quantizer, call->m, l->n_threads);
+    return dlq_run_result(s->ops.apply(&s->weight, DLQ_K_WNA16_EXACT, &c), err);
+}
+
+static int32_t
+int8_code_kind(const struct ct_layer *l, int64_t *scales_per_row)
+{
+    (void)l;
+    *scales_per_row = 1;
+    return DLQ_CODES_I8;
+}
+
+static int32_t
+int8_quantize(const struct ct_layer *l, const struct dlq_host *host,
+              const struct dlq_layer_info *info, const void *x, int64_t m, void *codes,
+              float *scales, int32_t *zero_points, struct dlq_error *err)
+{
+    (void)host;
+    (void)err;
+    const struct wna16 *const s = (const struct wna16 *)l;
+    ct_int8_rows_inspect(&s->quantizer, info->act_dtype, x, m, codes, scales, zero_points);
+    return DLQ_OK;
+}
+
+const struct ct_scheme_ops ct_scheme_wna8 = {
+    .name = "wna8",
+    .can_implement = can_implement,
+    .create_weights = create_weights,
+    .process_weights = process_weights,
+    .workspace_size = int8_workspace_size,
+    .apply = int8_apply,
+    .explain = explain,
+    .dequantize = dequantize,
+    .code_kind = int8_code_kind,
+    .quantize = int8_quantize,
     .size = sizeof(struct wna16),
 };

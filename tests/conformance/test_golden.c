@@ -69,6 +69,7 @@ static const struct folder folders[] = {
     {"golden/w4a16-ignore", DLQ_F16, 0},
     {"golden/w4a16-lmhead", DLQ_F16, 0},
     {"golden/w4a16-tensor", DLQ_F16, 0},
+    {"golden/w4a8", DLQ_F16, 0},
     {"golden/w4afp8", DLQ_F16, 0},
     {"golden/w5a16", DLQ_F16, 0},
     {"golden/w7a16", DLQ_F16, 0},
@@ -293,7 +294,7 @@ learn_layers(struct golden *g)
             if (!r->weight && !numerics_weights(layer, host, &r->weight, &result)) {
                 fail_msg("%s: %s", r->name, result.text);
             }
-            if (r->codes && dtypes[d] != DLQ_BF16) {
+            if (r->acc && dtypes[d] != DLQ_BF16) {
                 compare_codes(r, layer, host);
             }
             r->rows[d] = effective_rows(r, layer, host, dtypes[d]);
