@@ -30,6 +30,8 @@ free_storage(struct dlq_params *params, struct dlq_param *param)
         param->view.data = NULL;
     }
     param->nbytes = 0;
+    dlq_free(params->alloc, param->shared);
+    param->shared = NULL;
 }
 
 static void

@@ -36,6 +36,7 @@ struct dlq_param {
     uint64_t digest;                     ///< Of a replicated parameter's value
     uint64_t nbytes;                     ///< Bytes of the present storage
     uint8_t *written;                    ///< A flag a part
+    uint32_t *shared;                    ///< Words that parts share; see params_bits.h
 };
 
 /// The parameters of one layer.

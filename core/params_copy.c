@@ -5,6 +5,7 @@
 
 #include "alloc.h"
 #include "float16.h"
+#include "params_bits.h"
 
 #include <string.h>
 
@@ -23,7 +24,8 @@ static struct dlq_param_box
 widen(const struct dlq_param_box *box)
 {
     const int32_t pad = box->ndim < 2 ? 2 - box->ndim : 0;
-    struct dlq_param_box out = {.ndim = box->ndim + pad};
+    struct dlq_param_box out = {.ndim = box->ndim + pad, .bits = box->bits};
+    out.bits.dim += pad;
     for (int32_t d = 0; d < out.ndim; ++d) {
         const int32_t from = d - pad;
         out.dst_shape[d] = from < 0 ? 1 : box->dst_shape[from];
@@ -207,7 +209,12 @@ copy_tile(struct dlq_param_copy *copy, const struct dlq_param_box *box, int64_t 
             start += source_index(box, d, index[d]) * src_stride[d];
         }
         unsigned char *const row = buffer + r * count * es;
-        const int32_t rc = gather_row(copy, box, start, first, count, row);
+        int32_t rc = DLQ_OK;
+        if (box->bits.used) {
+            dlq_param_bits_gather(box, copy->src, index, first, count, (uint32_t *)(void *)row);
+        } else {
+            rc = gather_row(copy, box, start, first, count, row);
+        }
         if (rc != DLQ_OK) {
             copy->unfit = true;
             return rc;
@@ -268,7 +275,8 @@ dlq_param_copy_box(struct dlq_param_copy *copy, const struct dlq_param_box *box,
                    struct dlq_error *err)
 {
     const struct dlq_param_box wide = widen(box);
-    bool direct = copy->dst_dtype == copy->src_dtype && !copy->finite && !copy->digest;
+    bool direct =
+        copy->dst_dtype == copy->src_dtype && !copy->finite && !copy->digest && !box->bits.used;
     for (int32_t d = 0; d < wide.ndim; ++d) {
         if (wide.len[d] == 0) {
             return DLQ_OK;

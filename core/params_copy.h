@@ -8,10 +8,25 @@
 
 /// Moving a box of elements from a checkpoint tensor into a parameter's storage.
 
+/// How words of a dimension are put together where they do not lie in the tensor as such; see
+/// params_bits.h.
+struct dlq_param_bits {
+    int32_t used;        ///< Bits of a word that hold elements; 0: words are copied as they are
+    int32_t dim;         ///< Dimension of the words
+    int32_t shift;       ///< Bits of a word of the tensor below the first that its word takes
+    int64_t src_first;   ///< First word of the tensor that may be read
+    int64_t src_last;    ///< Last one
+    uint32_t take_first; ///< Bits of the box's first word that are this part's
+    uint32_t take_last;  ///< Bits of its last word
+    uint32_t *first;     ///< The first word so far, each row, when another part has bits in it
+    uint32_t *last;      ///< The last word likewise
+};
+
 /// Element i of the box along dimension d goes to dst[d] + i and comes from
 /// base[d] + (src[d] + i) / repeat[d]. Both sides are row-major and have `ndim` dimensions.
 struct dlq_param_box {
     int32_t ndim;
+    struct dlq_param_bits bits;
     int64_t dst_shape[DLQ_MAX_DIMS]; ///< Of the parameter
     int64_t src_shape[DLQ_MAX_DIMS]; ///< Of the tensor
     int64_t dst[DLQ_MAX_DIMS];

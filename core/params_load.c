@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "error.h"
 #include "float16.h"
+#include "params_bits.h"
 #include "params_copy.h"
 #include "params_internal.h"
 #include "params_shape.h"
@@ -134,8 +135,8 @@ narrow(struct dlq_param_box *box, int32_t dim, const struct dlq_param_run *run, 
 }
 
 // Where part `part` begins in a tensor that holds the parts from `first` on, in stored elements. A
-// part that another follows ends between words: its declaration was refused otherwise. It may end
-// inside a block, and then has a block of its own.
+// part that another follows ends between words, its declaration being refused otherwise, or words
+// are not what is counted. It may end inside a block, and then has a block of its own.
 static int32_t
 disk_offset(const struct load *load, int32_t part, int64_t *base, struct dlq_error *err)
 {
@@ -150,6 +151,20 @@ disk_offset(const struct load *load, int32_t part, int64_t *base, struct dlq_err
         *base += run.disk;
     }
     return DLQ_OK;
+}
+
+// Where words may be cut, the box has counted elements so far.
+static int32_t
+place_words(const struct load *load, struct dlq_param_box *box, struct dlq_error *err)
+{
+    struct dlq_param *const param = load->param;
+    if (!dlq_param_bits_along(&param->desc, param->desc.output_dim) &&
+        !dlq_param_bits_along(&param->desc, param->desc.input_dim)) {
+        return DLQ_OK;
+    }
+    const int32_t rc = dlq_param_bits_place(load->params, param, box);
+    return rc == DLQ_OK ? rc
+                        : dlq_fail(err, rc, "%s: no memory for words that parts share", load->who);
 }
 
 static int32_t
@@ -190,7 +205,7 @@ make_box(const struct load *load, int32_t part, struct dlq_param_box *box, struc
         }
         narrow(box, d->input_dim, &run, 0, run.disk);
     }
-    return DLQ_OK;
+    return place_words(load, box, err);
 }
 
 static int32_t
@@ -208,9 +223,11 @@ check_shape(const struct load *load, const struct dlq_param_box *box, struct dlq
     char slice[160] = "";
     size_t n = 0;
     for (int32_t d = 0; d < box->ndim && n < sizeof(slice); ++d) {
-        const int64_t first = box->base[d] + box->src[d] / box->repeat[d];
-        const int64_t last =
-            box->base[d] + (box->src[d] + (box->len[d] ? box->len[d] - 1 : 0)) / box->repeat[d];
+        const bool words = box->bits.used && d == box->bits.dim;
+        const int64_t first =
+            words ? box->bits.src_first : box->base[d] + box->src[d] / box->repeat[d];
+        const int64_t end = box->src[d] + (box->len[d] ? box->len[d] - 1 : 0);
+        const int64_t last = words ? box->bits.src_last : box->base[d] + end / box->repeat[d];
         n += (size_t)snprintf(slice + n, sizeof(slice) - n, "%s%lld:%lld", d ? ", " : "",
                               (long long)first, (long long)last + 1);
     }
@@ -338,6 +355,7 @@ dlq_params_load(struct dlq_params *params, struct dlq_param *param,
     }
     if (rc == DLQ_OK) {
         memset(param->written + source->first, 1, (size_t)(source->last - source->first) + 1);
+        dlq_param_bits_release(params, param);
     }
     return rc;
 }

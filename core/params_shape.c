@@ -4,6 +4,7 @@
 #include "params_shape.h"
 
 #include "error.h"
+#include "params_bits.h"
 #include "shard.h"
 
 #include <stdio.h>
@@ -72,7 +73,8 @@ check_packing(const struct dlq_layer_info *info, struct dlq_param_desc *d, struc
     if (d->packed_dim >= 0 && d->ckpt_block[d->packed_dim] != d->block[d->packed_dim]) {
         return fail_desc(info, d, "a packed dimension cannot be refined", err);
     }
-    return DLQ_OK;
+    const char *const wrong = dlq_param_bits_normalize(d);
+    return wrong ? fail_desc(info, d, wrong, err) : DLQ_OK;
 }
 
 static int32_t
@@ -147,10 +149,11 @@ static struct dlq_shard_unit
 unit_along(const struct dlq_param_desc *d, int32_t dim, int64_t block)
 {
     const int32_t tiled = d->packed_dim >= 0 ? d->packed_dim : d->output_dim;
+    const bool words = dim == d->packed_dim && !dlq_param_bits_along(d, dim);
     return (struct dlq_shard_unit){
         .block = block,
-        .num = dim == d->packed_dim ? d->pack_num : 1,
-        .den = dim == d->packed_dim ? d->pack_den : 1,
+        .num = words ? d->pack_num : 1,
+        .den = words ? d->pack_den : 1,
         .tile = dim == tiled ? d->tile : 1,
     };
 }
@@ -173,6 +176,11 @@ make_run(const struct dlq_param_desc *d, int32_t dim, const struct dlq_part *par
         rc = dlq_shard_units_ceil(&disk, part->full_size, &run->disk);
     }
     run->repeat = d->ckpt_block[dim] / d->block[dim];
+    if (rc == DLQ_OK && dlq_param_bits_along(d, dim)) {
+        int64_t bits;
+        const int64_t full = part->full_offset + part->full_size;
+        rc = dlq_shard_mul(full > local_total ? full : local_total, 32, &bits);
+    }
     return rc;
 }
 
@@ -187,7 +195,7 @@ fail_cut(int32_t code, const struct dlq_layer_info *info, const struct dlq_param
     }
     char unit[160] = "";
     size_t n = 0;
-    if (dim == d->packed_dim) {
+    if (dim == d->packed_dim && !dlq_param_bits_along(d, dim)) {
         const uint32_t word = DLQ_DTYPE_BITS(d->dtype);
         n = (size_t)snprintf(unit, sizeof(unit), "%u-bit words of %d/%d elements (%g bits each)",
                              word, d->pack_num, d->pack_den,
@@ -278,6 +286,7 @@ dlq_param_check_shape(const struct dlq_layer_info *info, const struct dlq_param 
             }
             sum += run.len;
         }
+        sum = dlq_param_bits_along(d, d->output_dim) ? dlq_param_bits_words(d, sum) : sum;
         if (sum != d->shape[d->output_dim]) {
             return fail_size(info, d, "output", d->output_dim, sum, err);
         }
@@ -287,8 +296,10 @@ dlq_param_check_shape(const struct dlq_layer_info *info, const struct dlq_param 
         if (rc != DLQ_OK) {
             return rc;
         }
-        if (run.len != d->shape[d->input_dim]) {
-            return fail_size(info, d, "input", d->input_dim, run.len, err);
+        const int64_t len =
+            dlq_param_bits_along(d, d->input_dim) ? dlq_param_bits_words(d, run.len) : run.len;
+        if (len != d->shape[d->input_dim]) {
+            return fail_size(info, d, "input", d->input_dim, len, err);
         }
     }
     return DLQ_OK;

@@ -9,7 +9,8 @@
 /// How a parameter's storage lies along one dimension, here and in the checkpoint.
 
 /// A run of stored elements that this rank takes from a checkpoint tensor. Element dst + i comes
-/// from (src + i) / repeat, counted from where the part begins in the tensor.
+/// from (src + i) / repeat, counted from where the part begins in the tensor. Along a dimension
+/// whose words may be cut the packed elements are counted, not their words.
 struct dlq_param_run {
     int64_t dst;    ///< First element in the parameter
     int64_t src;    ///< First element in the part, in units of the parameter's own block

@@ -282,6 +282,9 @@ ct_pack_along(struct dlq_param_desc *desc, int32_t dim, int32_t bits, enum dlq_b
     desc->packed_dim = dim;
     desc->pack_num = padded ? 32 / bits : 32;
     desc->pack_den = padded ? 1 : bits;
+    desc->pack_bits = bits;
+    // What is not known to be dense or padded cannot be cut between elements.
+    desc->flags |= layout == DLQ_BITS_EITHER ? 0u : (uint32_t)DLQ_PARAM_LSB_FIRST;
 }
 
 int32_t
@@ -300,7 +303,7 @@ ct_declare_codes(const struct ct_layer *l, const struct dlq_host *host, struct d
     desc.output_dim = 0;
     desc.input_dim = 1;
     if (packed) {
-        ct_pack_along(&desc, 1, bits, width);
+        ct_pack_along(&desc, 1, bits, layout);
     }
     const int32_t status = host->param_declare(layer, &desc, err);
     return status == DLQ_OK && packed ? ct_declare_shape(host, layer, err) : status;

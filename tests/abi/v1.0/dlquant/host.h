@@ -57,7 +57,8 @@ enum dlq_param_flags {
     DLQ_PARAM_CAST = 1 << 4,          ///< Numeric cast from another dtype is allowed on load
     DLQ_PARAM_LAST_WRITE_OK = 1 << 5, ///< May be written more than once; the last one stays
     DLQ_PARAM_FINITE = 1 << 6,        ///< A NaN or an infinity is an error that names its index
-    DLQ_PARAM_ACCEPT_1D = 1 << 7      ///< A checkpoint tensor [n] stands for [n, 1]
+    DLQ_PARAM_ACCEPT_1D = 1 << 7,     ///< A checkpoint tensor [n] stands for [n, 1]
+    DLQ_PARAM_LSB_FIRST = 1 << 8      ///< A cut inside a word of packed_dim is repacked; see below
 };
 
 /// A parameter as a method declares it, and how the layer shards it.
@@ -66,6 +67,15 @@ enum dlq_param_flags {
 /// elements (the group size for group scales, 128 for block scales, 1 for weights), and along
 /// `packed_dim` a stored word holds `pack_num / pack_den` of those. The host does all slicing;
 /// a cut that falls inside a word or a block is an error, never a floor.
+///
+/// With DLQ_PARAM_LSB_FIRST elements of `pack_bits` bits lie along `packed_dim` in plain order from
+/// the least significant bit of 32-bit words up: one bit string where pack_num * pack_bits is 32 *
+/// pack_den (4 bits: 8/1; 3 bits: 32/3, some straddling two words), else floor(32 / pack_bits) a
+/// word and the top of each word zero (3 bits: 10/1). A cut inside a word is then repacked: the
+/// dimension has as many words as this rank's elements begin, its parts follow each other without
+/// a gap, in the checkpoint too where they are fused, and the bits behind the last are zero. Any
+/// other order in a word, AWQ's for one, must not have the flag, nor may DLQ_PARAM_CAST,
+/// DLQ_PARAM_SENTINEL or a tile go with it.
 struct dlq_param_desc {
     uint32_t struct_size;        ///< Size of this struct as the plugin knows it
     uint32_t flags;              ///< Mask of enum dlq_param_flags
@@ -81,9 +91,9 @@ struct dlq_param_desc {
     int32_t slot_count;          ///< 0, or the number of parts: a part fills one element of dim 0
     int64_t block[DLQ_MAX_DIMS]; ///< Logical elements per stored element; 0 counts as 1
     int64_t ckpt_block[DLQ_MAX_DIMS]; ///< The checkpoint's block where `block` refines it; 0: equal
-    int32_t tile;     ///< Storage units per logical unit after packing; 0 counts as 1
-    int32_t reserved; ///< Zero
-    double fill;      ///< Value for DLQ_PARAM_SENTINEL
+    int32_t tile;      ///< Storage units per logical unit after packing; 0 counts as 1
+    int32_t pack_bits; ///< DLQ_PARAM_LSB_FIRST: bits; 0: floor(32 * pack_den / pack_num). Else zero
+    double fill;       ///< Value for DLQ_PARAM_SENTINEL
 };
 
 /// What is known of one device.
