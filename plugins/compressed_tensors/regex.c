@@ -4,44 +4,16 @@
 #include "regex.h"
 
 #include "../common/layer.h"
+#include "regex_program.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 /// A recursive-descent compiler to instructions with relative jumps, so that a piece of program can
-/// be moved and repeated as it is, and a machine that runs all alternatives at once (Thompson
-/// 1968).
+/// be moved and repeated as it is.
 
-enum op {
-    OP_SET,   // one byte of sets[x]
-    OP_SPLIT, // go on at pc + x and at pc + y
-    OP_JUMP,  // go on at pc + x
-    OP_BEGIN, // at the start of the text
-    OP_END,   // at the end of the text
-    OP_WORD,  // at a border of a word (x = 1) or not (x = 0)
-    OP_LOOK,  // pc + 1 up to pc + x - 1 matches here (y = 1) or not (y = 0); go on at pc + x
-    OP_MATCH  // of the program, or of a look
-};
-
-struct inst {
-    uint8_t op;
-    int16_t x;
-    int16_t y;
-};
-
-struct set {
-    uint32_t bits[8]; // one bit a byte
-};
-
-enum { MAX_SETS = 128, MAX_DEPTH = 24, MAX_REPEAT = 256 };
-
-struct ct_regex {
-    int32_t n_insts;
-    int32_t n_sets;
-    struct inst insts[CT_REGEX_MAX];
-    struct set sets[MAX_SETS];
-};
+enum { MAX_DEPTH = 24, MAX_REPEAT = 256 };
 
 struct parser {
     struct ct_regex *out;
@@ -69,45 +41,32 @@ fail(struct parser *c, const char *fmt, ...)
 }
 
 static bool
-emit(struct parser *c, enum op op, int x, int y)
+emit(struct parser *c, enum ct_regex_op op, int x, int y)
 {
     if (c->out->n_insts == CT_REGEX_MAX) {
         return fail(c, "the pattern is too large");
     }
-    c->out->insts[c->out->n_insts++] = (struct inst){(uint8_t)op, (int16_t)x, (int16_t)y};
+    c->out->insts[c->out->n_insts++] = (struct ct_regex_inst){(uint8_t)op, (int16_t)x, (int16_t)y};
     return true;
 }
 
 // Make room for one instruction at `pos`. Jumps inside the moved piece stay right.
 static bool
-insert(struct parser *c, int32_t pos, enum op op, int x, int y)
+insert(struct parser *c, int32_t pos, enum ct_regex_op op, int x, int y)
 {
     if (!emit(c, op, x, y)) {
         return false;
     }
-    struct inst *const insts = c->out->insts;
+    struct ct_regex_inst *const insts = c->out->insts;
     memmove(insts + pos + 1, insts + pos, (size_t)(c->out->n_insts - 1 - pos) * sizeof(*insts));
-    insts[pos] = (struct inst){(uint8_t)op, (int16_t)x, (int16_t)y};
+    insts[pos] = (struct ct_regex_inst){(uint8_t)op, (int16_t)x, (int16_t)y};
     return true;
 }
 
 static void
-set_add(struct set *s, unsigned byte)
+set_add(struct ct_regex_set *s, unsigned byte)
 {
     s->bits[byte / 32] |= 1u << byte % 32;
-}
-
-static bool
-set_has(const struct set *s, unsigned byte)
-{
-    return (s->bits[byte / 32] >> byte % 32 & 1u) != 0;
-}
-
-static bool
-is_word(unsigned byte)
-{
-    return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
-           (byte >= 'A' && byte <= 'Z') || byte == '_' || byte >= 0x80;
 }
 
 // Whether `byte` belongs to \d, \w or \s.
@@ -118,14 +77,14 @@ in_class(char class, unsigned byte)
     case 'd':
         return byte >= '0' && byte <= '9';
     case 'w':
-        return is_word(byte);
+        return ct_regex_is_word(byte);
     default:
         return byte == ' ' || (byte >= '\t' && byte <= '\r');
     }
 }
 
 static void
-set_add_class(struct set *s, char class)
+set_add_class(struct ct_regex_set *s, char class)
 {
     const bool negated = class >= 'A' && class <= 'Z';
     const char lower = (char)(negated ? class - 'A' + 'a' : class);
@@ -137,14 +96,14 @@ set_add_class(struct set *s, char class)
 }
 
 static bool
-emit_set(struct parser *c, const struct set *s)
+emit_set(struct parser *c, const struct ct_regex_set *s)
 {
     struct ct_regex *const r = c->out;
     int32_t i = 0;
     while (i < r->n_sets && memcmp(&r->sets[i], s, sizeof(*s)) != 0) {
         i++;
     }
-    if (i == MAX_SETS) {
+    if (i == CT_REGEX_MAX_SETS) {
         return fail(c, "the pattern has too many different character sets");
     }
     r->sets[i] = *s;
@@ -155,7 +114,7 @@ emit_set(struct parser *c, const struct set *s)
 static bool
 emit_byte(struct parser *c, unsigned byte)
 {
-    struct set s = {{0}};
+    struct ct_regex_set s = {{0}};
     set_add(&s, byte);
     return emit_set(c, &s);
 }
@@ -163,7 +122,7 @@ emit_byte(struct parser *c, unsigned byte)
 static bool
 is_punctuation(char ch)
 {
-    return ch != '\0' && (unsigned char)ch < 0x80 && !is_word((unsigned char)ch);
+    return ch != '\0' && (unsigned char)ch < 0x80 && !ct_regex_is_word((unsigned char)ch);
 }
 
 // After a backslash: the byte it stands for, or -1 after a failure.
@@ -206,7 +165,7 @@ parse_escape(struct parser *c)
         return emit(c, OP_WORD, ch == 'b', 0);
     }
     if (ch != '\0' && strchr("dDwWsS", ch)) {
-        struct set s = {{0}};
+        struct ct_regex_set s = {{0}};
         set_add_class(&s, ch);
         c->p++;
         return emit_set(c, &s);
@@ -217,7 +176,7 @@ parse_escape(struct parser *c)
 
 // One member of a set: a class (returns -2), a byte, or -1 after a failure.
 static int
-parse_member(struct parser *c, struct set *s)
+parse_member(struct parser *c, struct ct_regex_set *s)
 {
     if ((unsigned char)*c->p >= 0x80) {
         fail(c, "characters beyond ASCII in a set are not supported");
@@ -238,7 +197,7 @@ parse_member(struct parser *c, struct set *s)
 static bool
 parse_set(struct parser *c)
 {
-    struct set s = {{0}};
+    struct ct_regex_set s = {{0}};
     const bool negated = *++c->p == '^';
     c->p += negated;
     for (bool first = true; first || *c->p != ']'; first = false) {
@@ -330,7 +289,7 @@ parse_group(struct parser *c)
 static bool
 parse_atom(struct parser *c, bool *repeatable)
 {
-    struct set any;
+    struct ct_regex_set any;
     *repeatable = true;
     switch (*c->p) {
     case '(':
@@ -395,7 +354,7 @@ parse_braces(struct parser *c, int *min, int *max)
 static bool
 emit_repeat(struct parser *c, int32_t start, int min, int max)
 {
-    struct inst piece[CT_REGEX_MAX];
+    struct ct_regex_inst piece[CT_REGEX_MAX];
     const int32_t len = c->out->n_insts - start;
     memcpy(piece, c->out->insts + start, (size_t)len * sizeof(*piece));
     c->out->n_insts = start;
@@ -532,105 +491,4 @@ void
 ct_regex_free(const struct dlq_host *host, struct ct_regex *regex)
 {
     dlq_host_free(host, regex);
-}
-
-/// The instructions that are alive at one place of the text.
-struct threads {
-    int32_t n;
-    int16_t pc[CT_REGEX_MAX];
-    uint8_t seen[CT_REGEX_MAX];
-};
-
-static bool
-run(const struct ct_regex *r, int32_t start, const char *text, const char *at);
-
-static bool
-at_word_border(const char *text, const char *at)
-{
-    const bool before = at > text && is_word((unsigned char)at[-1]);
-    return before != is_word((unsigned char)*at);
-}
-
-// Follow everything that takes no byte. Returns true when a MATCH is reached.
-static bool
-add(const struct ct_regex *r, struct threads *t, int32_t start, const char *text, const char *at)
-{
-    int16_t stack[CT_REGEX_MAX + 1];
-    int32_t top = 0;
-    stack[top++] = (int16_t)start;
-    while (top > 0) {
-        const int32_t pc = stack[--top];
-        if (t->seen[pc]) {
-            continue;
-        }
-        t->seen[pc] = 1;
-        const struct inst *const i = &r->insts[pc];
-        int32_t next = -1;
-        switch (i->op) {
-        case OP_MATCH:
-            return true;
-        case OP_SET:
-            t->pc[t->n++] = (int16_t)pc;
-            break;
-        case OP_SPLIT:
-            // At most one entry more a new instruction: the stack cannot overflow.
-            if (!t->seen[pc + i->y]) {
-                stack[top++] = (int16_t)(pc + i->y);
-            }
-            next = pc + i->x;
-            break;
-        case OP_JUMP:
-            next = pc + i->x;
-            break;
-        case OP_BEGIN:
-            next = at == text ? pc + 1 : -1;
-            break;
-        case OP_END:
-            next = *at == '\0' ? pc + 1 : -1;
-            break;
-        case OP_WORD:
-            next = at_word_border(text, at) == (i->x == 1) ? pc + 1 : -1;
-            break;
-        default: // OP_LOOK
-            next = run(r, pc + 1, text, at) == (i->y == 1) ? pc + i->x : -1;
-        }
-        if (next >= 0 && !t->seen[next]) {
-            stack[top++] = (int16_t)next;
-        }
-    }
-    return false;
-}
-
-static bool
-run(const struct ct_regex *r, int32_t start, const char *text, const char *at)
-{
-    struct threads lists[2];
-    struct threads *now = &lists[0];
-    struct threads *next = &lists[1];
-    now->n = 0;
-    memset(now->seen, 0, (size_t)r->n_insts);
-    if (add(r, now, start, text, at)) {
-        return true;
-    }
-    for (; *at != '\0' && now->n > 0; at++) {
-        next->n = 0;
-        memset(next->seen, 0, (size_t)r->n_insts);
-        for (int32_t i = 0; i < now->n; i++) {
-            const struct inst *const inst = &r->insts[now->pc[i]];
-            if (set_has(&r->sets[inst->x], (unsigned char)*at) &&
-                add(r, next, now->pc[i] + 1, text, at + 1)) {
-                return true;
-            }
-        }
-        struct threads *const swap = now;
-        now = next;
-        next = swap;
-    }
-    return false;
-}
-
-bool
-ct_regex_match(const struct ct_regex *regex, const char *text)
-{
-    return run(regex, 0, text, text);
 }
