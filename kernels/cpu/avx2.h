@@ -11,7 +11,11 @@
 /// pairs are one instruction instead of two. Never include it elsewhere.
 
 #define DLQ_INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define DLQ_UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define DLQ_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 // Ordered assembly keeps GCC 12 from spilling the accumulators of a tile.
 

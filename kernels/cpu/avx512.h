@@ -11,7 +11,11 @@
 /// What translation units compiled for AVX-512 share. Never include it elsewhere.
 
 #define DLQ_INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define DLQ_UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define DLQ_UNROLL _Pragma("GCC unroll 32")
+#endif
 
 // Dot products as ordered assembly: GCC 12 keeps the accumulators of a tile in registers this way
 // and spills them when the same tile is written with intrinsics (half of the speed).

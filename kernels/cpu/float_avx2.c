@@ -1,28 +1,25 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
+#include "avx2.h"
 #include "dense.h"
 #include "float_fast.h"
 #include "fp.h"
 #include "rows.h"
 
-#include <immintrin.h>
-
 // fp32 tiles and decoders with AVX2, FMA and F16C.
 
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
 #define FMA(c, a, b) __asm__ volatile("vfmadd231ps %2, %1, %0" : "+x"(c) : "x"(a), "x"(b))
 
 // MR rows times NV vectors of 8 columns from `b`: one block has two.
-INLINE void
+DLQ_INLINE void
 tile(const int MR, const int NV, int64_t count, const float *a, const float *b, int64_t stride,
      bool first, float *c)
 {
     __m256 acc[DLQ_FLOAT_ROWS][8];
-    UNROLL for (int m = 0; m < MR; m++)
+    DLQ_UNROLL for (int m = 0; m < MR; m++)
     {
-        UNROLL for (int v = 0; v < NV; v++)
+        DLQ_UNROLL for (int v = 0; v < NV; v++)
         {
             acc[m][v] =
                 first ? _mm256_setzero_ps() : _mm256_load_ps(c + m * DLQ_FLOAT_UNIT + v * 8);
@@ -30,22 +27,22 @@ tile(const int MR, const int NV, int64_t count, const float *a, const float *b, 
     }
     for (int64_t k = 0; k < count; k++, a += MR, b += 16) {
         __m256 w[8];
-        UNROLL for (int v = 0; v < NV; v++)
+        DLQ_UNROLL for (int v = 0; v < NV; v++)
         {
             w[v] = _mm256_loadu_ps(b + v / 2 * stride + v % 2 * 8);
         }
-        UNROLL for (int m = 0; m < MR; m++)
+        DLQ_UNROLL for (int m = 0; m < MR; m++)
         {
             const __m256 x = _mm256_broadcast_ss(a + m);
-            UNROLL for (int v = 0; v < NV; v++)
+            DLQ_UNROLL for (int v = 0; v < NV; v++)
             {
                 FMA(acc[m][v], w[v], x);
             }
         }
     }
-    UNROLL for (int m = 0; m < MR; m++)
+    DLQ_UNROLL for (int m = 0; m < MR; m++)
     {
-        UNROLL for (int v = 0; v < NV; v++)
+        DLQ_UNROLL for (int v = 0; v < NV; v++)
         {
             _mm256_store_ps(c + m * DLQ_FLOAT_UNIT + v * 8, acc[m][v]);
         }
@@ -104,7 +101,7 @@ dlq_dense_decode_avx2(const void *w, int64_t block, int64_t k0, int64_t count, f
 
 // 8 fp8 codes to fp32: with its sign and seven bits moved to their places, e4m3 is the binary16 of
 // 2^-8 of its value, subnormals included. There is no NaN among packed weights.
-INLINE __m256
+DLQ_INLINE __m256
 decode_fp8(const uint8_t *p)
 {
     const __m128i code = _mm_cvtepu8_epi16(_mm_loadl_epi64((const __m128i *)(const void *)p));
@@ -114,7 +111,7 @@ decode_fp8(const uint8_t *p)
 }
 
 // 8 fp4 codes, one in the low nibble of each dword, to fp32.
-INLINE __m256
+DLQ_INLINE __m256
 decode_fp4(__m256i code)
 {
     const __m256 magnitudes = _mm256_setr_ps(0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f);
@@ -122,7 +119,7 @@ decode_fp4(__m256i code)
     return _mm256_xor_ps(_mm256_permutevar8x32_ps(magnitudes, code), _mm256_castsi256_ps(sign));
 }
 
-INLINE __m256
+DLQ_INLINE __m256
 load_scale(const struct dlq_k_fp *w, int64_t block, int64_t group, int half)
 {
     if (w->groups == 1) {

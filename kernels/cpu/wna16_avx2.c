@@ -78,7 +78,8 @@ direct_tile(const int MR, const int NB, const int BITS, const struct dlq_wna16_r
                     _mm_prefetch((const char *)p + v / 2 * stride + PREFETCH, _MM_HINT_T0);
                 }
             }
-            DLQ_UNROLL for (int step = 0; step < 16 / BITS; step++, a += 4 * MR)
+            const int steps = 16 / BITS;
+            DLQ_UNROLL for (int step = 0; step < steps; step++)
             {
                 __m256i q[4];
                 DLQ_UNROLL for (int v = 0; v < 2 * NB; v++)
@@ -94,6 +95,7 @@ direct_tile(const int MR, const int NB, const int BITS, const struct dlq_wna16_r
                         DLQ_DPWSSD(acc[m][v], q[v], x);
                     }
                 }
+                a += 4 * MR;
             }
         }
         const int64_t factors = dlq_wna16_panel_index(run, panel, g);

@@ -57,11 +57,13 @@ limb_tile(const int MR, const int NB, const int L, const int BITS, const struct 
                 line[b] = _mm512_load_si512(p + b * block_bytes);
                 codes[b] = BITS == 4 ? _mm512_and_si512(line[b], nibble) : line[b];
             }
-            DLQ_UNROLL for (int half = 0; half < 8 / BITS; half++)
+            const int halves = 8 / BITS;
+            DLQ_UNROLL for (int half = 0; half < halves; half++)
             {
-                DLQ_UNROLL for (int b = 0; b < NB && half == 1; b++)
+                DLQ_UNROLL for (int b = 0; b < NB; b++)
                 {
-                    codes[b] = _mm512_and_si512(_mm512_srli_epi16(line[b], 4), nibble);
+                    codes[b] = half == 0 ? codes[b]
+                                         : _mm512_and_si512(_mm512_srli_epi16(line[b], 4), nibble);
                 }
                 DLQ_UNROLL for (int l = 0; l < L; l++)
                 {
