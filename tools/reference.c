@@ -55,12 +55,16 @@ tool_rank_arith(const struct tool_rank *rank, int64_t *groups)
     const struct dlq_ext_inspect *ext = tool_rank_inspect(rank, &method);
     *groups = 1;
     const int32_t kind = ext ? ext->code_kind(method, groups) : DLQ_CODES_NONE;
+    struct dlq_explanation e = {.struct_size = sizeof(e)};
+    const bool explained = dlq_linear_explain(rank->layer, &e, NULL) == DLQ_OK;
     if (kind != DLQ_CODES_NONE) {
-        return kind == DLQ_CODES_I8 && ext->accumulate && *groups == 1 ? TOOL_INT8 : TOOL_CODES;
+        // One exact accumulator an element needs one scale a row and one a column.
+        const bool grouped = e.group > 0 && e.group < rank->info->input_size_per_partition;
+        return kind == DLQ_CODES_I8 && ext->accumulate && *groups == 1 && !grouped ? TOOL_INT8
+                                                                                   : TOOL_CODES;
     }
     *groups = 1;
-    struct dlq_explanation e = {.struct_size = sizeof(e)};
-    if (dlq_linear_explain(rank->layer, &e, NULL) != DLQ_OK) {
+    if (!explained) {
         return TOOL_EXACT;
     }
     if (strstr(e.kernel, "limb")) {

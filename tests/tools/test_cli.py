@@ -181,6 +181,34 @@ def bundled_checkpoints_meet_their_recordings(_):
             assert last["failed"] == 0 and last["compared"] == last["layers"], last
 
 
+def integer_checkpoints_meet_codes_and_accumulators(_):
+    path = os.path.join(JARGON, "w8a8")
+    run = dlquant("run", path, "--golden", os.path.join(path, "golden"), "--json")
+    if "compressed" in run.stderr:
+        return "the compressed_tensors plugin is not built"
+    expect(run, 0)
+    rows = lines(run)
+    int8 = [row for row in rows[:-1] if row.get("arithmetic") == "int8"]
+    assert len(int8) == 16 and all(row["worst"] <= 1 for row in int8), rows
+    recorded = [row for row in int8 if "codes" in row]
+    assert len(recorded) == 8 and rows[-1]["codes"] > 10000 and rows[-1]["ties"] < 10, rows[-1]
+    return None
+
+
+def a_changed_accumulator_fails_its_layer_only(tmp):
+    path = copy("w8a8", tmp)
+    golden = os.path.join(path, "golden", "layers.safetensors")
+    patch(golden, offsets(golden)["model.layers.3.self_attn.o_proj.acc"], struct.pack("<i", 12345))
+    run = dlquant("run", path, "--golden", os.path.join(path, "golden"), "--json")
+    if "compressed" in run.stderr:
+        return "the compressed_tensors plugin is not built"
+    expect(run, 1)
+    failed = [row for row in lines(run)[:-1] if not row["ok"]]
+    assert [row["layer"] for row in failed] == ["model.layers.3.self_attn.o_proj"], failed
+    assert "accumulator" in failed[0]["why"], failed
+    return None
+
+
 def check_judges_every_layer(_):
     run = dlquant("run", os.path.join(JARGON, "awq"), "--check", "--json", "--m", "1,5")
     expect(run, 0)
