@@ -55,20 +55,22 @@ tool_rank_arith(const struct tool_rank *rank, int64_t *groups)
     const struct dlq_ext_inspect *ext = tool_rank_inspect(rank, &method);
     *groups = 1;
     const int32_t kind = ext ? ext->code_kind(method, groups) : DLQ_CODES_NONE;
+    *groups = kind == DLQ_CODES_NONE ? 1 : *groups;
     struct dlq_explanation e = {.struct_size = sizeof(e)};
     const bool explained = dlq_linear_explain(rank->layer, &e, NULL) == DLQ_OK;
+    // Also over codes: int8 rows of grouped weights may be multiplied as limbs of what they stand
+    // for.
+    if (explained && strstr(e.kernel, "limb")) {
+        return TOOL_LIMBS;
+    }
     if (kind != DLQ_CODES_NONE) {
         // One exact accumulator an element needs one scale a row and one a column.
         const bool grouped = e.group > 0 && e.group < rank->info->input_size_per_partition;
         return kind == DLQ_CODES_I8 && ext->accumulate && *groups == 1 && !grouped ? TOOL_INT8
                                                                                    : TOOL_CODES;
     }
-    *groups = 1;
     if (!explained) {
         return TOOL_EXACT;
-    }
-    if (strstr(e.kernel, "limb")) {
-        return TOOL_LIMBS;
     }
     return strstr(e.kernel, "rounded") || strstr(e.kernel, "marlin") ? TOOL_ROUNDED : TOOL_EXACT;
 }
