@@ -14,7 +14,8 @@ enum {
     PREFETCH = 2048, // bytes ahead: hides the arithmetic of a thread that reads memory alone
     MAX_ROWS = 6,    // rows of a tile
     CHUNK_ROWS = 96, // rows that share unpacked weights: their sums stay in L1
-    LIMB_ROWS = 4    // up to here limbs win
+    LIMB_ROWS = 4,   // rows of a limb tile
+    LIMB_MAX_M = 32  // up to here limbs win: unpacking for few rows costs more than it saves
 };
 
 // Rows [0, MR) of one panel times NB blocks, fp32 sums to c[MR][64].
@@ -325,14 +326,24 @@ panel_rows(int64_t m)
     return m > 40 ? MAX_ROWS : best;
 }
 
+// The same for limb tiles, of 3 or 4 rows.
+static int
+limb_panel_rows(int64_t m)
+{
+    if (m <= LIMB_ROWS) {
+        return (int)m;
+    }
+    return dlq_round_up(m, 3) < dlq_round_up(m, 4) ? 3 : 4;
+}
+
 void
 dlq_wna16_choose_avx512_vnni(const struct dlq_k_wna16 *w, int limbs, int64_t m,
                              struct dlq_wna16_run *run)
 {
     (void)w;
-    if (m <= LIMB_ROWS || limbs == 1) {
+    if (m <= LIMB_MAX_M || limbs == 1) {
         run->format = DLQ_WNA16_LIMBS;
-        run->rows = m <= LIMB_ROWS ? (int)m : panel_rows(m);
+        run->rows = limbs == 2 || m <= LIMB_ROWS ? limb_panel_rows(m) : panel_rows(m);
         run->chunk = CHUNK_ROWS / run->rows;
         run->product = limb_product;
         return;
