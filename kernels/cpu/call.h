@@ -57,4 +57,19 @@ dlq_task_begin(int64_t count, int task, int n_tasks)
     return count * task / n_tasks;
 }
 
+/// The panel height of at most `tallest` rows that wastes the fewest padded rows of m, the tallest
+/// among equals. Waste only matters for few rows.
+static inline int
+dlq_panel_rows(int64_t m, int tallest)
+{
+    if (m <= tallest) {
+        return (int)m;
+    }
+    int best = tallest;
+    for (int rows = tallest; rows >= 4 && m <= 40; rows--) {
+        best = dlq_round_up(m, rows) < dlq_round_up(m, best) ? rows : best;
+    }
+    return best;
+}
+
 #endif // DLQ_KERNELS_CPU_CALL_H

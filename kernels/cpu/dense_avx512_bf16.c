@@ -92,11 +92,7 @@ product(const struct dlq_bf16_run *run, int64_t panel, int64_t n_panels, int64_t
 void
 dlq_bf16_choose_avx512(int64_t m, struct dlq_bf16_run *run)
 {
-    int best = m < MAX_ROWS ? (int)m : MAX_ROWS;
-    for (int rows = MAX_ROWS; rows >= 4 && m > MAX_ROWS && m <= 40; rows--) {
-        best = dlq_round_up(m, rows) < dlq_round_up(m, best) ? rows : best;
-    }
-    run->rows = best;
-    run->chunk = 96 / best;
+    run->rows = dlq_panel_rows(m, MAX_ROWS);
+    run->chunk = 96 / run->rows;
     run->product = product;
 }

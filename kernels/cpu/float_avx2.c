@@ -99,15 +99,15 @@ dlq_dense_decode_avx2(const void *w, int64_t block, int64_t k0, int64_t count, f
     }
 }
 
-// 8 fp8 codes to fp32: with its sign and seven bits moved to their places, e4m3 is the binary16 of
-// 2^-8 of its value, subnormals included. There is no NaN among packed weights.
+// 8 fp8 codes to 2^-8 of their values: with its sign and seven bits moved to their places, e4m3 is
+// such a binary16, subnormals included. There is no NaN among packed weights.
 DLQ_INLINE __m256
 decode_fp8(const uint8_t *p)
 {
-    const __m128i code = _mm_cvtepu8_epi16(_mm_loadl_epi64((const __m128i *)(const void *)p));
-    const __m128i sign = _mm_slli_epi16(_mm_and_si128(code, _mm_set1_epi16(0x80)), 8);
-    const __m128i magnitude = _mm_slli_epi16(_mm_and_si128(code, _mm_set1_epi16(0x7f)), 7);
-    return _mm256_mul_ps(_mm256_cvtph_ps(_mm_or_si128(sign, magnitude)), _mm256_set1_ps(256.0f));
+    // Sign extension puts the sign where it belongs and, after the shift, into the bit below too.
+    const __m128i code = _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)(const void *)p));
+    const __m128i keep = _mm_set1_epi16((int16_t)0xbfff);
+    return _mm256_cvtph_ps(_mm_and_si128(_mm_slli_epi16(code, 7), keep));
 }
 
 // 8 fp4 codes, one in the low nibble of each dword, to fp32.
@@ -127,7 +127,7 @@ load_scale(const struct dlq_k_fp *w, int64_t block, int64_t group, int half)
     }
     const uint8_t *p = dlq_fp_group(w, block, group) + w->code_bytes;
     if (w->shape.scale_dtype == DLQ_F8_E4M3) {
-        return decode_fp8(p + half * 8);
+        return _mm256_mul_ps(decode_fp8(p + half * 8), _mm256_set1_ps(256.0f));
     }
     if (w->shape.scale_dtype == DLQ_F8_E8M0) {
         // Exponent 0 is 2^-127: half of the smallest normal number.
@@ -148,10 +148,12 @@ dlq_fp_decode_avx2(const void *layer, int64_t block, int64_t k0, int64_t count, 
         const int64_t end = (g + 1) * size < k0 + count ? (g + 1) * size : k0 + count;
         const uint8_t *codes = dlq_fp_group(w, block, g);
         const __m256 scale[2] = {load_scale(w, block, g, 0), load_scale(w, block, g, 1)};
+        const __m256 lift = _mm256_set1_ps(256.0f);
+        const __m256 scale8[2] = {_mm256_mul_ps(scale[0], lift), _mm256_mul_ps(scale[1], lift)};
         for (; k < end && w->shape.dtype == DLQ_F8_E4M3; k++, out += 16) {
             for (int h = 0; h < 2; h++) {
                 const __m256 v = decode_fp8(codes + (k - g * size) * 16 + h * 8);
-                _mm256_storeu_ps(out + h * 8, _mm256_mul_ps(v, scale[h]));
+                _mm256_storeu_ps(out + h * 8, _mm256_mul_ps(v, scale8[h]));
             }
         }
         for (; k < end; k += 2, out += 32) { // fp4: k0, count and groups are even

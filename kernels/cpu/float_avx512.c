@@ -93,16 +93,15 @@ dlq_dense_decode_avx512(const void *w, int64_t block, int64_t k0, int64_t count,
     }
 }
 
-// 16 fp8 codes to fp32: with its sign and seven bits moved to their places, e4m3 is the binary16 of
-// 2^-8 of its value, subnormals included. There is no NaN among packed weights.
+// 16 fp8 codes to 2^-8 of their values: with its sign and seven bits moved to their places, e4m3 is
+// such a binary16, subnormals included. There is no NaN among packed weights.
 DLQ_INLINE __m512
 decode_fp8(const uint8_t *p)
 {
-    const __m256i code = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
-    const __m256i sign = _mm256_slli_epi16(_mm256_and_si256(code, _mm256_set1_epi16(0x80)), 8);
-    const __m256i magnitude = _mm256_slli_epi16(_mm256_and_si256(code, _mm256_set1_epi16(0x7f)), 7);
-    const __m512 v = _mm512_cvtph_ps(_mm256_or_si256(sign, magnitude));
-    return _mm512_mul_ps(v, _mm512_set1_ps(256.0f));
+    // Sign extension puts the sign where it belongs and, after the shift, into the bit below too.
+    const __m256i code = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
+    const __m256i keep = _mm256_set1_epi16((int16_t)0xbfff);
+    return _mm512_cvtph_ps(_mm256_and_si256(_mm256_slli_epi16(code, 7), keep));
 }
 
 DLQ_INLINE __m512
@@ -113,7 +112,7 @@ load_scale(const struct dlq_k_fp *w, int64_t block, int64_t group)
     }
     const uint8_t *p = dlq_fp_group(w, block, group) + w->code_bytes;
     if (w->shape.scale_dtype == DLQ_F8_E4M3) {
-        return decode_fp8(p);
+        return _mm512_mul_ps(decode_fp8(p), _mm512_set1_ps(256.0f));
     }
     if (w->shape.scale_dtype == DLQ_F8_E8M0) {
         // Exponent 0 is 2^-127: half of the smallest normal number.
@@ -136,8 +135,9 @@ dlq_fp_decode_avx512(const void *layer, int64_t block, int64_t k0, int64_t count
         const int64_t end = (g + 1) * size < k0 + count ? (g + 1) * size : k0 + count;
         const uint8_t *codes = dlq_fp_group(w, block, g);
         const __m512 scale = load_scale(w, block, g);
+        const __m512 scale8 = _mm512_mul_ps(scale, _mm512_set1_ps(256.0f));
         for (; k < end && w->shape.dtype == DLQ_F8_E4M3; k++, out += 16) {
-            _mm512_store_ps(out, _mm512_mul_ps(decode_fp8(codes + (k - g * size) * 16), scale));
+            _mm512_store_ps(out, _mm512_mul_ps(decode_fp8(codes + (k - g * size) * 16), scale8));
         }
         for (; k < end; k += 2, out += 32) { // fp4: k0, count and groups are even
             const __m128i pair =

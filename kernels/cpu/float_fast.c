@@ -30,20 +30,6 @@ dlq_float_workspace(int64_t k, int64_t max_m, int n_threads)
     return panel_bytes(max_m, k) + scale_bytes(max_m) + row * (n_threads > 1 ? n_threads : 1);
 }
 
-// The panel height that wastes the fewest padded rows, the tallest among equals.
-static int
-panel_rows(int64_t m)
-{
-    if (m <= DLQ_FLOAT_ROWS) {
-        return (int)m;
-    }
-    int best = DLQ_FLOAT_ROWS;
-    for (int rows = DLQ_FLOAT_ROWS; rows >= 4 && m <= 40; rows--) {
-        best = dlq_round_up(m, rows) < dlq_round_up(m, best) ? rows : best;
-    }
-    return best;
-}
-
 static void
 load_panel(const struct dlq_float_run *run, int64_t panel, float *row)
 {
@@ -149,7 +135,7 @@ dlq_float_apply(const struct dlq_float_source *source, const struct dlq_float_le
     struct dlq_float_run run = {
         .source = source, .level = level, .call = call, .tensor_max = tensor_max};
     const int threads = dlq_k_parallel_threads(call->parallel);
-    run.rows = panel_rows(call->m);
+    run.rows = dlq_panel_rows(call->m, DLQ_FLOAT_ROWS);
     run.panels = (call->m + run.rows - 1) / run.rows;
     run.chunk = CHUNK_ROWS / run.rows;
     run.a = call->workspace;

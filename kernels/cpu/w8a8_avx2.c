@@ -98,7 +98,7 @@ static void
 choose(int64_t m, struct dlq_w8a8_run *run)
 {
     run->format = DLQ_W8A8_PAIRS;
-    run->rows = dlq_w8a8_panel_rows(m, MAX_ROWS);
+    run->rows = dlq_panel_rows(m, MAX_ROWS);
     run->offset = 0;
     run->chunk = 96 / run->rows;
     run->product = product;

@@ -92,7 +92,7 @@ void
 dlq_w8a8_choose_avx512_vnni(int64_t m, struct dlq_w8a8_run *run)
 {
     run->format = DLQ_W8A8_BYTES;
-    run->rows = dlq_w8a8_panel_rows(m, MAX_ROWS);
+    run->rows = dlq_panel_rows(m, MAX_ROWS);
     run->offset = 128;
     run->chunk = 96 / run->rows;
     run->product = product;

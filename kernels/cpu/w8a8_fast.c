@@ -11,19 +11,6 @@
 
 enum { INLINE_ELEMENTS = 16384 };
 
-int
-dlq_w8a8_panel_rows(int64_t m, int tallest)
-{
-    if (m <= tallest) {
-        return (int)m;
-    }
-    int best = tallest;
-    for (int rows = tallest; rows >= 4 && m <= 40; rows--) {
-        best = dlq_round_up(m, rows) < dlq_round_up(m, best) ? rows : best;
-    }
-    return best;
-}
-
 static void
 run_init(struct dlq_w8a8_run *run, const struct dlq_w8a8_level *level, const struct dlq_k_w8a8 *w,
          int64_t m)

@@ -64,10 +64,6 @@ int
 dlq_w8a8_fast_apply(const struct dlq_w8a8_level *level, const struct dlq_k_w8a8 *w,
                     const struct dlq_k_linear_call *call);
 
-/// Panel height of at most 6 that wastes the fewest padded rows of m.
-int
-dlq_w8a8_panel_rows(int64_t m, int tallest);
-
 /// The choice of the level below AMX, for row counts that AMX leaves to it.
 void
 dlq_w8a8_choose_avx512_vnni(int64_t m, struct dlq_w8a8_run *run);

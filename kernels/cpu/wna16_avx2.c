@@ -270,24 +270,13 @@ pair_product(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, i
     finish(run, panel, n_panels, block, c);
 }
 
-// The panel height that wastes the fewest padded rows, the tallest among equals.
-static int
-panel_rows(int64_t m)
-{
-    int best = MAX_ROWS;
-    for (int rows = MAX_ROWS; rows >= 4 && m <= 40; rows--) {
-        best = dlq_round_up(m, rows) < dlq_round_up(m, best) ? rows : best;
-    }
-    return best;
-}
-
 static void
 choose(const struct dlq_k_wna16 *w, int limbs, int64_t m, struct dlq_wna16_run *run)
 {
     (void)w;
     (void)limbs;
     run->format = DLQ_WNA16_PAIRS;
-    run->rows = m <= DIRECT_ROWS ? (int)m : panel_rows(m);
+    run->rows = m <= DIRECT_ROWS ? (int)m : dlq_panel_rows(m, MAX_ROWS);
     run->chunk = CHUNK_ROWS / run->rows;
     run->product = m <= DIRECT_ROWS ? direct_product : pair_product;
 }

@@ -313,20 +313,7 @@ pair_product(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, i
                          columns < DLQ_WNA16_UNIT ? columns : DLQ_WNA16_UNIT, c, DLQ_WNA16_UNIT);
 }
 
-// The panel height that wastes the fewest padded rows, the tallest among equals.
-static int
-panel_rows(int64_t m)
-{
-    int best = MAX_ROWS;
-    for (int rows = MAX_ROWS; rows >= 4; rows--) {
-        if (dlq_round_up(m, rows) < dlq_round_up(m, best)) {
-            best = rows;
-        }
-    }
-    return m > 40 ? MAX_ROWS : best;
-}
-
-// The same for limb tiles, of 3 or 4 rows.
+// Height of a limb tile: the fewer padded rows of 3 and 4.
 static int
 limb_panel_rows(int64_t m)
 {
@@ -343,13 +330,13 @@ dlq_wna16_choose_avx512_vnni(const struct dlq_k_wna16 *w, int limbs, int64_t m,
     (void)w;
     if (m <= LIMB_MAX_M || limbs == 1) {
         run->format = DLQ_WNA16_LIMBS;
-        run->rows = limbs == 2 || m <= LIMB_ROWS ? limb_panel_rows(m) : panel_rows(m);
+        run->rows = limbs == 2 || m <= LIMB_ROWS ? limb_panel_rows(m) : dlq_panel_rows(m, MAX_ROWS);
         run->chunk = CHUNK_ROWS / run->rows;
         run->product = limb_product;
         return;
     }
     run->format = DLQ_WNA16_PAIRS;
-    run->rows = panel_rows(m);
+    run->rows = dlq_panel_rows(m, MAX_ROWS);
     run->chunk = CHUNK_ROWS / run->rows;
     run->product = pair_product;
 }
