@@ -120,6 +120,8 @@ check_float16(void);
 void
 check_pack(void);
 void
+check_w4(void);
+void
 check_wna16(void);
 void
 check_dense(void);
