@@ -154,6 +154,13 @@ ptx_cp_async_arrive(uint32_t bar)
     asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(bar) : "memory");
 }
 
+// Until this thread's copies are there.
+DLQ_DEV void
+ptx_cp_async_wait(void)
+{
+    asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
 // ---- bulk copies: addresses and sizes are multiples of 16 bytes
 
 DLQ_DEV void
@@ -335,6 +342,17 @@ ptx_ld_cluster(uint32_t addr)
 {
     float v;
     asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(v) : "r"(addr) : "memory");
+    return v;
+}
+
+DLQ_DEV float4
+ptx_ld_cluster4(uint32_t addr)
+{
+    float4 v;
+    asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                 : "r"(addr)
+                 : "memory");
     return v;
 }
 

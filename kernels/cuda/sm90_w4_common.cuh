@@ -1,0 +1,56 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the W4A16 kernels of sm_90a share.
+#ifndef DLQ_KERNELS_CUDA_SM90_W4_COMMON_CUH
+#define DLQ_KERNELS_CUDA_SM90_W4_COMMON_CUH
+
+#include "ptx.cuh"
+#include "sm90_w4.h"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+template <bool BF>
+DLQ_DEV float
+w4_low(uint32_t v)
+{
+    if (BF)
+        return __uint_as_float(v << 16);
+    return __half2float(__ushort_as_half((unsigned short)v));
+}
+
+template <bool BF>
+DLQ_DEV float
+w4_high(uint32_t v)
+{
+    if (BF)
+        return __uint_as_float(v & 0xffff0000u);
+    return __half2float(__ushort_as_half((unsigned short)(v >> 16)));
+}
+
+template <bool BF>
+DLQ_DEV uint16_t
+w4_round(float v)
+{
+    if (BF)
+        return __bfloat16_as_ushort(__float2bfloat16_rn(v));
+    return __half_as_ushort(__float2half_rn(v));
+}
+
+// Let `kernel` use all of an SM's shared memory, once a device; a repeated grant is harmless.
+static inline int
+w4_allow_smem(const void *kernel, unsigned char granted[64])
+{
+    int device = 0;
+    cudaError_t err = cudaGetDevice(&device);
+    if (err != cudaSuccess || (device < 64 && __atomic_load_n(&granted[device], __ATOMIC_RELAXED)))
+        return (int)err;
+    err = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 227 * 1024);
+    if (err == cudaSuccess && device < 64)
+        __atomic_store_n(&granted[device], 1, __ATOMIC_RELAXED);
+    return (int)err;
+}
+
+#endif

@@ -1,0 +1,619 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// W4A16 for few tokens: y^T = W x^T with mma.sync m16n8k16, the weights as the 16-row operand, so
+// that no row of the instruction is wasted on absent tokens. A cluster of `split` CTAs owns a block
+// of R = 16 * P * WR outputs; each CTA takes one slice of k and walks it in steps of WK chunks of U
+// units, one chunk a warp:
+//
+//            k ->  step 0              step 1
+//            +----+----+----+----+----+----+----+----+     chunk = 16 outputs x 128 * U inputs
+//   16*P     | w0 | w1 | w2 | w3 | w0 | w1 | w2 | w3 |     every warp: P strips at once, x
+//   fragments loaded once for the P strips
+//            +----+----+----+----+----+----+----+----+
+//   16*P     | w4 | w5 | w6 | w7 | w4 | ...                WR = 2, WK = 4
+//            +----+----+----+----+----+
+//
+// One more warp feeds them: a ring of ST stages of one step, R / 16 bulk copies each, which runs on
+// while a block is being reduced and starts before anything else happens (with programmatic
+// dependent launch: before the kernel in front has finished). x stays in shared memory for the
+// CTA's whole life. The WK * split partial sums of an output meet first in shared memory, then in
+// the shared memory of the CTA that owns the output (st.async: a release after plain remote stores
+// would wait for them), always in the same order.
+//
+// The weights are never converted: the 4-bit codes, masked in place, are subnormal numbers q *
+// 2^-24 or q * 2^-20 (fp16), and q * 2^-133 or q * 2^-129 (bf16, where x is raised by 2^64 to keep
+// the products normal); the tensor core takes them as they are. A second product with the code 1 in
+// all rows gives the sum of x over the group, in the same layout, and
+//   sum (q - z) s x = s (sum q x - z sum x)
+// is formed in fp32 at the end of each group.
+#ifndef DLQ_KERNELS_CUDA_SM90_W4_SMALL_CUH
+#define DLQ_KERNELS_CUDA_SM90_W4_SMALL_CUH
+
+#include "sm90_w4_common.cuh"
+
+struct w4_small_args {
+    const char *w;
+    const char *x;
+    char *y;
+    const char *bias;
+    int m, n, k;
+    int64_t ldx, ldy; // in elements
+    int strips, units;
+    int share, extra; // row blocks of every cluster; the first `extra` clusters have one more
+    int split, log2_split;
+    int x_stride; // bytes of a token's row in shared memory
+    int copyable; // x can be fetched in pieces of 16 bytes
+    int pdl;
+};
+
+template <bool BF>
+DLQ_DEV void
+w4_mma(float c[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1)
+{
+    if (BF)
+        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+            "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+    else
+        asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+            "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+// x * 2^64 in bf16: exact, keeps Inf and NaN.
+DLQ_DEV uint32_t
+w4_raise(uint32_t v)
+{
+    uint32_t r;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(v), "r"(0x5f805f80u), "r"(0x80008000u));
+    return r;
+}
+
+// Group: of the packed form (0: one for all of k). NT: tiles of 8 tokens. P, WR, WK, U, ST: see
+// above. MinCtas: CTAs an SM must be able to hold.
+template <bool Bf16, int Group, int Nt, int P, int Wr, int Wk, int U, int St, int MinCtas>
+struct w4_small {
+    static constexpr int warps = Wr * Wk;
+    static constexpr int threads = 32 * warps; // that compute; one warp more copies
+    static constexpr int rows = 16 * P * Wr;
+    static constexpr int unit = DLQ_K_W4_UNIT_WEIGHTS + (Group ? 128 / Group * DLQ_K_W4_PAIRS : 0);
+    static constexpr int chunk = U * unit;
+    static constexpr int run =
+        Wk * chunk; // bytes of a strip in a stage, contiguous in the packed weights too
+    static constexpr int stage = P * Wr * run;
+    static constexpr int ring = St * stage;
+    static constexpr int red_stride =
+        rows + 4; // floats of a token; spreads the fragments' stores over the banks
+
+    // Shared memory: ring | x | red | inbox | barriers.
+    static __host__ __device__ int red_bytes(int m)
+    {
+        return Wk * m * red_stride * 4;
+    }
+    static __host__ __device__ int inbox_bytes(int m)
+    {
+        return 2 * m * rows * 4;
+    }
+    static int smem_bytes(int m, int x_stride, int split)
+    {
+        return ring + m * x_stride + red_bytes(m) + (split > 1 ? inbox_bytes(m) : 0) +
+               (2 * St + 2) * 8;
+    }
+
+    // What one warp has in flight and has summed up.
+    struct state {
+        float acc[P][Nt][4];
+        float part[P][Nt][4]; // sum q x over the group
+        float xsum[Nt][4];    // sum x over the group, in both rows' factors
+    };
+
+    static __device__ __forceinline__ void clear_group(state &s)
+    {
+#pragma unroll
+        for (int t = 0; t < Nt; t++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                s.xsum[t][i] = 0;
+#pragma unroll
+                for (int p = 0; p < P; p++)
+                    s.part[p][t][i] = 0;
+            }
+    }
+
+    static __device__ __forceinline__ void fold(state &s, int p, uint2 pairs)
+    {
+        // The factors undo where the codes sit in their 16 bits, and the raised x.
+        const float f0 = w4_low<Bf16>(pairs.x) * (Bf16 ? 0x1p69f : 0x1p24f),
+                    z0 = w4_high<Bf16>(pairs.x);
+        const float f1 = w4_low<Bf16>(pairs.y) * (Bf16 ? 0x1p65f : 0x1p20f),
+                    z1 = w4_high<Bf16>(pairs.y);
+#pragma unroll
+        for (int t = 0; t < Nt; t++) {
+            s.acc[p][t][0] = fmaf(f0, fmaf(-z0, s.xsum[t][0], s.part[p][t][0]), s.acc[p][t][0]);
+            s.acc[p][t][1] = fmaf(f0, fmaf(-z0, s.xsum[t][1], s.part[p][t][1]), s.acc[p][t][1]);
+            s.acc[p][t][2] = fmaf(f1, fmaf(-z1, s.xsum[t][2], s.part[p][t][2]), s.acc[p][t][2]);
+            s.acc[p][t][3] = fmaf(f1, fmaf(-z1, s.xsum[t][3], s.part[p][t][3]), s.acc[p][t][3]);
+        }
+    }
+
+    // 64 k of P strips: x from shared memory (`xrow`: this lane's ldmatrix address for the block),
+    // weights from the stage.
+    static __device__ __forceinline__ void block(state &s, uint32_t weights,
+                                                 const uint32_t xrow[Nt], int c)
+    {
+        uint32_t xf[Nt][8];
+#pragma unroll
+        for (int t = 0; t < Nt; t++) {
+            ptx_ldmatrix4(xf[t], xrow[t] + c * 128);
+            ptx_ldmatrix4(xf[t] + 4, xrow[t] + c * 128 + 64);
+            if (Bf16)
+#pragma unroll
+                for (int i = 0; i < 8; i++)
+                    xf[t][i] = w4_raise(xf[t][i]);
+        }
+        uint4 words[P];
+#pragma unroll
+        for (int p = 0; p < P; p++)
+            words[p] = ptx_lds128(weights + p * run + c * 512);
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            const bool starts = Group == 32    ? j % 2 == 0
+                                : Group == 64  ? j == 0
+                                : Group == 128 ? j == 0 && c == 0
+                                               : false;
+            if (starts)
+                clear_group(s);
+#pragma unroll
+            for (int p = 0; p < P; p++) {
+                const uint32_t v = j == 0   ? words[p].x
+                                   : j == 1 ? words[p].y
+                                   : j == 2 ? words[p].z
+                                            : words[p].w;
+                const uint32_t v8 = v >> 8;
+#pragma unroll
+                for (int t = 0; t < Nt; t++)
+                    w4_mma<Bf16>(s.part[p][t], v & 0x000f000fu, v & 0x00f000f0u, v8 & 0x000f000fu,
+                                 v8 & 0x00f000f0u, xf[t][2 * j], xf[t][2 * j + 1]);
+            }
+#pragma unroll
+            for (int t = 0; t < Nt; t++)
+                w4_mma<Bf16>(s.xsum[t], 0x00010001u, 0x00100010u, 0x00010001u, 0x00100010u,
+                             xf[t][2 * j], xf[t][2 * j + 1]);
+            const bool ends = Group == 32    ? j % 2 == 1
+                              : Group == 64  ? j == 3
+                              : Group == 128 ? j == 3 && c == 1
+                                             : false;
+            if (ends) {
+                const int g = Group ? (64 * c + 16 * j) / Group : 0;
+                const uint32_t lane = ptx_lane();
+#pragma unroll
+                for (int p = 0; p < P;
+                     p++) // the pairs of rows r and r+8 follow the weights; r = lane / 4
+                    fold(s, p,
+                         ptx_lds64(weights - lane * 16 + p * run + 1024 + g * 64 + lane / 4 * 8));
+            }
+        }
+    }
+
+    static __device__ __forceinline__ void store(const w4_small_args &a, int tok, int row, float4 v)
+    {
+        const float sum[4] = {v.x, v.y, v.z, v.w};
+        uint16_t *y = (uint16_t *)a.y + tok * a.ldy + row;
+        uint16_t out[4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const float b =
+                a.bias && row + i < a.n ? w4_low<Bf16>(((const uint16_t *)a.bias)[row + i]) : 0;
+            out[i] = w4_round<Bf16>(sum[i] + b);
+        }
+        if (row + 4 <= a.n && ((uintptr_t)y & 7) == 0)
+            *(uint2 *)y =
+                make_uint2(out[0] | (uint32_t)out[1] << 16, out[2] | (uint32_t)out[3] << 16);
+        else
+            for (int i = 0; i < 4 && row + i < a.n; i++)
+                y[i] = out[i];
+    }
+
+    // Sum this CTA's warps; with one CTA a cluster that is the result, else it goes to the outputs'
+    // owner.
+    static __device__ __forceinline__ void reduce(const w4_small_args &a, const state &s,
+                                                  float *red, uint32_t inbox, uint32_t bar,
+                                                  int block, int rank, int parity)
+    {
+        const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, wk = warp % Wk, wr = warp / Wk;
+        float *mine = red + wk * a.m * red_stride + wr * P * 16 + lane / 4;
+#pragma unroll
+        for (int t = 0; t < Nt; t++)
+#pragma unroll
+            for (int odd = 0; odd < 2; odd++) {
+                const int tok = 8 * t + lane % 4 * 2 + odd;
+                if (tok < a.m)
+#pragma unroll
+                    for (int p = 0; p < P; p++) {
+                        mine[tok * red_stride + p * 16] = s.acc[p][t][odd];
+                        mine[tok * red_stride + p * 16 + 8] = s.acc[p][t][2 + odd];
+                    }
+            }
+        ptx_bar_sync(1, threads);
+        const int owned = rows >> a.log2_split; // rows of an owner
+        for (int i = threadIdx.x; i < a.m * (rows / 4); i += threads) {
+            const int tok = i / (rows / 4), row = i % (rows / 4) * 4;
+            float4 sum = *(const float4 *)(red + tok * red_stride + row);
+#pragma unroll
+            for (int w = 1; w < Wk; w++) {
+                const float4 v = *(const float4 *)(red + (w * a.m + tok) * red_stride + row);
+                sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
+            }
+            if (a.split == 1) {
+                store(a, tok, block * rows + row, sum);
+            } else {
+                const int owner = row / owned;
+                const uint32_t to =
+                    inbox +
+                    (((parity * a.split + rank) * a.m + tok) * owned + row - owner * owned) * 4;
+                ptx_st_async4(ptx_mapa(to, owner), sum, ptx_mapa(bar + 8 * parity, owner));
+            }
+        }
+        ptx_bar_sync(1, threads);
+    }
+
+    // The owner's part: wait for every CTA's sums of this CTA's rows, add them in rank order.
+    static __device__ __forceinline__ void finish(const w4_small_args &a, const char *inbox,
+                                                  uint32_t bar, int block, int rank, int parity,
+                                                  int phase)
+    {
+        const int owned = rows >> a.log2_split;
+        ptx_mbar_wait_cluster(bar + 8 * parity, phase);
+        for (int i = threadIdx.x; i < a.m * (owned / 4); i += threads) {
+            const int tok = i / (owned / 4), row = i % (owned / 4) * 4;
+            float4 sum = make_float4(0, 0, 0, 0);
+            for (int q = 0; q < a.split; q++) {
+                const float4 v =
+                    *(const float4 *)(inbox +
+                                      (((parity * a.split + q) * a.m + tok) * owned + row) * 4);
+                sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
+            }
+            store(a, tok, block * rows + rank * owned + row, sum);
+        }
+    }
+
+    // One piece of x, element by element; zeros from the end of x, so that padded codes meet no
+    // stray NaN.
+    static __device__ __noinline__ void fetch_slowly(const uint16_t *from, uint16_t *to, int there)
+    {
+        for (int e = 0; e < 8; e++)
+            to[e] = e < there ? from[e] : (uint16_t)0;
+    }
+
+    // The part of x one warp needs, chunk by chunk (`base`: where the CTA's slice begins in x).
+    // Visible to the warp after ptx_cp_async_wait and __syncwarp. CTAs begin at different tokens:
+    // all asking for the same lines at once takes four times as long.
+    static __device__ __forceinline__ void fetch_x(const w4_small_args &a, char *xs, int base,
+                                                   int wk, int chunks, int units, int cluster)
+    {
+        constexpr int pieces = 16 * U; // of 16 bytes, a token's part of a chunk
+        const int lane = threadIdx.x % 32, total = a.m * pieces;
+        const int turn = (cluster & 15) * pieces;
+        const int mine = (chunks - wk + Wk - 1) / Wk;
+        int chunk = wk + (mine > 0 ? (cluster / 16 + cluster) % mine : 0) * Wk;
+        for (int c = 0; c < mine; c++, chunk = chunk + Wk < chunks ? chunk + Wk : wk)
+            for (int i = lane; i < total; i += 32) {
+                int j = i + turn;
+                while (j >= total)
+                    j -= total;
+                const int tok = j / pieces, at = chunk * U * 128 + j % pieces * 8, k = base + at;
+                if (U > 1 && at >= units * 128)
+                    continue;
+                char *const to = xs + tok * a.x_stride + at * 2;
+                const char *const from = a.x + (tok * a.ldx + k) * 2;
+                if (a.copyable && k < a.k)
+                    ptx_cp_async16(ptx_smem(to), from, 16);
+                else
+                    fetch_slowly((const uint16_t *)from, (uint16_t *)to, a.k - k);
+            }
+    }
+
+    // The copying warp's one lane: every stage of every block.
+    static __device__ __forceinline__ void feed(const w4_small_args &a, uint32_t ring,
+                                                uint32_t full, uint32_t empty, int first, int last,
+                                                int u0, int units)
+    {
+        const uint64_t once = ptx_policy_first();
+        const int64_t strip_bytes = (int64_t)a.units * unit;
+        const char *row = a.w + (int64_t)first * (Wr * P) * strip_bytes + (int64_t)u0 * unit;
+        int slot = 0, pass = 0;
+#pragma unroll 1
+        for (int b = first; b < last; b++, row += Wr * P * strip_bytes) {
+            const int there =
+                min(Wr * P, a.strips - b * Wr * P); // the last block may reach over the last strip
+#pragma unroll 1
+            for (int u = 0; u < units; u += Wk * U) {
+                if (pass)
+                    ptx_mbar_wait(empty + 8 * slot, (pass & 1) ^ 1);
+                const uint32_t bytes = min(Wk * U, units - u) * unit;
+                ptx_mbar_arrive_expect(full + 8 * slot, there * bytes);
+                const char *from = row + (int64_t)u * unit;
+                uint32_t to = ring + slot * stage;
+#pragma unroll 1
+                for (int p = 0; p < there; p++, from += strip_bytes, to += run)
+                    ptx_bulk_load_hint(to, from, bytes, full + 8 * slot, once);
+                if (++slot == St) {
+                    slot = 0;
+                    pass++;
+                }
+            }
+        }
+    }
+};
+
+template <bool Bf16, int Group, int Nt, int P, int Wr, int Wk, int U, int St, int MinCtas>
+__global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(const w4_small_args a)
+{
+    using C = w4_small<Bf16, Group, Nt, P, Wr, Wk, U, St, MinCtas>;
+    extern __shared__ __align__(1024) char smem[];
+    char *const xs = smem + C::ring;
+    float *const red = (float *)(xs + a.m * a.x_stride);
+    char *const inbox = (char *)red + C::red_bytes(a.m);
+    char *const bars = inbox + (a.split > 1 ? C::inbox_bytes(a.m) : 0);
+    const uint32_t full = ptx_smem(bars), empty = full + St * 8, inbar = empty + St * 8;
+    const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;
+
+    const int rank = blockIdx.x & (a.split - 1), cluster = blockIdx.x >> a.log2_split;
+    const int first = cluster * a.share + min(cluster, a.extra),
+              last = first + a.share + (cluster < a.extra);
+    const int u0 = a.units * rank >> a.log2_split,
+              units = (a.units * (rank + 1) >> a.log2_split) - u0;
+
+    if (warp == C::warps) {
+        if (ptx_elect()) {
+            for (int s = 0; s < St; s++) {
+                ptx_mbar_init(full + 8 * s, 1);
+                ptx_mbar_init(empty + 8 * s, C::warps);
+            }
+            ptx_mbar_init(inbar, 1);
+            ptx_mbar_init(inbar + 8, 1);
+            ptx_mbar_init_fence();
+        }
+        __syncwarp();
+        ptx_bar_arrive(2, C::threads + 32);
+        if (a.split > 1)
+            ptx_cluster_arrive();
+        if (ptx_elect()) {
+            if (a.pdl)
+                ptx_pdl_launch();
+            C::feed(a, ptx_smem(smem), full, empty, first, last, u0, units);
+        }
+        __syncwarp();
+        if (a.split > 1)
+            ptx_cluster_wait();
+        return;
+    }
+
+    const int wk = warp % Wk, wr = warp / Wk, chunks = (units + U - 1) / U;
+    const int mine = (chunks - wk + Wk - 1) / Wk,
+              steps = (chunks + Wk - 1) / Wk; // of this warp, of all, in each block
+    if (a.split > 1)
+        ptx_cluster_arrive();
+    if (a.pdl)
+        ptx_pdl_wait();
+    C::fetch_x(a, xs, u0 * 128, wk, chunks, units, cluster);
+
+    uint32_t xrow[Nt]; // ldmatrix: lane l gives row l % 8 of matrix l / 8; absent tokens repeat the
+                       // last one, their sums are not stored
+#pragma unroll
+    for (int t = 0; t < Nt; t++)
+        xrow[t] = ptx_smem(xs) + min(8 * t + lane % 8, a.m - 1) * a.x_stride + lane / 8 * 16;
+
+    ptx_cp_async_wait();
+    ptx_bar_sync(2, C::threads + 32);
+
+    typename C::state s;
+    int slot = 0, phase = 0;
+    const uint32_t mine_at = ptx_smem(smem) + wr * P * C::run + wk * C::chunk + lane * 16;
+#pragma unroll 1
+    for (int b = first; b < last; b++) {
+#pragma unroll
+        for (int p = 0; p < P; p++)
+#pragma unroll
+            for (int t = 0; t < Nt; t++)
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+                    s.acc[p][t][i] = 0;
+        if (Group == 0)
+            C::clear_group(s);
+#pragma unroll 1
+        for (int i = 0; i < steps; i++) {
+            ptx_mbar_wait(full + 8 * slot, phase);
+            if (i < mine) {
+#pragma unroll
+                for (int u = 0; u < U; u++)
+                    if (u == 0 || (wk + i * Wk) * U + u < units) {
+                        uint32_t xat[Nt];
+#pragma unroll
+                        for (int t = 0; t < Nt; t++)
+                            xat[t] = xrow[t] + ((wk + i * Wk) * U + u) * 256;
+                        const uint32_t weights = mine_at + slot * C::stage + u * C::unit;
+                        C::block(s, weights, xat, 0);
+                        C::block(s, weights, xat, 1);
+                    }
+                __syncwarp();
+            }
+            if (lane == 0)
+                ptx_mbar_arrive(empty + 8 * slot);
+            if (++slot == St) {
+                slot = 0;
+                phase ^= 1;
+            }
+        }
+        if (Group == 0) {
+            const char *table = a.w + (size_t)a.strips * a.units * C::unit;
+#pragma unroll
+            for (int p = 0; p < P; p++)
+                C::fold(s, p,
+                        *(const uint2 *)(table +
+                                         (size_t)min((b * Wr + wr) * P + p, a.strips - 1) * 64 +
+                                         lane / 4 * 8));
+        }
+        const int done = b - first, parity = done & 1;
+        if (a.split > 1) {
+            if (done == 0)
+                ptx_cluster_wait();
+            else
+                C::finish(a, inbox, inbar, b - 1, rank, parity ^ 1, (done - 1) >> 1 & 1);
+        }
+        if (a.split > 1 && threadIdx.x == 0)
+            ptx_mbar_arrive_expect(inbar + 8 * parity, (uint32_t)(a.m * C::rows * 4));
+        C::reduce(a, s, red, ptx_smem(inbox), inbar, b, rank, parity);
+    }
+    if (a.split > 1)
+        C::finish(a, inbox, inbar, last - 1, rank, (last - first - 1) & 1,
+                  (last - first - 1) >> 1 & 1);
+}
+
+// Launch one instantiation. Returns DLQ_K_W4_VARIANT when the tile cannot take this shape.
+template <bool Bf16, int Group, int Nt, int P, int Wr, int Wk, int U, int St, int MinCtas>
+static int
+w4_small_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan, int sms,
+                cudaStream_t stream)
+{
+    using C = w4_small<Bf16, Group, Nt, P, Wr, Wk, U, St, MinCtas>;
+    auto kernel = w4_small_kernel<Bf16, Group, Nt, P, Wr, Wk, U, St, MinCtas>;
+    static unsigned char granted[64];
+    static int
+        fitting[4][4]; // clusters that fit, by log2 of their size and CTAs an SM; 0: not asked yet
+    struct w4_small_args a;
+    a.w = (const char *)call->packed;
+    a.x = (const char *)call->x;
+    a.y = (char *)call->y;
+    a.bias = (const char *)call->bias;
+    a.m = call->m, a.n = call->n, a.k = call->k;
+    a.ldx = call->ldx, a.ldy = call->ldy;
+    a.strips = (call->n + 63) / 64 * 4;
+    a.units = (call->k + 127) / 128;
+    const int split = plan->split, blocks = (a.strips + P * Wr - 1) / (P * Wr);
+    a.split = split;
+    a.log2_split = split == 1 ? 0 : split == 2 ? 1 : split == 4 ? 2 : 3;
+    a.x_stride = (a.units + split - 1) / split * 256 + 16;
+    a.copyable = ((uintptr_t)call->x & 15) == 0 && call->ldx % 8 == 0 && call->k % 8 == 0;
+    a.pdl = call->pdl;
+    int smem = C::smem_bytes(call->m, a.x_stride, split);
+    if (split < 1 || split > 8 || (split & (split - 1)) || split > a.units ||
+        C::rows % (4 * split) || plan->ctas < 1 || plan->ctas > 4 ||
+        (smem + 1024) * plan->ctas > 228 * 1024 || plan->ctas * (C::threads + 32) > 1536)
+        return DLQ_K_W4_VARIANT;
+    // No more CTAs on an SM than asked for: two of one launch on one SM while another SM idles
+    // would double the time.
+    const int least = 228 * 1024 / (plan->ctas + 1) - 1024 + 16;
+    if (smem < least)
+        smem = least;
+    int err = w4_allow_smem((const void *)kernel, granted);
+    if (err)
+        return err;
+    cudaLaunchAttribute attrs[2];
+    int count = 0;
+    if (split > 1) {
+        attrs[count].id = cudaLaunchAttributeClusterDimension;
+        attrs[count].val.clusterDim.x = (unsigned)split;
+        attrs[count].val.clusterDim.y = 1;
+        attrs[count++].val.clusterDim.z = 1;
+    }
+    if (call->pdl) {
+        attrs[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+        attrs[count++].val.programmaticStreamSerializationAllowed = 1;
+    }
+    cudaLaunchConfig_t config = {};
+    config.blockDim = dim3(C::threads + 32);
+    config.dynamicSmemBytes = (size_t)smem;
+    config.stream = stream;
+    config.attrs = attrs;
+    config.numAttrs = (unsigned)count;
+    config.gridDim = dim3((unsigned)(sms / split * split));
+
+    // One wave; how many clusters fit depends on the GPCs' sizes.
+    int clusters = sms * plan->ctas;
+    if (split > 1) {
+        int *const known = &fitting[a.log2_split][plan->ctas - 1];
+        clusters = __atomic_load_n(known, __ATOMIC_RELAXED);
+        if (clusters == 0) {
+            err = (int)cudaOccupancyMaxActiveClusters(&clusters, kernel, &config);
+            if (err)
+                return err;
+            if (clusters < 1)
+                return DLQ_K_W4_VARIANT;
+            __atomic_store_n(known, clusters, __ATOMIC_RELAXED);
+        }
+    }
+    if (clusters > blocks)
+        clusters = blocks;
+    a.share = (blocks + clusters - 1) / clusters;
+    clusters = (blocks + a.share - 1) / a.share;
+    a.share = blocks / clusters;
+    a.extra = blocks % clusters;
+    config.gridDim = dim3((unsigned)(clusters * split));
+    return (int)cudaLaunchKernelEx(&config, kernel, (const w4_small_args)a);
+}
+
+// The tiles: number, P, WR, WK, U, ST, CTAs an SM must be able to hold. The measured table names
+// them by number.
+#define W4_SMALL_TILES(X)                                                                          \
+    X(0, 4, 1, 8, 1, 2, 2)                                                                         \
+    X(1, 4, 1, 8, 1, 3, 2)                                                                         \
+    X(2, 5, 1, 8, 1, 3, 1)                                                                         \
+    X(4, 3, 1, 8, 1, 3, 2)                                                                         \
+    X(5, 2, 1, 8, 2, 2, 2)                                                                         \
+    X(6, 4, 2, 4, 1, 3, 2)                                                                         \
+    X(7, 3, 2, 4, 1, 3, 2)                                                                         \
+    X(9, 4, 1, 8, 2, 2, 1)
+
+template <bool Bf16, int Group, int Nt>
+static int
+w4_small_tile(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan, int sms,
+              cudaStream_t stream)
+{
+    switch (plan->tile) {
+#define W4_CASE(id, p, wr, wk, u, st, ctas)                                                        \
+    case id:                                                                                       \
+        if constexpr (p * Nt <= 10)                                                                \
+            return w4_small_launch < Bf16, Group, Nt, p, wr, wk, u, st,                            \
+                   p * Nt <= 6 ? ctas : 1 > (call, plan, sms, stream);                             \
+        break;
+        W4_SMALL_TILES(W4_CASE)
+#undef W4_CASE
+    default:
+        break;
+    }
+    return DLQ_K_W4_VARIANT;
+}
+
+template <bool Bf16, int Group>
+static int
+w4_small_tokens(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan, int sms,
+                cudaStream_t stream)
+{
+    return call->m <= 8 ? w4_small_tile<Bf16, Group, 1>(call, plan, sms, stream)
+                        : w4_small_tile<Bf16, Group, 2>(call, plan, sms, stream);
+}
+
+template <bool Bf16>
+static int
+w4_small_group(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan, int sms,
+               cudaStream_t stream)
+{
+    switch (dlq_k_w4_packed_group(call->k, call->group)) {
+    case 0:
+        return w4_small_tokens<Bf16, 0>(call, plan, sms, stream);
+    case 32:
+        return w4_small_tokens<Bf16, 32>(call, plan, sms, stream);
+    case 64:
+        return w4_small_tokens<Bf16, 64>(call, plan, sms, stream);
+    case 128:
+        return w4_small_tokens<Bf16, 128>(call, plan, sms, stream);
+    default:
+        return DLQ_K_W4_SHAPE;
+    }
+}
+
+#endif

@@ -1,0 +1,10 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+#include "sm90_w4_small.cuh"
+
+int
+w4_small_bf16(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan, int sms,
+              cudaStream_t stream)
+{
+    return w4_small_group<true>(call, plan, sms, stream);
+}

@@ -1,0 +1,103 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+#include "w4_gemm.h"
+
+#include "sm90_w4.h"
+
+extern "C" size_t
+dlq_k_w4_workspace_bytes(int n, int k, int group, int max_m)
+{
+    (void)n, (void)k, (void)group, (void)max_m;
+    return 0;
+}
+
+extern "C" int
+dlq_k_w4_plan_rounds(const struct dlq_k_w4_gemm *call, int kernel)
+{
+    (void)call;
+    return kernel == DLQ_K_W4_WIDE;
+}
+
+static int
+run(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan, int sms,
+    cudaStream_t stream)
+{
+    switch (plan->kernel) {
+    case DLQ_K_W4_SMALL:
+        if (call->m > 16)
+            return DLQ_K_W4_VARIANT;
+        return call->bf16 ? w4_small_bf16(call, plan, sms, stream)
+                          : w4_small_f16(call, plan, sms, stream);
+    case DLQ_K_W4_WIDE:
+        return call->bf16 ? w4_wide_bf16(call, plan, sms, stream)
+                          : w4_wide_f16(call, plan, sms, stream);
+    default:
+        return DLQ_K_W4_VARIANT;
+    }
+}
+
+// What takes every alignment of x: the small kernel, at most 16 tokens at a time, k cut as far as x
+// needs to stay in shared memory.
+static int
+run_slices(const struct dlq_k_w4_gemm *call, int sms, cudaStream_t stream)
+{
+    struct dlq_k_w4_gemm slice = *call;
+    struct dlq_k_w4_plan plan = {DLQ_K_W4_SMALL, 0, 1, 1};
+    int tokens = 16;
+    for (int at = 0; at < call->m; at += slice.m) {
+        slice.x = (const char *)call->x + 2 * at * call->ldx;
+        slice.y = (char *)call->y + 2 * at * call->ldy;
+        slice.m = call->m - at < tokens ? call->m - at : tokens;
+        int err = run(&slice, &plan, sms, stream);
+        while (err == DLQ_K_W4_VARIANT) {
+            if (plan.split < 8 && plan.split * 2 <= (call->k + 127) / 128) {
+                plan.split *= 2;
+            } else if (slice.m > 1) {
+                tokens = slice.m / 2;
+                slice.m = tokens;
+                plan.split = 1;
+            } else {
+                return DLQ_K_W4_SHAPE;
+            }
+            err = run(&slice, &plan, sms, stream);
+        }
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+// The table's plan; where the shape at hand is not the measured one, the nearest that works.
+static int
+run_measured(const struct dlq_k_w4_gemm *call, int sms, cudaStream_t stream)
+{
+    struct dlq_k_w4_plan plan = dlq_k_w4_plan_find(call->k, call->n, call->m, call->pdl);
+    int err = run(call, &plan, sms, stream);
+    if (err == DLQ_K_W4_VARIANT && plan.kernel == DLQ_K_W4_WIDE) {
+        plan.split = 1;
+        err = run(call, &plan, sms, stream);
+    }
+    return err == DLQ_K_W4_VARIANT || err == DLQ_K_W4_ALIGN ? run_slices(call, sms, stream) : err;
+}
+
+extern "C" int
+dlq_k_w4_gemm_sm90(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan,
+                   cudaStream_t stream)
+{
+    if (call->n < 1 || call->k < 1 || call->m < 0 || call->ldx < call->k || call->ldy < call->n ||
+        dlq_k_w4_packed_group(call->k, call->group) < 0)
+        return DLQ_K_W4_SHAPE;
+    if ((uintptr_t)call->packed & 15)
+        return DLQ_K_W4_ALIGN;
+    if (call->m == 0)
+        return 0;
+    int device, sms;
+    cudaError_t err = cudaGetDevice(&device);
+    if (err == cudaSuccess)
+        err = cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device);
+    if (err != cudaSuccess)
+        return (int)err;
+    if (plan && plan->kernel != DLQ_K_W4_AUTO)
+        return run(call, plan, sms, stream);
+    return run_measured(call, sms, stream);
+}
