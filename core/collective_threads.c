@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "alloc.h"
+#include "collective_post.h"
 #include "error.h"
 #include "futex.h"
 #include "reduce.h"
@@ -31,20 +32,10 @@
 // In `entry` when the group is broken for good.
 #define BROKEN 0x80000000u
 
-enum op { OP_ALL_REDUCE, OP_ALL_GATHER, OP_BROADCAST, OP_BARRIER };
-
-static const char *const op_names[] = {"all_reduce", "all_gather", "broadcast", "barrier"};
-
 // What one rank asks for in the present call.
 struct post {
-    alignas(64) enum op op;
-    bool invalid; // The rank's own arguments are wrong; it knows why
+    alignas(64) struct dlq_post asked;
     bool present; // Guarded by the group's lock
-    uint32_t dtype;
-    uint32_t flags;
-    int32_t root;
-    int64_t count;
-    const int64_t *counts;
     const void *send;
     void *data;
 };
@@ -72,11 +63,11 @@ struct dlq_collective_threads {
 };
 
 static int32_t
-fail_broken(dlq_collective_threads *g, int32_t rank, enum op op, struct dlq_error *err)
+fail_broken(dlq_collective_threads *g, int32_t rank, enum dlq_op op, struct dlq_error *err)
 {
     pthread_mutex_lock(&g->lock);
     const int32_t rc = dlq_fail_native(err, g->code, DLQ_DOMAIN_COMM, 0, "rank %d of %d, %s: %s",
-                                       (int)rank, (int)g->size, op_names[op], g->reason);
+                                       (int)rank, (int)g->size, dlq_op_name(op), g->reason);
     pthread_mutex_unlock(&g->lock);
     return rc;
 }
@@ -134,13 +125,13 @@ enter(dlq_collective_threads *g, int32_t rank, const struct post *post, struct d
     const unsigned call = atomic_load(&g->entry.value);
     if (call & BROKEN) {
         pthread_mutex_unlock(&g->lock);
-        return fail_broken(g, rank, post->op, err);
+        return fail_broken(g, rank, post->asked.op, err);
     }
     if (g->posts[rank].present) {
         pthread_mutex_unlock(&g->lock);
         return dlq_fail_native(err, DLQ_ECOMM, DLQ_DOMAIN_COMM, 0,
                                "rank %d of %d, %s: the rank is inside another call", (int)rank,
-                               (int)g->size, op_names[post->op]);
+                               (int)g->size, dlq_op_name(post->asked.op));
     }
     g->posts[rank] = *post;
     g->posts[rank].present = true;
@@ -155,7 +146,7 @@ enter(dlq_collective_threads *g, int32_t rank, const struct post *post, struct d
         dlq_event_wake(&g->entry, g->size);
     }
     pthread_mutex_unlock(&g->lock);
-    return last || wait_entry(g, call) ? DLQ_OK : fail_broken(g, rank, post->op, err);
+    return last || wait_entry(g, call) ? DLQ_OK : fail_broken(g, rank, post->asked.op, err);
 }
 
 static void
@@ -173,63 +164,6 @@ leave(dlq_collective_threads *g)
     }
 }
 
-// The first rank whose post differs from rank 0's, or 0. The same answer on every rank.
-static int32_t
-find_mismatch(const dlq_collective_threads *g)
-{
-    const struct post *const a = &g->posts[0];
-    for (int32_t r = 1; r < g->size; r++) {
-        const struct post *const b = &g->posts[r];
-        if (a->op != b->op || a->dtype != b->dtype || a->flags != b->flags || a->root != b->root ||
-            a->count != b->count ||
-            (a->counts && memcmp(a->counts, b->counts, (size_t)g->size * sizeof(int64_t)) != 0)) {
-            return r;
-        }
-    }
-    return 0;
-}
-
-static void
-describe(const struct post *p, int32_t size, char *buf, size_t len)
-{
-    int n = snprintf(buf, len, "%s of", op_names[p->op]);
-    if (p->counts) {
-        for (int32_t r = 0; r < size && n >= 0 && (size_t)n < len; r++) {
-            n += snprintf(buf + n, len - (size_t)n, "%s%lld", r ? "+" : " ",
-                          (long long)p->counts[r]);
-        }
-    } else {
-        n += snprintf(buf + n, len - (size_t)n, " %lld", (long long)p->count);
-    }
-    if (n >= 0 && (size_t)n < len) {
-        snprintf(buf + n, len - (size_t)n, " elements of dtype %#x, flags %#x, root %d",
-                 (unsigned)p->dtype, (unsigned)p->flags, (int)p->root);
-    }
-}
-
-static int32_t
-check_posts(const dlq_collective_threads *g, int32_t rank, struct dlq_error *err)
-{
-    for (int32_t r = 0; r < g->size; r++) {
-        if (g->posts[r].invalid) {
-            return dlq_fail_native(err, DLQ_ECOMM, DLQ_DOMAIN_COMM, 0,
-                                   "rank %d of %d: rank %d called %s with invalid arguments",
-                                   (int)rank, (int)g->size, (int)r, op_names[g->posts[r].op]);
-        }
-    }
-    const int32_t other = find_mismatch(g);
-    if (other == 0) {
-        return DLQ_OK;
-    }
-    char first[192];
-    char second[192];
-    describe(&g->posts[0], g->size, first, sizeof(first));
-    describe(&g->posts[other], g->size, second, sizeof(second));
-    return dlq_fail_native(err, DLQ_ECOMM, DLQ_DOMAIN_COMM, 0,
-                           "rank %d of %d: the ranks' calls differ: rank 0 has %s; rank %d has %s",
-                           (int)rank, (int)g->size, first, (int)other, second);
-}
-
 static void
 do_reduce(dlq_collective_threads *g, int32_t rank)
 {
@@ -238,15 +172,15 @@ do_reduce(dlq_collective_threads *g, int32_t rank)
     for (int32_t r = 0; r < g->size; r++) {
         buffers[r] = g->posts[r].data;
     }
-    const size_t count = (size_t)own->count;
+    const size_t count = (size_t)own->asked.count;
     const size_t chunks = (count + CHUNK - 1) / CHUNK;
     const size_t size = (size_t)g->size;
     const size_t begin = chunks * (size_t)rank / size * CHUNK;
     size_t end = chunks * ((size_t)rank + 1) / size * CHUNK;
     end = end < count ? end : count;
     if (begin < end) {
-        dlq_reduce_sum(buffers, g->size, begin, end - begin, own->dtype,
-                       (own->flags & DLQ_REDUCE_FP32) != 0);
+        dlq_reduce_sum(buffers, g->size, begin, end - begin, own->asked.dtype,
+                       (own->asked.flags & DLQ_REDUCE_FP32) != 0);
     }
 }
 
@@ -254,10 +188,10 @@ static void
 do_gather(dlq_collective_threads *g, int32_t rank)
 {
     const struct post *const own = &g->posts[rank];
-    const size_t width = DLQ_DTYPE_BITS(own->dtype) / 8;
+    const size_t width = DLQ_DTYPE_BITS(own->asked.dtype) / 8;
     char *to = own->data;
     for (int32_t r = 0; r < g->size; r++) {
-        const size_t bytes = (size_t)own->counts[r] * width;
+        const size_t bytes = (size_t)own->asked.counts[r] * width;
         // A rank may send from its place in `recv`, where others are reading just now.
         if (bytes > 0 && to != g->posts[r].send) {
             memcpy(to, g->posts[r].send, bytes);
@@ -270,9 +204,9 @@ static void
 do_broadcast(dlq_collective_threads *g, int32_t rank)
 {
     const struct post *const own = &g->posts[rank];
-    const void *const from = g->posts[own->root].data;
-    if (rank != own->root && own->count > 0 && own->data != from) {
-        memcpy(own->data, from, (size_t)own->count * (DLQ_DTYPE_BITS(own->dtype) / 8));
+    const void *const from = g->posts[own->asked.root].data;
+    if (rank != own->asked.root && own->asked.count > 0 && own->data != from) {
+        memcpy(own->data, from, (size_t)own->asked.count * (DLQ_DTYPE_BITS(own->asked.dtype) / 8));
     }
 }
 
@@ -283,30 +217,29 @@ call(void *ctx, struct post *post, int32_t own, struct dlq_error *err)
     const struct end *const end = ctx;
     dlq_collective_threads *const g = end->group;
     const int32_t rank = end->table.rank;
-    post->invalid = own != DLQ_OK;
     struct dlq_error local = DLQ_ERROR_INIT;
-    struct dlq_error *const to = post->invalid ? &local : err;
+    struct dlq_error *const to = own != DLQ_OK ? &local : err;
     int32_t rc = enter(g, rank, post, to);
     if (rc == DLQ_OK) {
-        rc = check_posts(g, rank, to);
+        rc = dlq_posts_check(&g->posts[0].asked, sizeof(*g->posts), rank, g->size, to);
         if (rc == DLQ_OK) {
-            switch (post->op) {
-            case OP_ALL_REDUCE:
+            switch (post->asked.op) {
+            case DLQ_OP_ALL_REDUCE:
                 do_reduce(g, rank);
                 break;
-            case OP_ALL_GATHER:
+            case DLQ_OP_ALL_GATHER:
                 do_gather(g, rank);
                 break;
-            case OP_BROADCAST:
+            case DLQ_OP_BROADCAST:
                 do_broadcast(g, rank);
                 break;
-            case OP_BARRIER:
+            case DLQ_OP_BARRIER:
                 break;
             }
         }
         leave(g);
     }
-    return post->invalid ? own : rc;
+    return own != DLQ_OK ? own : rc;
 }
 
 static int32_t
@@ -314,27 +247,9 @@ threads_all_reduce(void *ctx, void *data, int64_t count, uint32_t dtype, uint32_
                    void *stream, struct dlq_error *err)
 {
     (void)stream;
-    struct post post = {
-        .op = OP_ALL_REDUCE, .dtype = dtype, .flags = flags, .count = count, .data = data};
-    int32_t own = DLQ_OK;
-    if (count < 0 || (!data && count > 0)) {
-        own = dlq_fail(err, DLQ_EINVAL, "all_reduce: no data or a negative count");
-    } else if (!dlq_reduce_supports(dtype)) {
-        own = dlq_fail(err, DLQ_EDTYPE, "all_reduce: expected f16, bf16 or f32, found dtype %#x",
-                       (unsigned)dtype);
-    }
+    struct post post = {.data = data};
+    const int32_t own = dlq_post_all_reduce(&post.asked, data, count, dtype, flags, err);
     return call(ctx, &post, own, err);
-}
-
-static bool
-counts_valid(const int64_t *counts, int32_t size)
-{
-    for (int32_t r = 0; counts && r < size; r++) {
-        if (counts[r] < 0) {
-            return false;
-        }
-    }
-    return counts != NULL;
 }
 
 static int32_t
@@ -343,15 +258,9 @@ threads_all_gather(void *ctx, const void *send, void *recv, const int64_t *count
 {
     (void)stream;
     const struct end *const end = ctx;
-    struct post post = {
-        .op = OP_ALL_GATHER, .dtype = dtype, .counts = counts, .send = send, .data = recv};
-    int32_t own = DLQ_OK;
-    if (!counts_valid(counts, end->table.size) || !recv || (!send && counts[end->table.rank] > 0)) {
-        own = dlq_fail(err, DLQ_EINVAL, "all_gather: no data or a negative count");
-    } else if (DLQ_DTYPE_BITS(dtype) == 0 || DLQ_DTYPE_BITS(dtype) % 8 != 0) {
-        own = dlq_fail(err, DLQ_EDTYPE, "all_gather: expected whole bytes, found dtype %#x",
-                       (unsigned)dtype);
-    }
+    struct post post = {.send = send, .data = recv};
+    const int32_t own = dlq_post_all_gather(&post.asked, send, recv, counts, dtype, end->table.rank,
+                                            end->table.size, err);
     return call(ctx, &post, own, err);
 }
 
@@ -361,17 +270,9 @@ threads_broadcast(void *ctx, void *data, int64_t count, uint32_t dtype, int32_t 
 {
     (void)stream;
     const struct end *const end = ctx;
-    struct post post = {
-        .op = OP_BROADCAST, .dtype = dtype, .count = count, .root = root, .data = data};
-    int32_t own = DLQ_OK;
-    if (count < 0 || (!data && count > 0) || root < 0 || root >= end->table.size) {
-        own = dlq_fail(err, DLQ_EINVAL,
-                       "broadcast: no data, a negative count, or root %d in a group of %d",
-                       (int)root, (int)end->table.size);
-    } else if (DLQ_DTYPE_BITS(dtype) == 0 || DLQ_DTYPE_BITS(dtype) % 8 != 0) {
-        own = dlq_fail(err, DLQ_EDTYPE, "broadcast: expected whole bytes, found dtype %#x",
-                       (unsigned)dtype);
-    }
+    struct post post = {.data = data};
+    const int32_t own =
+        dlq_post_broadcast(&post.asked, data, count, dtype, root, end->table.size, err);
     return call(ctx, &post, own, err);
 }
 
@@ -379,7 +280,7 @@ static int32_t
 threads_barrier(void *ctx, void *stream, struct dlq_error *err)
 {
     (void)stream;
-    struct post post = {.op = OP_BARRIER};
+    struct post post = {.asked = {.op = DLQ_OP_BARRIER}};
     return call(ctx, &post, DLQ_OK, err);
 }
 

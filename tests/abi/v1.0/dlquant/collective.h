@@ -76,6 +76,50 @@ dlq_collective_threads_abort(dlq_collective_threads *group, int32_t rank, const 
 DLQ_API void
 dlq_collective_threads_destroy(dlq_collective_threads *group);
 
+/// How to join a group of processes. Zeroes after struct_size are good defaults.
+struct dlq_collective_mpi_options {
+    uint32_t struct_size; ///< Size of this struct
+    int32_t timeout_ms;   ///< How long a rank may be late; 0: for ever
+    /// The engine's MPI_Comm by value: `(void *)comm` where it is a pointer, as in Open MPI,
+    /// `(void *)(intptr_t)comm` where it is an int, as in MPICH; NULL: MPI_COMM_WORLD. It is
+    /// duplicated, and the engine's stays as it was.
+    void *comm;
+    int32_t size;         ///< Ranks that the engine expects; 0: any number
+    int32_t reserved;     ///< Zero
+    uint64_t fingerprint; ///< Has to be equal on all ranks: a hash of what they will run
+};
+
+typedef struct dlq_collective_mpi dlq_collective_mpi;
+
+/// Join a group of processes over the system's MPI, on CPU memory: every rank calls it at the same
+/// time. Needs the module dlquant-mpi.so, built for the same MPI as the engine; DLQ_ECOMM says
+/// what is missing. One exchange compares sizes and fingerprints; DLQ_ECOMM names the first rank
+/// that differs from rank 0.
+///
+/// Sums have the bits that a group of threads has. A rank that is late or dead makes every other
+/// return DLQ_ETIMEOUT naming it, at most half a second after the time limit; the group is then
+/// broken for good. Calls come from one thread at a time, which under MPI_THREAD_FUNNELED is the
+/// one that initialised MPI. If MPI is not initialised yet, this does it, and destroying the group
+/// finalises MPI. On success the caller owns `*out` until dlq_collective_mpi_destroy().
+/// [per-layer] @since 1.0
+DLQ_API int32_t
+dlq_collective_mpi_create(dlq_runtime *rt, const struct dlq_collective_mpi_options *options,
+                          dlq_collective_mpi **out, struct dlq_error *err);
+
+/// This process's end; lives as long as the group. [any-thread] @since 1.0
+DLQ_API const struct dlq_collective *
+dlq_collective_mpi_get(const dlq_collective_mpi *group);
+
+/// Make every present and later call of every rank fail with DLQ_ECOMM naming this rank and
+/// `reason`. Not while this rank is inside a call. [per-layer] @since 1.0
+DLQ_API void
+dlq_collective_mpi_abort(dlq_collective_mpi *group, const char *reason);
+
+/// Leave the group, outside any call; every rank does. What MPI may still write to after a failure
+/// is never freed. NULL is a no-op. [per-layer] @since 1.0
+DLQ_API void
+dlq_collective_mpi_destroy(dlq_collective_mpi *group);
+
 DLQ_END_DECLS
 
 #endif // DLQUANT_COLLECTIVE_H
