@@ -48,7 +48,8 @@ copy_element(uint32_t *to, int64_t to_stride, int64_t i, uint32_t *from, int64_t
 {
     for (int32_t bit = 0; bit < p.bits; ++bit) {
         int32_t place;
-        const uint32_t value = *word_of(from, from_stride, p, j, bit, &place) >> place & 1;
+        const uint32_t *const source = word_of(from, from_stride, p, j, bit, &place);
+        const uint32_t value = *source >> place & 1;
         uint32_t *const word = word_of(to, to_stride, p, i, bit, &place);
         *word |= value << place;
     }
