@@ -91,6 +91,15 @@ pack(struct dlq_param_desc d)
     return d;
 }
 
+// Codes in the order of their bits: any cut will do.
+static struct dlq_param_desc
+pack_in_order(struct dlq_param_desc d)
+{
+    d = pack(d);
+    d.flags |= DLQ_PARAM_LSB_FIRST;
+    return d;
+}
+
 static struct dlq_param_desc
 group(struct dlq_param_desc d, const struct method *m, int32_t dim)
 {
@@ -125,7 +134,7 @@ declare_packed_k(const struct method *m, const struct dlq_host *host, struct dlq
         index.flags |= DLQ_PARAM_OPTIONAL;
     }
     const struct dlq_param_desc all[] = {
-        pack(describe("weight_packed", DLQ_I32, n, (k + 7) / 8)),
+        pack_in_order(describe("weight_packed", DLQ_I32, n, (k + 7) / 8)),
         scale,
         index,
         describe_flat("global_scale", DLQ_F32, info->n_parts, info->n_parts, 0),

@@ -72,6 +72,22 @@ row_equals_one_rank(void **state)
 }
 
 static void
+row_cut_inside_words_equals_one_rank(void **state)
+{
+    (void)state;
+    // 172 = 4 * 43: two ranks have 86 inputs, ten words of eight and three quarters. 840 divides
+    // by all, and into whole words only by 1, 3, 5 and 7.
+    static const int64_t widths[] = {172, 840};
+    for (size_t s = 2; s < 4; ++s) {
+        for (size_t i = 0; i < TEST_COUNT(widths); ++i) {
+            const struct model_desc d = {DLQ_ROW,   schemes[s], widths[i] / 4,
+                                         widths[i], {7},        .flags = DLQ_LINEAR_BIAS};
+            check_all_ranks(&d, 3, 12);
+        }
+    }
+}
+
+static void
 merged_equals_one_rank_from_parts_and_fused(void **state)
 {
     (void)state;
@@ -446,6 +462,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(column_equals_one_rank),
         cmocka_unit_test(row_equals_one_rank),
+        cmocka_unit_test(row_cut_inside_words_equals_one_rank),
         cmocka_unit_test(merged_equals_one_rank_from_parts_and_fused),
         cmocka_unit_test(column_with_parts_is_gathered_in_part_order),
         cmocka_unit_test(qkv_equals_one_rank_with_and_without_replicas),

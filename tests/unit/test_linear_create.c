@@ -109,21 +109,13 @@ cut_word_is_refused_when_the_layer_is_made(void **state)
     (void)state;
     struct fake_world w;
     fake_world_begin(&w);
-    // 172 = 4 * 43: two ranks have 86 inputs, ten words and three quarters.
-    struct dlq_linear_desc d = fake_on_rank(fake_desc("down_proj", 172, 4), 1, 2);
-    d.flags = DLQ_LINEAR_NO_REDUCE;
-    test_assert_ok(fake_config(w.rt, "packed_k", 43, &d.config, &w.err), &w.err);
-    fake_refused(
-        &w, dlq_linear_row_create, &d, DLQ_ESHAPE,
-        "layer 'down_proj': parameter 'weight_packed': inputs: offset 86 and size 86 in the "
-        "checkpoint's 172, offset 0 on rank 1 of 2, cut inside 32-bit words of 8/1 elements "
-        "(4 bits each)");
-    dlq_quant_config_destroy(d.config);
-    // 32 outputs over 8 ranks are half a word of 8 each.
-    d = fake_on_rank(fake_desc("k_proj", 4, 32), 1, 8);
+    // 32 outputs over 8 ranks are half a word of 8 each, which lie in an order of their own.
+    struct dlq_linear_desc d = fake_on_rank(fake_desc("k_proj", 4, 32), 1, 8);
     test_assert_ok(fake_config(w.rt, "packed_n", 4, &d.config, &w.err), &w.err);
     fake_refused(&w, dlq_linear_column_create, &d, DLQ_ESHAPE,
-                 "parameter 'qweight': outputs: offset 4 and size 4 in the checkpoint's 32");
+                 "layer 'k_proj': parameter 'qweight': outputs: offset 4 and size 4 in the "
+                 "checkpoint's 32, offset 0 on rank 1 of 8, cut inside 32-bit words of 8/1 "
+                 "elements (4 bits each)");
     dlq_quant_config_destroy(d.config);
     fake_world_end(&w);
 }
