@@ -447,7 +447,8 @@ a_hundred_thousand_tensors_take_little_time_and_memory(void **state)
         dlq_safetensors_free(&t.a, &st);
         assert_int_equal(t.live, 0);
         // Under a sanitizer it is several times slower; the usual time is a tenth of this.
-        assert_true(took < 1.0);
+        const char *const slow = getenv("DLQ_TEST_TIME_FACTOR"); // Sanitizers take their time
+        assert_true(took < (slow ? atof(slow) : 1.0));
         assert_true(t.peak < 8 * len);
         free(header);
     }
