@@ -129,6 +129,12 @@ dlq_quant_config_extension(const dlq_quant_config *config, const char *id)
     return config->plugin->get_extension ? config->plugin->get_extension(config->ctx, id) : NULL;
 }
 
+const void *
+dlq_quant_config_object(const dlq_quant_config *config)
+{
+    return config->config;
+}
+
 int32_t
 dlq_runtime_unquantized(dlq_runtime *rt, dlq_quant_config **out, struct dlq_error *err)
 {

@@ -300,18 +300,6 @@ parse_switches(const struct dlq_fields *f, struct ct_config *config)
 }
 
 static int32_t
-parse_kv_cache(const struct dlq_fields *f, struct ct_config *config)
-{
-    const int32_t status = parse_args(f, "kv_cache_scheme", &config->kv_cache);
-    if (status == DLQ_OK && config->kv_cache.present) {
-        char text[96];
-        dlq_host_log(f->host, DLQ_LOG_INFO, "%s: /kv_cache_scheme: %s, no concern of linear layers",
-                     name, ct_args_describe(&config->kv_cache, text, sizeof(text)));
-    }
-    return status;
-}
-
-static int32_t
 check_method_name(const struct dlq_fields *f)
 {
     const char *method = name;
@@ -366,7 +354,7 @@ ct_config_parse(const struct dlq_host *host, const char *text, size_t len, struc
     status = status == DLQ_OK ? check_sections(&f) : status;
     status = status == DLQ_OK ? parse_groups(&f, config) : status;
     status = status == DLQ_OK ? ct_patterns_parse(&f, "ignore", &config->ignore) : status;
-    status = status == DLQ_OK ? parse_kv_cache(&f, config) : status;
+    status = status == DLQ_OK ? ct_kv_cache_parse(&f, &config->kv_cache) : status;
     status = status == DLQ_OK ? parse_switches(&f, config) : status;
     if (status == DLQ_OK) {
         dlq_field_warn_unknown(&f, known);

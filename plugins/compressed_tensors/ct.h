@@ -10,6 +10,7 @@
 #include "../../kernels/pack/bits.h"
 
 #include <dlquant/ext/inspect.h>
+#include <dlquant/ext/kv_cache.h>
 #include <dlquant/plugin.h>
 
 #include <stdbool.h>
@@ -140,6 +141,14 @@ void
 ct_config_clear(const struct dlq_host *host, struct ct_config *config);
 
 extern const struct dlq_quant_config_ops ct_config_ops;
+
+// kv_cache.c
+
+/// Read kv_cache_scheme. A scheme that no cache knows is a warning, what is no scheme an error.
+int32_t
+ct_kv_cache_parse(const struct dlq_fields *fields, struct ct_args *out);
+
+extern const struct dlq_ext_kv_cache ct_kv_cache;
 
 // match.c
 

@@ -17,6 +17,9 @@ static const void *
 get_extension(void *ctx, const char *id)
 {
     (void)ctx;
+    if (strcmp(id, DLQ_EXT_KV_CACHE) == 0) {
+        return &ct_kv_cache;
+    }
     return strcmp(id, DLQ_EXT_INSPECT) == 0 ? &ct_inspect : NULL;
 }
 

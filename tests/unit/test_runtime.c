@@ -195,6 +195,7 @@ a_configuration_knows_its_plugin(void **state)
     assert_int_equal(dlq_quant_config_describe(config, text, sizeof(text)), 7);
     assert_string_equal(text, "nothing");
     assert_null(dlq_quant_config_extension(config, "dlq.unknown/1"));
+    assert_non_null(dlq_quant_config_object(config));
     dlq_quant_config_destroy(config);
     dlq_quant_config_destroy(NULL);
     dlq_runtime_destroy(rt);

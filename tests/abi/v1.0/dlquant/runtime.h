@@ -161,6 +161,11 @@ dlq_quant_config_plugin(const dlq_quant_config *config);
 DLQ_API const void *
 dlq_quant_config_extension(const dlq_quant_config *config, const char *id);
 
+/// The plugin's own object of the configuration, for functions of its extensions that take one.
+/// Lives as long as the configuration. [any-thread] @since 1.0
+DLQ_API const void *
+dlq_quant_config_object(const dlq_quant_config *config);
+
 DLQ_END_DECLS
 
 #endif // DLQUANT_RUNTIME_H
