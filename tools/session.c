@@ -124,10 +124,13 @@ tool_report(const struct dlq_error *err, enum tool_stage stage)
         [TOOL_DEFECT] = "this looks like a defect of dlquant; please report it with this line",
     };
     const int code = tool_exit_code(err->code, stage);
+    const bool sizes = code == TOOL_UNSUPPORTED && err->code == DLQ_ESHAPE;
+    const char *const hint =
+        sizes ? "dlquant plan CKPT --tp 1-8 shows which numbers of ranks work" : hints[code];
     const char *what = err->msg[0] ? err->msg : dlq_status_string(err->code);
     fprintf(stderr, "dlquant: %s\n", what);
-    if (code > 0 && hints[code]) {
-        fprintf(stderr, "hint: %s\n", hints[code]);
+    if (code > 0 && hint) {
+        fprintf(stderr, "hint: %s\n", hint);
     }
     return code;
 }

@@ -303,6 +303,7 @@ def ranks_agree_on_what_cannot_work(_):
     run = dlquant("run", path, "--tp", "3")
     expect(run, 4)
     assert why in run.stderr, (why, run.stderr)
+    assert "hint: dlquant plan CKPT" in run.stderr, run.stderr
 
 
 # Bad input.
