@@ -38,6 +38,9 @@ struct end {
 static void
 keep(struct end *e, const void *data, size_t len)
 {
+    if (len == 0) {
+        return;
+    }
     if (e->len + len > e->capacity) {
         e->capacity = (e->len + len) * 2;
         e->bytes = realloc(e->bytes, e->capacity);
