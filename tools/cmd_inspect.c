@@ -74,6 +74,10 @@ explain_all(const struct tool_session *s, const struct tool_planned *planned)
     for (size_t i = 0; dlq_checkpoint_trace(s->ckpt, i); ++i) {
         printf("  %s\n", dlq_checkpoint_trace(s->ckpt, i));
     }
+    char text[2048];
+    if (s->config && dlq_quant_config_describe(s->config, text, sizeof(text)) > 0) {
+        printf("  %s\n", text);
+    }
     printf("\nlayers:\n");
     for (size_t i = 0; i < model->n_layers; ++i) {
         const struct tool_planned *p = &planned[i];

@@ -75,6 +75,29 @@ count_unmatched(const struct ct_patterns *patterns)
     return n;
 }
 
+/// Text that grows in a buffer of any size, counted as snprintf() does.
+struct line {
+    char *buf;
+    size_t size;
+    size_t used;
+};
+
+static void
+name_unmatched(struct line *l, const char *group, const struct ct_patterns *patterns)
+{
+    for (size_t i = 0; i < patterns->n; i++) {
+        if (!patterns->items[i].hit) {
+            char clip[DLQ_CLIP_SIZE];
+            const bool room = l->used < l->size;
+            const int n = snprintf(room ? l->buf + l->used : NULL, room ? l->size - l->used : 0,
+                                   " %s%s%s/%zu '%s'", group ? "/config_groups/" : "/ignore",
+                                   group ? group : "", group ? "/targets" : "", i,
+                                   dlq_text_clip(patterns->items[i].text, clip));
+            l->used += n > 0 ? (size_t)n : 0;
+        }
+    }
+}
+
 static int32_t
 config_describe(const void *config, char *buf, size_t size)
 {
@@ -96,10 +119,24 @@ config_describe(const void *config, char *buf, size_t size)
             used += n > 0 ? (size_t)n : 0;
         }
     }
-    return snprintf(buf, size,
-                    "compressed-tensors %s; %s; %zu ignored (%zu patterns matched nothing%s)",
-                    ct_format_name(c->format), c->n_groups > 0 ? groups : "no groups", c->ignore.n,
-                    unmatched, c->asked ? "" : " yet");
+    const int head = snprintf(
+        buf, size, "compressed-tensors %s; %s; %zu ignored (%zu patterns matched nothing%s)",
+        ct_format_name(c->format), c->n_groups > 0 ? groups : "no groups", c->ignore.n, unmatched,
+        !c->asked       ? " yet"
+        : unmatched > 0 ? ":"
+                        : "");
+    struct line l = {.buf = buf, .size = size, .used = head > 0 ? (size_t)head : 0};
+    if (c->asked && unmatched > 0) {
+        l.used -= 1; // the names stand inside the parenthesis
+        name_unmatched(&l, NULL, &c->ignore);
+        for (size_t i = 0; i < c->n_groups; i++) {
+            char clip[DLQ_CLIP_SIZE];
+            name_unmatched(&l, dlq_text_clip(c->groups[i].name, clip), &c->groups[i].targets);
+        }
+        const bool room = l.used < l.size;
+        l.used += (size_t)snprintf(room ? buf + l.used : NULL, room ? size - l.used : 0, ")");
+    }
+    return (int32_t)l.used;
 }
 
 static int32_t

@@ -460,6 +460,38 @@ def explain_names_file_and_rule(_):
     assert re.search(r"lm_head: \S+", run.stdout), run.stdout
 
 
+def explain_names_patterns_that_matched_no_layer(tmp):
+    path = copy("w8a8", tmp)
+    with open(os.path.join(path, "config.json"), encoding="utf-8") as file:
+        config = json.load(file)
+    quant = config["quantization_config"]
+    group = next(iter(quant["config_groups"]))
+    quant["ignore"].append("re:.*nowhere.*")
+    quant["config_groups"][group]["targets"].append("model.nothing")
+    os.chmod(os.path.join(path, "config.json"), 0o644)
+    write_config(path, **config)
+    run = dlquant("inspect", path, "--explain")
+    expect(run, 0)
+    for words in (f"/ignore/{len(quant['ignore']) - 1} 're:.*nowhere.*'",
+                  f"/config_groups/{group}/targets/1 'model.nothing')",
+                  "(2 patterns matched nothing: "):
+        assert words in run.stdout, run.stdout
+    assert f"/config_groups/{group}/targets/0 'Linear' (class)" in run.stdout, run.stdout
+
+
+def fused_parts_of_different_schemes_are_named(tmp):
+    path = copy("w8a8", tmp)
+    with open(os.path.join(path, "config.json"), encoding="utf-8") as file:
+        config = json.load(file)
+    config["quantization_config"]["ignore"].append("re:.*k_proj")
+    os.chmod(os.path.join(path, "config.json"), 0o644)
+    write_config(path, **config)
+    run = dlquant("inspect", path, "--explain")
+    assert run.returncode == 4, run.stderr
+    assert re.search(r"qkv_proj: fused parts differ: \S+q_proj is \S+ by .*'Linear' \(class\); "
+                     r"\S+k_proj is not quantized by /ignore/", run.stdout), run.stdout
+
+
 def a_hundred_thousand_tensors_are_inspected_in_a_second(tmp):
     count = llama(4546, tmp)
     assert count >= 100000

@@ -210,6 +210,10 @@ every_checkpoint_of_the_tests_opens(void **state)
         {"ct-hadamards.safetensors", 66, ""},
     };
     for (size_t i = 0; i < TEST_COUNT(folders); i++) {
+        if (access(test_data(folders[i].path), R_OK) != 0) {
+            print_message("%s is not here\n", folders[i].path);
+            continue;
+        }
         dlq_checkpoint *const ckpt = opened(test_data(folders[i].path), DLQ_CHECKPOINT_NO_CONFIG);
         struct dlq_quant_source source = {.struct_size = sizeof(source)};
         struct dlq_error err = DLQ_ERROR_INIT;
@@ -227,6 +231,9 @@ static void
 shards_hold_what_the_index_maps_to_them(void **state)
 {
     (void)state;
+    if (access(test_data("golden/awq-g64-sharded"), R_OK) != 0) {
+        skip(); // only the full set of recordings has it; DLQ_TEST_DATA names that
+    }
     dlq_checkpoint *const ckpt = opened(test_data("golden/awq-g64-sharded"), 0);
     const struct dlq_checkpoint_tensor *const head = dlq_checkpoint_find(ckpt, "lm_head.weight");
     assert_string_equal(head->file, "model-00003-of-00004.safetensors");
@@ -261,6 +268,9 @@ static void
 headers_only_maps_nothing_and_keeps_no_file_open(void **state)
 {
     (void)state;
+    if (access(test_data("golden/awq-g64-sharded"), R_OK) != 0) {
+        skip(); // only the full set of recordings has it; DLQ_TEST_DATA names that
+    }
     const int probe = dup(0);
     dlq_checkpoint *const ckpt =
         opened(test_data("golden/awq-g64-sharded"), DLQ_CHECKPOINT_HEADERS_ONLY);
