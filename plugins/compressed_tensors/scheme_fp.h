@@ -1,0 +1,54 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef DLQ_CT_SCHEME_FP_H
+#define DLQ_CT_SCHEME_FP_H
+
+#include "../../kernels/linear_fp.h"
+#include "../common/groups.h"
+#include "ct.h"
+
+/// What the files of the fp scheme share.
+
+struct ct_fp {
+    struct ct_layer base;
+    struct dlq_groups groups;    ///< Of group strategies
+    int64_t block[2];            ///< Of strategy block: outputs, inputs; no part or rank cuts one
+    enum dlq_bits_layout layout; ///< Of packed integers
+    enum dlq_k_fp_activation activation;
+    struct dlq_k_fp weight; ///< data is NULL before process_weights()
+    struct dlq_k_fp_ops ops;
+};
+
+static inline const struct ct_args *
+ct_fp_weights(const struct ct_fp *s)
+{
+    return &s->base.group->weights;
+}
+
+static inline bool
+ct_fp_is_integer(const struct ct_fp *s)
+{
+    return ct_fp_weights(s)->type == CT_INT;
+}
+
+static inline bool
+ct_fp_has_global(const struct ct_fp *s)
+{
+    return ct_fp_weights(s)->strategy == CT_TENSOR_GROUP;
+}
+
+/// Name of the one scale of static activations, or NULL.
+const char *
+ct_fp_input_name(const struct ct_fp *s);
+
+/// Choose the packed form; `act_scale` is that of static activations, which changes no sizes.
+int
+ct_fp_plan(const struct ct_fp *s, const struct dlq_layer_info *info, float act_scale,
+           struct dlq_k_fp *weight);
+
+int32_t
+ct_fp_process_weights(struct ct_layer *l, const struct dlq_host *host, struct dlq_layer *layer,
+                      const struct dlq_layer_info *info, struct dlq_error *err);
+
+#endif // DLQ_CT_SCHEME_FP_H
