@@ -120,17 +120,11 @@ read_skip_list(const struct dlq_fields *f, struct awq_config *config)
 {
     static const char key[] = "modules_to_not_convert";
     const struct dlq_host *const host = f->host;
-    const struct dlq_json *const list = dlq_field_get(f, key);
-    if (!list) {
-        return DLQ_OK;
-    }
-    if (host->json_type(list) != DLQ_JSON_ARRAY) {
-        return dlq_field_fail(f, key, "an array of strings is expected, %s was found",
-                              dlq_field_type_name(host->json_type(list)));
-    }
-    const size_t n = host->json_size(list);
-    if (n == 0) {
-        return DLQ_OK;
+    const struct dlq_json *list = NULL;
+    size_t n = 0;
+    const int32_t found = dlq_field_texts(f, key, &list, &n);
+    if (found != DLQ_OK || n == 0) {
+        return found;
     }
     config->skip = dlq_host_calloc(host, n * sizeof(*config->skip), f->err);
     if (!config->skip) {

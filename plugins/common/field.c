@@ -140,6 +140,21 @@ dlq_field_str(const struct dlq_fields *fields, const char *key, const char **out
 }
 
 int32_t
+dlq_field_texts(const struct dlq_fields *fields, const char *key, const struct dlq_json **array,
+                size_t *n)
+{
+    const struct dlq_host *const host = fields->host;
+    *array = dlq_field_get(fields, key);
+    *n = 0;
+    if (*array && host->json_type(*array) != DLQ_JSON_ARRAY) {
+        return dlq_field_fail(fields, key, "an array of strings is expected, %s was found",
+                              dlq_field_type_name(host->json_type(*array)));
+    }
+    *n = *array ? host->json_size(*array) : 0;
+    return DLQ_OK;
+}
+
+int32_t
 dlq_field_element(const struct dlq_fields *fields, const char *key, const struct dlq_json *array,
                   size_t index, const char **out)
 {

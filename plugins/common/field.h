@@ -51,6 +51,12 @@ dlq_field_bool(const struct dlq_fields *fields, const char *key, bool *out);
 int32_t
 dlq_field_str(const struct dlq_fields *fields, const char *key, const char **out);
 
+/// The array of texts in member `key` and its length; NULL and 0 when the field is absent or null.
+/// DLQ_ECONFIG for another type.
+int32_t
+dlq_field_texts(const struct dlq_fields *fields, const char *key, const struct dlq_json **array,
+                size_t *n);
+
 /// Text of element `index` of the array `array`, which messages call `key`.
 int32_t
 dlq_field_element(const struct dlq_fields *fields, const char *key, const struct dlq_json *array,
