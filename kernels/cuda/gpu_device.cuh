@@ -1,0 +1,81 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What set-up functions of all operations share: the current device, and pointers of either side.
+#ifndef DLQ_KERNELS_CUDA_GPU_DEVICE_CUH
+#define DLQ_KERNELS_CUDA_GPU_DEVICE_CUH
+
+extern "C" {
+#include "../gpu_call.h"
+}
+
+#include <cuda_runtime.h>
+
+namespace dlq
+{
+
+// Makes a device current for one set-up function and puts the caller's back.
+struct device_scope {
+    int before = -1;
+    cudaError_t error = cudaSuccess;
+
+    explicit device_scope(int index)
+    {
+        error = cudaGetDevice(&before);
+        if (error == cudaSuccess && before != index) {
+            error = cudaSetDevice(index);
+        }
+    }
+    ~device_scope()
+    {
+        if (before >= 0) {
+            (void)cudaSetDevice(before);
+        }
+    }
+    device_scope(const device_scope &) = delete;
+    device_scope &operator=(const device_scope &) = delete;
+};
+
+// Device memory with the bytes of `src`, which may be host or device memory: `src` itself where it
+// is device memory, else a copy that lives as long as this. `src` NULL gives NULL.
+struct device_view {
+    const void *data = nullptr;
+    void *copy = nullptr;
+    cudaError_t error = cudaSuccess;
+
+    device_view(const void *src, size_t bytes)
+    {
+        if (src == nullptr || bytes == 0) {
+            return;
+        }
+        cudaPointerAttributes at;
+        error = cudaPointerGetAttributes(&at, src);
+        if (error != cudaSuccess) {
+            return;
+        }
+        if (at.type == cudaMemoryTypeDevice) {
+            data = src;
+            return;
+        }
+        error = cudaMalloc(&copy, bytes);
+        if (error == cudaSuccess) {
+            error = cudaMemcpy(copy, src, bytes, cudaMemcpyHostToDevice);
+            data = copy;
+        }
+    }
+    ~device_view()
+    {
+        (void)cudaFree(copy);
+    }
+    device_view(const device_view &) = delete;
+    device_view &operator=(const device_view &) = delete;
+
+    template <class T> const T *as() const
+    {
+        return static_cast<const T *>(data);
+    }
+};
+
+} // namespace dlq
+
+#endif
