@@ -127,6 +127,18 @@ allocate(struct dlq_layer *layer, const struct dlq_linear_setup *setup)
                : DLQ_ENOMEM;
 }
 
+static int32_t
+place_parts(struct dlq_layer *layer, const struct dlq_linear_setup *setup, int32_t rank,
+            int32_t ranks, struct dlq_error *err)
+{
+    const char *const prefix = setup->desc.prefix;
+    if (ranks > 1 && setup->bounds) {
+        return dlq_shard_parts_cut(prefix, setup->bounds, rank, ranks, setup->heads, layer->parts,
+                                   setup->n_parts, err);
+    }
+    return dlq_shard_parts(prefix, ranks > 1 ? rank : 0, ranks, layer->parts, setup->n_parts, err);
+}
+
 // Where every rank's outputs lie inside each part, for gathering them.
 static int32_t
 bound_parts(struct dlq_layer *layer, const struct dlq_linear_setup *setup, int32_t ranks,
@@ -135,7 +147,7 @@ bound_parts(struct dlq_layer *layer, const struct dlq_linear_setup *setup, int32
     const int32_t n = setup->n_parts;
     int32_t rc = DLQ_OK;
     for (int32_t r = 0; r < setup->ranks && rc == DLQ_OK; ++r) {
-        rc = dlq_shard_parts(setup->desc.prefix, ranks > 1 ? r : 0, ranks, layer->parts, n, err);
+        rc = place_parts(layer, setup, r, ranks, err);
         for (int32_t p = 0; p < n && rc == DLQ_OK; ++p) {
             int64_t *const bounds = layer->part_bounds + (int64_t)p * (setup->ranks + 1);
             bounds[r] = layer->parts[p].source_offset;
@@ -143,9 +155,7 @@ bound_parts(struct dlq_layer *layer, const struct dlq_linear_setup *setup, int32
             layer->rank_outputs[r] += layer->parts[p].local_size;
         }
     }
-    return rc == DLQ_OK ? dlq_shard_parts(setup->desc.prefix, ranks > 1 ? setup->rank : 0, ranks,
-                                          layer->parts, n, err)
-                        : rc;
+    return rc == DLQ_OK ? place_parts(layer, setup, setup->rank, ranks, err) : rc;
 }
 
 // Inputs are split for a row layer; all others see them whole on every rank.
@@ -155,8 +165,11 @@ bound_inputs(struct dlq_layer *layer, const struct dlq_linear_setup *setup, stru
     struct dlq_layer_info *const info = &layer->info;
     int64_t *const bounds = layer->input_bounds;
     if (setup->kind == DLQ_ROW) {
-        const int32_t rc = dlq_shard_even(setup->desc.prefix, "inputs", info->input_size,
-                                          setup->ranks, bounds, err);
+        const char *const prefix = setup->desc.prefix;
+        const int32_t rc = setup->bounds ? dlq_shard_cut(prefix, "inputs", info->input_size,
+                                                         setup->bounds, setup->ranks, bounds, err)
+                                         : dlq_shard_even(prefix, "inputs", info->input_size,
+                                                          setup->ranks, bounds, err);
         if (rc != DLQ_OK) {
             return rc;
         }
@@ -229,7 +242,9 @@ dlq_layer_make_parts(struct dlq_layer *layer, const struct dlq_linear_setup *set
         info->output_size_per_partition += part->local_size;
         info->ckpt_output_size += part->full_size;
     }
-    info->output_size = setup->kind == DLQ_ROW ? info->ckpt_output_size
-                                               : info->output_size_per_partition * setup->ranks;
+    info->output_size = setup->kind == DLQ_ROW ? info->ckpt_output_size : 0;
+    for (int32_t r = 0; r < setup->ranks && setup->kind != DLQ_ROW; ++r) {
+        info->output_size += layer->rank_outputs[r];
+    }
     return rc;
 }

@@ -21,9 +21,12 @@ take_heads(struct dlq_linear_setup *setup, int64_t sizes[3], int32_t replicas[3]
                         d->prefix, d->total_num_heads, d->total_num_kv_heads, d->head_size,
                         d->v_head_size);
     }
-    struct dlq_shard_heads heads;
-    const int32_t rc = dlq_shard_heads(d->prefix, d->total_num_heads, d->total_num_kv_heads,
-                                       setup->ranks, &heads, err);
+    struct dlq_shard_heads heads = {.replicas = 1};
+    const int32_t rc =
+        setup->bounds ? dlq_shard_check_heads(d->prefix, d->total_num_heads, d->total_num_kv_heads,
+                                              setup->bounds, setup->ranks, err)
+                      : dlq_shard_heads(d->prefix, d->total_num_heads, d->total_num_kv_heads,
+                                        setup->ranks, &heads, err);
     if (rc != DLQ_OK) {
         return rc;
     }
@@ -61,5 +64,8 @@ dlq_linear_qkv_create(dlq_runtime *rt, const struct dlq_linear_desc *desc, dlq_l
     setup.replicas = replicas;
     setup.tags = tags;
     setup.n_parts = 3;
+    const int32_t heads[] = {setup.desc.total_num_heads, setup.desc.total_num_kv_heads,
+                             setup.desc.total_num_kv_heads};
+    setup.heads = heads;
     return dlq_linear_finish(&setup, out, err);
 }

@@ -91,6 +91,35 @@ take_group(struct dlq_linear_setup *s, struct dlq_error *err)
     return DLQ_OK;
 }
 
+// Equal shares are a partition too, but need not have units.
+static int32_t
+take_partition(struct dlq_linear_setup *s, struct dlq_error *err)
+{
+    const struct dlq_partition *const p = s->desc.partition;
+    if (!p || s->ranks == 1) {
+        return DLQ_OK;
+    }
+    const uint32_t need = DLQ_SIZE_UPTO(struct dlq_partition, bounds);
+    if (p->struct_size < need || !p->bounds || p->ranks != s->ranks) {
+        return dlq_fail(err, DLQ_EINVAL,
+                        "layer '%s': partition: expected a struct of %u bytes or more with bounds "
+                        "of %d ranks, found %u bytes and %d ranks",
+                        s->desc.prefix, need, s->ranks, p->struct_size, p->ranks);
+    }
+    for (int32_t r = 0; r < s->ranks; ++r) {
+        const int64_t first = p->bounds[r];
+        if ((r == 0 && first != 0) || p->bounds[r + 1] <= first || p->bounds[r + 1] > INT32_MAX) {
+            return dlq_fail(err, DLQ_ESHAPE,
+                            "layer '%s': partition: rank %d of %d has the units %lld to %lld, "
+                            "expected one or more from 0 upwards",
+                            s->desc.prefix, r, s->ranks, (long long)first,
+                            (long long)p->bounds[r + 1]);
+        }
+    }
+    s->bounds = p->bounds;
+    return DLQ_OK;
+}
+
 // Ranks that have to talk need a group of just their number.
 static int32_t
 check_communication(const struct dlq_linear_setup *s, struct dlq_error *err)
@@ -120,9 +149,11 @@ dlq_linear_begin(dlq_runtime *rt, const struct dlq_linear_desc *desc, int32_t ki
                         "layer: expected a runtime and a descriptor of %u bytes or more, found %u",
                         size, desc ? desc->struct_size : 0);
     }
-    *setup = (struct dlq_linear_setup){
-        .rt = rt, .desc = *desc, .kind = kind, .class_name = kinds[kind].class_name};
+    *setup =
+        (struct dlq_linear_setup){.rt = rt, .kind = kind, .class_name = kinds[kind].class_name};
     struct dlq_linear_desc *const d = &setup->desc;
+    // A caller of an older minor has a shorter struct.
+    memcpy(d, desc, desc->struct_size < sizeof(*d) ? desc->struct_size : sizeof(*d));
     d->prefix = d->prefix ? d->prefix : "";
     if (d->device.kind == 0) {
         d->device = (struct dlq_device){.kind = DLQ_DEVICE_CPU};
@@ -137,6 +168,9 @@ dlq_linear_begin(dlq_runtime *rt, const struct dlq_linear_desc *desc, int32_t ki
     }
     if (rc == DLQ_OK) {
         rc = take_group(setup, err);
+    }
+    if (rc == DLQ_OK) {
+        rc = take_partition(setup, err);
     }
     if (rc == DLQ_OK) {
         rc = check_communication(setup, err);

@@ -24,6 +24,8 @@ struct dlq_linear_setup {
     int32_t n_parts;
     const char *const *tags; ///< Tag of each part; NULL: its index
     const int32_t *replicas; ///< Ranks with the same outputs of each part; NULL: 1
+    const int64_t *bounds;   ///< Of the partition, ranks + 1; NULL: equal shares
+    const int32_t *heads;    ///< With bounds: heads of each part, never cut; NULL: no heads
 };
 
 /// Check what all kinds share: sizes of structs, flags, dtypes, rank and group.

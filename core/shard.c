@@ -5,6 +5,7 @@
 
 #include "error.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 // No group is larger: the search for a group size that would work stops here.
@@ -70,24 +71,36 @@ dlq_shard_even(const char *layer, const char *what, int64_t size, int32_t ranks,
 }
 
 int32_t
-dlq_shard_uneven(const char *layer, const char *what, int64_t size, int64_t unit, int32_t ranks,
-                 int64_t *bounds, struct dlq_error *err)
+dlq_shard_spread(int64_t units, int32_t ranks, int64_t *bounds)
 {
-    if (size % unit != 0) {
-        return dlq_fail(err, DLQ_ESHAPE, "layer '%s': %lld %s are no multiple of their unit %lld",
-                        layer, (long long)size, what, (long long)unit);
-    }
-    const int64_t units = size / unit;
     if (units < ranks) {
-        return dlq_fail(err, DLQ_ESHAPE,
-                        "layer '%s': %lld %s are %lld units of %lld, too few for %d "
-                        "tensor-parallel ranks; %lld would work",
-                        layer, (long long)size, what, (long long)units, (long long)unit, ranks,
-                        (long long)units);
+        return DLQ_ESHAPE;
     }
     bounds[0] = 0;
     for (int32_t r = 0; r < ranks; ++r) {
-        bounds[r + 1] = bounds[r] + (units / ranks + (r < units % ranks)) * unit;
+        bounds[r + 1] = bounds[r] + units / ranks + (r < units % ranks);
+    }
+    return DLQ_OK;
+}
+
+static int32_t
+fail_units(const char *layer, const char *what, int64_t size, int64_t units, struct dlq_error *err)
+{
+    return dlq_fail(err, DLQ_ESHAPE,
+                    "layer '%s': %lld %s cannot be split into the %lld units of its partition",
+                    layer, (long long)size, what, (long long)units);
+}
+
+int32_t
+dlq_shard_cut(const char *layer, const char *what, int64_t size, const int64_t *partition,
+              int32_t ranks, int64_t *bounds, struct dlq_error *err)
+{
+    const int64_t units = partition[ranks];
+    if (size % units != 0) {
+        return fail_units(layer, what, size, units, err);
+    }
+    for (int32_t r = 0; r <= ranks; ++r) {
+        bounds[r] = size / units * partition[r];
     }
     return DLQ_OK;
 }
@@ -121,6 +134,42 @@ dlq_shard_heads(const char *layer, int32_t n_q, int32_t n_kv, int32_t ranks,
     out->q = n_q / ranks;
     out->kv = ranks >= n_kv ? 1 : n_kv / ranks;
     out->replicas = replicas;
+    return DLQ_OK;
+}
+
+// First and end of what a rank has of `heads` heads, those that are cut counting whole.
+static void
+heads_of(const int64_t *partition, int32_t ranks, int64_t heads, int32_t rank, int64_t *first,
+         int64_t *end)
+{
+    const int64_t units = partition[ranks];
+    *first = partition[rank] * heads / units;
+    *end = (partition[rank + 1] * heads + units - 1) / units;
+}
+
+int32_t
+dlq_shard_check_heads(const char *layer, int32_t n_q, int32_t n_kv, const int64_t *partition,
+                      int32_t ranks, struct dlq_error *err)
+{
+    const int64_t units = partition[ranks];
+    if (n_q % units != 0 || (n_kv % units != 0 && units % n_kv != 0)) {
+        return dlq_fail(err, DLQ_ESHAPE,
+                        "layer '%s': %d query heads and %d key/value heads cannot be split into "
+                        "the %lld units of its partition",
+                        layer, n_q, n_kv, (long long)units);
+    }
+    for (int32_t r = 0; r < ranks; ++r) {
+        const bool whole = partition[r] * n_kv % units == 0 && partition[r + 1] * n_kv % units == 0;
+        int64_t first;
+        int64_t end;
+        heads_of(partition, ranks, n_kv, r, &first, &end);
+        if (!whole && end - first > 1) {
+            return dlq_fail(err, DLQ_ESHAPE,
+                            "layer '%s': its partition gives rank %d of %d parts of the query "
+                            "heads of %lld of its %d key/value heads",
+                            layer, r, ranks, (long long)(end - first), n_kv);
+        }
+    }
     return DLQ_OK;
 }
 
@@ -176,6 +225,58 @@ dlq_shard_span(const struct dlq_shard_unit *unit, int64_t offset, int64_t size, 
     return rc;
 }
 
+static void
+what_of(const struct dlq_part *part, int32_t n_parts, char *buf, size_t size)
+{
+    snprintf(buf, size, n_parts > 1 ? "outputs of part '%s'" : "outputs", part->tag);
+}
+
+// Where a rank's outputs of one part begin and end.
+static void
+part_of(const int64_t *partition, int32_t ranks, int64_t heads, int64_t size, int32_t rank,
+        int64_t *first, int64_t *end)
+{
+    heads_of(partition, ranks, heads, rank, first, end);
+    *first *= size / heads;
+    *end *= size / heads;
+}
+
+int32_t
+dlq_shard_parts_cut(const char *layer, const int64_t *partition, int32_t rank, int32_t ranks,
+                    const int32_t *heads, struct dlq_part *parts, int32_t n_parts,
+                    struct dlq_error *err)
+{
+    const int64_t units = partition[ranks];
+    int64_t full = 0;
+    int64_t local = 0;
+    for (int32_t i = 0; i < n_parts; ++i) {
+        struct dlq_part *const part = &parts[i];
+        if (!heads && part->full_size % units != 0) {
+            char what[64];
+            what_of(part, n_parts, what, sizeof(what));
+            return fail_units(layer, what, part->full_size, units, err);
+        }
+        const int64_t n = heads ? heads[i] : units;
+        int64_t first;
+        int64_t end;
+        part_of(partition, ranks, n, part->full_size, rank, &first, &end);
+        part->full_offset = full;
+        part->local_offset = local;
+        part->local_size = end - first;
+        part->source_offset = first;
+        part->replicas = 0;
+        for (int32_t r = 0; r < ranks; ++r) {
+            int64_t other;
+            int64_t other_end;
+            part_of(partition, ranks, n, part->full_size, r, &other, &other_end);
+            part->replicas += other == first && other_end == end;
+        }
+        full += part->full_size;
+        local += part->local_size;
+    }
+    return DLQ_OK;
+}
+
 int32_t
 dlq_shard_parts(const char *layer, int32_t rank, int32_t ranks, struct dlq_part *parts,
                 int32_t n_parts, struct dlq_error *err)
@@ -191,8 +292,7 @@ dlq_shard_parts(const char *layer, int32_t rank, int32_t ranks, struct dlq_part 
         const int32_t shards = ranks / part->replicas;
         if (part->full_size % shards != 0) {
             char what[64];
-            snprintf(what, sizeof(what), n_parts > 1 ? "outputs of part '%s'" : "outputs",
-                     part->tag);
+            what_of(part, n_parts, what, sizeof(what));
             return fail_division(layer, what, part->full_size, common, ranks, err);
         }
         part->full_offset = full;

@@ -29,11 +29,15 @@ int32_t
 dlq_shard_even(const char *layer, const char *what, int64_t size, int32_t ranks, int64_t *bounds,
                struct dlq_error *err);
 
-/// Cut `size` into `ranks` runs of whole units, the first ranks having one unit more when they do
-/// not divide. `unit` is what must not be cut: a word, a head. A rank without a unit is an error.
+/// Spread `units` over `ranks` runs whose lengths differ by one at most, the longer ones first.
+/// DLQ_ESHAPE without a message when a rank would have none.
 int32_t
-dlq_shard_uneven(const char *layer, const char *what, int64_t size, int64_t unit, int32_t ranks,
-                 int64_t *bounds, struct dlq_error *err);
+dlq_shard_spread(int64_t units, int32_t ranks, int64_t *bounds);
+
+/// Cut `size` where `partition`, of `ranks` runs, cuts its units.
+int32_t
+dlq_shard_cut(const char *layer, const char *what, int64_t size, const int64_t *partition,
+              int32_t ranks, int64_t *bounds, struct dlq_error *err);
 
 /// Largest group that divides `group` and that no bound cuts: the group size after refinement.
 int64_t
@@ -80,6 +84,21 @@ dlq_shard_span(const struct dlq_shard_unit *unit, int64_t offset, int64_t size, 
 /// `a * b` for sizes, DLQ_EOVERFLOW when it does not fit.
 int32_t
 dlq_shard_mul(int64_t a, int64_t b, int64_t *out);
+
+/// Query heads and key/value heads of a QKV layer that a partition has to leave whole: its units
+/// are either whole KV heads or query heads of one KV head, and a rank has several KV heads only
+/// where it has all query heads of each.
+int32_t
+dlq_shard_check_heads(const char *layer, int32_t n_q, int32_t n_kv, const int64_t *partition,
+                      int32_t ranks, struct dlq_error *err);
+
+/// Place the parts of a layer, whose full_size is set, where `partition` cuts: as
+/// dlq_shard_parts(), replicas being filled too. `heads`, of each part, is what every rank has
+/// whole, even when a rank beside it has it as well; NULL: outputs are cut as the units are.
+int32_t
+dlq_shard_parts_cut(const char *layer, const int64_t *partition, int32_t rank, int32_t ranks,
+                    const int32_t *heads, struct dlq_part *parts, int32_t n_parts,
+                    struct dlq_error *err);
 
 /// Place the parts of a layer, whose full_size and replicas are set, for rank `rank` of `ranks`:
 /// fills full_offset, local_offset, local_size and source_offset. The error names part and sizes.

@@ -47,6 +47,7 @@ dlq_block_refine_outputs(const struct dlq_layer_info *info, int64_t block)
     int64_t refined = block;
     for (int32_t p = 0; p < info->n_parts; p++) {
         refined = gcd(refined, info->parts[p]->local_size);
+        refined = gcd(refined, info->parts[p]->source_offset);
     }
     return refined;
 }

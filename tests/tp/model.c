@@ -206,6 +206,7 @@ model_make(const struct model *m, struct fake_world *w, dlq_quant_config *config
     desc.act_dtype = d->dtype ? d->dtype : (uint32_t)DLQ_F32;
     desc.config = config;
     desc.collective = coll;
+    desc.partition = m->partition;
     dlq_linear *layer = NULL;
     test_assert_ok(create[d->kind](w->rt, &desc, &layer, &w->err), &w->err);
     load(m, layer, &w->err);

@@ -44,6 +44,7 @@ struct model {
     float *bias; ///< [n], or NULL
     float *x;    ///< [rows, k], small integers
     int64_t rows;
+    const struct dlq_partition *partition; ///< NULL: equal shares
 };
 
 /// Fill a layer with small random integers; the seed decides which.

@@ -37,6 +37,38 @@ check_all_ranks(const struct model_desc *desc, int64_t rows, uint32_t seed)
     model_free(&m);
 }
 
+// Ranks of different sizes; `units` 0: the heads of the layer.
+static void
+check_uneven(const struct model_desc *desc, int64_t units, int64_t rows, uint32_t seed)
+{
+    struct model m;
+    model_init(&m, desc, rows, seed);
+    const size_t bytes = (size_t)(rows * m.n) * sizeof(float);
+    float *const one = malloc(bytes);
+    float *const many = malloc(bytes);
+    model_run(&m, 1, one);
+    for (int32_t ranks = 2; ranks <= MAX_RANKS; ++ranks) {
+        int64_t bounds[MAX_RANKS + 1];
+        const struct dlq_partition cut = {
+            .struct_size = sizeof(cut), .ranks = ranks, .bounds = bounds};
+        struct dlq_error err = DLQ_ERROR_INIT;
+        test_assert_ok(
+            units ? dlq_partition_spread(units, ranks, bounds, &err)
+                  : dlq_partition_spread_heads(desc->heads, desc->kv_heads, ranks, bounds, &err),
+            &err);
+        m.partition = &cut;
+        memset(many, 0xFF, bytes);
+        model_run(&m, ranks, many);
+        if (memcmp(one, many, bytes) != 0) {
+            fail_msg("kind %d, scheme %s, %d uneven ranks, flags 0x%x: other bits", desc->kind,
+                     desc->scheme ? desc->scheme : "none", ranks, desc->flags);
+        }
+    }
+    free(one);
+    free(many);
+    model_free(&m);
+}
+
 static const char *const schemes[] = {NULL, "plain", "packed_k", "act_order", "packed_n"};
 
 // 840 is the least number that 1 to 8 divide; times 8 it stays whole words on every rank.
@@ -137,6 +169,98 @@ qkv_equals_one_rank_with_and_without_replicas(void **state)
             check_all_ranks(&d, 1, 11);
         }
     }
+}
+
+static void
+uneven_columns_equal_one_rank(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < TEST_COUNT(schemes); ++s) {
+        for (int fused = 0; fused < 2; ++fused) {
+            struct model_desc d = {DLQ_MERGED_COLUMN,        schemes[s],    8, 16, {88, 176},
+                                   .flags = DLQ_LINEAR_BIAS, .fused = fused};
+            check_uneven(&d, 11, 2, 17);
+            d.flags |= DLQ_LINEAR_GATHER_OUTPUT;
+            check_uneven(&d, 11, 3, 18);
+        }
+        const struct model_desc one = {DLQ_COLUMN, schemes[s], 8,
+                                       16,         {104},      .flags = DLQ_LINEAR_GATHER_OUTPUT};
+        check_uneven(&one, 13, 1, 19);
+    }
+}
+
+static void
+uneven_rows_equal_one_rank(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < TEST_COUNT(schemes); ++s) {
+        // Units of whole groups, of half a group, and of a word and a half.
+        static const int64_t units[] = {11, 22, 29};
+        for (size_t i = 0; i < TEST_COUNT(units); ++i) {
+            const int64_t k = i < 2 ? 352 : 29 * 12;
+            const int64_t group = i < 2 ? 32 : 12;
+            struct model_desc d = {DLQ_ROW, schemes[s], group, k, {8}, .flags = DLQ_LINEAR_BIAS};
+            check_uneven(&d, units[i], 2, 20);
+            d.flags |= DLQ_LINEAR_INPUT_IS_FULL;
+            check_uneven(&d, units[i], 1, 21);
+        }
+    }
+}
+
+static void
+uneven_heads_equal_one_rank(void **state)
+{
+    (void)state;
+    static const int32_t kv_heads[] = {3, 1, 2, 12, 8};
+    for (size_t s = 0; s < TEST_COUNT(schemes); ++s) {
+        for (size_t h = 0; h < TEST_COUNT(kv_heads); ++h) {
+            const struct model_desc d = {
+                DLQ_QKV,
+                schemes[s],
+                4,
+                8,
+                {0},
+                .heads = kv_heads[h] == 8 ? 16 : 12,
+                kv_heads[h],
+                8,
+                16,
+                .flags = DLQ_LINEAR_BIAS,
+                .fused = (s + h) % 2 == 1,
+            };
+            check_uneven(&d, 0, 2, 22);
+        }
+    }
+}
+
+// What a pair is for: y of the column is x of the row, rank by rank, with no talk between.
+static void
+uneven_pair_shares_its_partition(void **state)
+{
+    (void)state;
+    enum { INNER = 88, RANKS = 3, OUT = 5, IN = 4 };
+    struct fake_world w;
+    fake_world_begin(&w);
+    int64_t bounds[RANKS + 1];
+    test_assert_ok(dlq_partition_spread(11, RANKS, bounds, &w.err), &w.err);
+    const struct dlq_partition cut = {sizeof(cut), RANKS, bounds};
+    int64_t end = 0;
+    for (int32_t r = 0; r < RANKS; ++r) {
+        struct dlq_linear_desc d = fake_on_rank(fake_desc("up", IN, INNER), r, RANKS);
+        d.partition = &cut;
+        dlq_linear *const column = fake_made(&w, dlq_linear_column_create, &d);
+        d = fake_on_rank(fake_desc("down", INNER, OUT), r, RANKS);
+        d.partition = &cut;
+        d.flags = DLQ_LINEAR_NO_REDUCE;
+        dlq_linear *const row = fake_made(&w, dlq_linear_row_create, &d);
+        assert_int_equal(dlq_linear_y_size(column), dlq_linear_x_size(row));
+        assert_int_equal(dlq_linear_info(column)->parts[0]->source_offset, end);
+        assert_int_equal(dlq_linear_info(row)->input_offset, end);
+        end += dlq_linear_x_size(row);
+        dlq_linear_destroy(column);
+        dlq_linear_destroy(row);
+    }
+    assert_int_equal(end, INNER);
+    fake_world_end(&w);
 }
 
 static void
@@ -466,6 +590,10 @@ main(void)
         cmocka_unit_test(merged_equals_one_rank_from_parts_and_fused),
         cmocka_unit_test(column_with_parts_is_gathered_in_part_order),
         cmocka_unit_test(qkv_equals_one_rank_with_and_without_replicas),
+        cmocka_unit_test(uneven_columns_equal_one_rank),
+        cmocka_unit_test(uneven_rows_equal_one_rank),
+        cmocka_unit_test(uneven_heads_equal_one_rank),
+        cmocka_unit_test(uneven_pair_shares_its_partition),
         cmocka_unit_test(replicated_gives_the_same_on_every_rank),
         cmocka_unit_test(disabled_tp_gives_the_same_on_every_rank),
         cmocka_unit_test(sixteen_bits_sum_the_same_with_and_without_fp32),

@@ -230,6 +230,101 @@ head_counts_that_do_not_divide_are_refused(void **state)
     fake_world_end(&w);
 }
 
+static void
+partition_gives_ranks_their_own_sizes(void **state)
+{
+    (void)state;
+    struct fake_world w;
+    fake_world_begin(&w);
+    static const int64_t bounds[] = {0, 2, 3, 6};
+    const struct dlq_partition cut = {sizeof(cut), 3, bounds};
+    struct dlq_linear_desc d = fake_on_rank(fake_qkv_desc(6, 2, 4), 2, 3);
+    d.partition = &cut;
+    dlq_linear *layer = fake_made(&w, dlq_linear_qkv_create, &d);
+    const struct dlq_layer_info *i = dlq_linear_info(layer);
+    assert_int_equal(i->parts[0]->source_offset, 12);
+    assert_int_equal(i->parts[0]->local_size, 12);
+    assert_int_equal(i->parts[1]->source_offset, 4);
+    assert_int_equal(i->output_size_per_partition, 20);
+    assert_int_equal(i->output_size, 6 * 4 + 3 * 8); // the first KV head is there twice
+    assert_int_equal(i->ckpt_output_size, 40);
+    dlq_linear_destroy(layer);
+    d = fake_on_rank(fake_desc("o", 24, 8), 1, 3);
+    d.flags = DLQ_LINEAR_NO_REDUCE;
+    d.partition = &cut;
+    layer = fake_made(&w, dlq_linear_row_create, &d);
+    i = dlq_linear_info(layer);
+    assert_memory_equal(i->input_bounds, ((int64_t[]){0, 8, 12, 24}), 4 * sizeof(int64_t));
+    assert_int_equal(i->input_offset, 8);
+    assert_int_equal(i->input_size_per_partition, 4);
+    dlq_linear_destroy(layer);
+    fake_world_end(&w);
+}
+
+static void
+partition_means_nothing_where_nothing_is_split(void **state)
+{
+    (void)state;
+    struct fake_world w;
+    fake_world_begin(&w);
+    const struct dlq_partition cut = {sizeof(cut), 9, NULL};
+    struct dlq_linear_desc d = fake_on_rank(fake_desc("gate", 2, 7), 1, 2);
+    d.partition = &cut;
+    dlq_linear *layer = fake_made(&w, dlq_linear_replicated_create, &d);
+    assert_int_equal(dlq_linear_y_size(layer), 7);
+    dlq_linear_destroy(layer);
+    d.flags = DLQ_LINEAR_DISABLE_TP;
+    layer = fake_made(&w, dlq_linear_column_create, &d);
+    assert_int_equal(dlq_linear_y_size(layer), 7);
+    dlq_linear_destroy(layer);
+    fake_world_end(&w);
+}
+
+static void
+partition_that_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    struct fake_world w;
+    fake_world_begin(&w);
+    int64_t bounds[] = {0, 2, 6};
+    struct dlq_partition cut = {sizeof(cut), 2, bounds};
+    struct dlq_linear_desc d = fake_on_rank(fake_desc("up", 2, 7), 0, 2);
+    d.partition = &cut;
+    fake_refused(&w, dlq_linear_column_create, &d, DLQ_ESHAPE,
+                 "layer 'up': 7 outputs cannot be split into the 6 units of its partition");
+    d = fake_on_rank(fake_desc("down", 7, 2), 0, 2);
+    d.partition = &cut;
+    d.flags = DLQ_LINEAR_NO_REDUCE;
+    fake_refused(&w, dlq_linear_row_create, &d, DLQ_ESHAPE,
+                 "layer 'down': 7 inputs cannot be split into the 6 units of its partition");
+    bounds[1] = 6;
+    fake_refused(&w, dlq_linear_row_create, &d, DLQ_ESHAPE,
+                 "layer 'down': partition: rank 1 of 2 has the units 6 to 6, expected one or more");
+    bounds[0] = 1;
+    fake_refused(&w, dlq_linear_row_create, &d, DLQ_ESHAPE,
+                 "partition: rank 0 of 2 has the units 1 to 6");
+    cut.ranks = 3;
+    fake_refused(&w, dlq_linear_row_create, &d, DLQ_EINVAL,
+                 "layer 'down': partition: expected a struct of 16 bytes or more with bounds of 2 "
+                 "ranks, found 16 bytes and 3 ranks");
+    fake_world_end(&w);
+}
+
+static void
+descriptor_of_an_older_header_has_no_partition(void **state)
+{
+    (void)state;
+    struct fake_world w;
+    fake_world_begin(&w);
+    struct dlq_linear_desc d = fake_on_rank(fake_desc("up", 2, 8), 0, 2);
+    d.struct_size = DLQ_SIZE_UPTO(struct dlq_linear_desc, evidence);
+    d.partition = (const struct dlq_partition *)(uintptr_t)1;
+    dlq_linear *const layer = fake_made(&w, dlq_linear_column_create, &d);
+    assert_int_equal(dlq_linear_y_size(layer), 4);
+    dlq_linear_destroy(layer);
+    fake_world_end(&w);
+}
+
 int
 main(void)
 {
@@ -244,6 +339,10 @@ main(void)
         cmocka_unit_test(part_names_override_the_mapping),
         cmocka_unit_test(sizes_that_do_not_divide_are_refused_with_a_hint),
         cmocka_unit_test(head_counts_that_do_not_divide_are_refused),
+        cmocka_unit_test(partition_gives_ranks_their_own_sizes),
+        cmocka_unit_test(partition_means_nothing_where_nothing_is_split),
+        cmocka_unit_test(partition_that_does_not_fit_is_refused),
+        cmocka_unit_test(descriptor_of_an_older_header_has_no_partition),
     };
     return cmocka_run_group_tests_name("linear_parts", tests, NULL, NULL);
 }

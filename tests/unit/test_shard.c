@@ -40,27 +40,68 @@ even_split_error_names_sizes_and_rank_counts_that_work(void **state)
 }
 
 static void
-uneven_split_gives_whole_units_and_the_first_ranks_more(void **state)
-{
-    (void)state;
-    int64_t b[4];
-    assert_int_equal(dlq_shard_uneven("l", "inputs", 7 * 8, 8, 3, b, NULL), DLQ_OK);
-    assert_int_equal(b[0], 0);
-    assert_int_equal(b[1], 24);
-    assert_int_equal(b[2], 40);
-    assert_int_equal(b[3], 56);
-}
-
-static void
-uneven_split_refuses_a_rank_without_units_and_a_cut_unit(void **state)
+spread_gives_the_first_ranks_one_unit_more(void **state)
 {
     (void)state;
     int64_t b[5];
+    assert_int_equal(dlq_shard_spread(7, 3, b), DLQ_OK);
+    assert_memory_equal(b, ((int64_t[]){0, 3, 5, 7}), 4 * sizeof(*b));
+    assert_int_equal(dlq_shard_spread(3, 4, b), DLQ_ESHAPE);
+}
+
+static void
+cut_follows_the_units_and_refuses_a_size_without_them(void **state)
+{
+    (void)state;
+    static const int64_t partition[] = {0, 3, 5, 7};
+    int64_t b[4];
     struct dlq_error err = DLQ_ERROR_INIT;
-    assert_int_equal(dlq_shard_uneven("l", "inputs", 24, 8, 4, b, &err), DLQ_ESHAPE);
-    assert_non_null(strstr(err.msg, "24 inputs are 3 units of 8, too few for 4"));
-    assert_int_equal(dlq_shard_uneven("l", "inputs", 25, 8, 2, b, &err), DLQ_ESHAPE);
-    assert_non_null(strstr(err.msg, "25 inputs are no multiple of their unit 8"));
+    assert_int_equal(dlq_shard_cut("l", "inputs", 56, partition, 3, b, NULL), DLQ_OK);
+    assert_memory_equal(b, ((int64_t[]){0, 24, 40, 56}), sizeof(b));
+    assert_int_equal(dlq_shard_cut("l", "inputs", 57, partition, 3, b, &err), DLQ_ESHAPE);
+    assert_string_equal(err.msg, "layer 'l': 57 inputs cannot be split into the 7 units of its "
+                                 "partition");
+}
+
+static void
+cut_parts_count_the_ranks_that_share_heads(void **state)
+{
+    (void)state;
+    // 6 query heads of 2 KV heads on 3 ranks: the first KV head is on two of them.
+    static const int64_t partition[] = {0, 2, 3, 6};
+    static const int32_t heads[] = {6, 2};
+    static const int64_t expected[3][3] = {{0, 0, 2}, {8, 0, 2}, {12, 10, 1}};
+    for (int32_t r = 0; r < 3; ++r) {
+        struct dlq_part p[2] = {{.tag = "q", .full_size = 24}, {.tag = "k", .full_size = 20}};
+        assert_int_equal(dlq_shard_check_heads("l", 6, 2, partition, 3, NULL), DLQ_OK);
+        assert_int_equal(dlq_shard_parts_cut("l", partition, r, 3, heads, p, 2, NULL), DLQ_OK);
+        assert_int_equal(p[0].source_offset, expected[r][0]);
+        assert_int_equal(p[0].replicas, 1);
+        assert_int_equal(p[1].source_offset, expected[r][1]);
+        assert_int_equal(p[1].replicas, expected[r][2]);
+        assert_int_equal(p[1].local_size, 10);
+        assert_int_equal(p[1].local_offset, p[0].local_size);
+        assert_int_equal(p[1].full_offset, 24);
+    }
+}
+
+static void
+cut_errors_name_parts_and_heads(void **state)
+{
+    (void)state;
+    struct dlq_error err = DLQ_ERROR_INIT;
+    static const int64_t mixed[] = {0, 4, 6};
+    struct dlq_part p[2] = {{.tag = "gate", .full_size = 12}, {.tag = "up", .full_size = 20}};
+    assert_int_equal(dlq_shard_parts_cut("mlp", mixed, 0, 2, NULL, p, 2, &err), DLQ_ESHAPE);
+    assert_string_equal(err.msg, "layer 'mlp': 20 outputs of part 'up' cannot be split into the 6 "
+                                 "units of its partition");
+    assert_int_equal(dlq_shard_check_heads("attn", 6, 2, mixed, 2, &err), DLQ_ESHAPE);
+    assert_string_equal(err.msg, "layer 'attn': its partition gives rank 0 of 2 parts of the query "
+                                 "heads of 2 of its 2 key/value heads");
+    assert_int_equal(dlq_shard_check_heads("attn", 8, 2, mixed, 2, &err), DLQ_ESHAPE);
+    assert_string_equal(err.msg, "layer 'attn': 8 query heads and 2 key/value heads cannot be "
+                                 "split into the 6 units of its partition");
+    assert_int_equal(dlq_shard_check_heads("attn", 12, 4, mixed, 2, &err), DLQ_ESHAPE);
 }
 
 static void
@@ -220,8 +261,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(even_split_gives_equal_runs),
         cmocka_unit_test(even_split_error_names_sizes_and_rank_counts_that_work),
-        cmocka_unit_test(uneven_split_gives_whole_units_and_the_first_ranks_more),
-        cmocka_unit_test(uneven_split_refuses_a_rank_without_units_and_a_cut_unit),
+        cmocka_unit_test(spread_gives_the_first_ranks_one_unit_more),
+        cmocka_unit_test(cut_follows_the_units_and_refuses_a_size_without_them),
+        cmocka_unit_test(cut_parts_count_the_ranks_that_share_heads),
+        cmocka_unit_test(cut_errors_name_parts_and_heads),
         cmocka_unit_test(refined_group_is_cut_by_no_bound),
         cmocka_unit_test(heads_are_replicated_when_ranks_outnumber_them),
         cmocka_unit_test(head_errors_name_heads_ranks_and_replicas),

@@ -35,6 +35,34 @@ enum dlq_linear_flags {
     DLQ_LINEAR_PLAN = 1 << 7           ///< Ask and declare only: no memory, nothing can be loaded
 };
 
+/// Where ranks are cut, for sizes that need not divide by their number. The size of a layer that is
+/// split, outputs of each part or inputs, is `bounds[ranks]` equal units, of which rank r has
+/// [bounds[r], bounds[r + 1]), one at least. A column layer and the row layer behind it share one
+/// partition: gate, up and down cut the same intermediate size, and what q, k and v give, o takes.
+///
+/// The unit is what must not be cut: a head, a word, a group of scales. Where it cuts a group or a
+/// word all the same, these are refined and repacked as in even cuts. In a QKV layer it is one or
+/// more KV heads with their query heads; or, to have more ranks than KV heads, one or more query
+/// heads of one KV head, which is then on all their ranks.
+struct dlq_partition {
+    uint32_t struct_size;  ///< Size of this struct
+    int32_t ranks;         ///< As in the layer
+    const int64_t *bounds; ///< ranks + 1 values from 0 upwards
+};
+
+/// Fill the ranks + 1 `bounds` so that the numbers of units differ by one at most, the larger ones
+/// first. DLQ_ESHAPE when a rank would have none. [any-thread] @since 1.0
+DLQ_API int32_t
+dlq_partition_spread(int64_t units, int32_t ranks, int64_t *bounds, struct dlq_error *err);
+
+/// The same for the heads of attention, for the QKV layer and the row layer behind it. Up to
+/// `kv_heads` ranks the unit is a KV head with its query heads. Beyond, it is a query head: the
+/// ranks are spread over the KV heads, and the query heads of each over its ranks. DLQ_ESHAPE
+/// names the heads that a rank would be without. [any-thread] @since 1.0
+DLQ_API int32_t
+dlq_partition_spread_heads(int32_t heads, int32_t kv_heads, int32_t ranks, int64_t *bounds,
+                           struct dlq_error *err);
+
 /// How to make a layer. Zeroes are the defaults of the field: no bias, x of a row layer already
 /// split, y of a row layer summed, y of a column layer not gathered.
 struct dlq_linear_desc {
@@ -60,6 +88,7 @@ struct dlq_linear_desc {
     dlq_quant_config *config;      ///< NULL: unquantized
     const struct dlq_collective *collective; ///< NULL: dlq_collective_self()
     const dlq_checkpoint *evidence;          ///< Headers for the method's decision; NULL: none
+    const struct dlq_partition *partition;   ///< Read while the layer is made; NULL: equal shares
 };
 
 /// Make a layer that is whole on every rank. With output_sizes it has several parts.
