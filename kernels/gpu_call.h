@@ -50,6 +50,12 @@ struct dlq_kg_call {
 int
 dlq_kg_copy(const struct dlq_kg_device *device, void *dst, const void *src, size_t bytes);
 
+/// How many of `n` values (DLQ_F16, DLQ_BF16 or DLQ_F32) in device memory are zero, and the index
+/// of the first; for set-up, waits.
+int
+dlq_kg_count_zeros(const struct dlq_kg_device *device, const void *values, uint32_t dtype,
+                   int64_t n, int64_t *count, int64_t *first);
+
 /// Whether this build has kernels for GPUs.
 bool
 dlq_kg_available(void);

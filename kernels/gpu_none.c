@@ -19,6 +19,19 @@ dlq_kg_copy(const struct dlq_kg_device *device, void *dst, const void *src, size
     return -DLQ_K_EUNSUPPORTED;
 }
 
+int
+dlq_kg_count_zeros(const struct dlq_kg_device *device, const void *values, uint32_t dtype,
+                   int64_t n, int64_t *count, int64_t *first)
+{
+    (void)device;
+    (void)values;
+    (void)dtype;
+    (void)n;
+    (void)count;
+    (void)first;
+    return -DLQ_K_EUNSUPPORTED;
+}
+
 bool
 dlq_kg_available(void)
 {

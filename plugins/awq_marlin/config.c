@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "../common/field.h"
+#include "../common/gpu.h"
 #include "../common/layer.h"
 #include "awq_marlin.h"
 
@@ -222,9 +223,9 @@ config_claims(void *ctx, const struct dlq_host *host, const char *quant_method, 
         host->fail(err, DLQ_EUNSUPPORTED, "awq_marlin claims awq and auto_awq");
         return 0;
     }
-    if (device->device.kind != DLQ_DEVICE_CPU) {
-        host->fail(err, DLQ_EUNSUPPORTED, "awq_marlin runs on cpu, %s was asked for",
-                   dlq_device_kind_name(device->device.kind));
+    if (!dlq_gpu_runs(device)) {
+        host->fail(err, DLQ_EUNSUPPORTED, "awq_marlin has no kernels for %s of capability %" PRId32,
+                   dlq_device_kind_name(device->device.kind), device->capability);
         return 0;
     }
     struct awq_config config = {0};
@@ -299,13 +300,12 @@ config_describe(const void *config, char *buf, size_t size)
         c->asked ? "" : " yet", c->substring ? ", by substring" : "");
 }
 
-static const struct dlq_device_support devices[] = {{DLQ_DEVICE_CPU, 0}, {0, 0}};
 static const char *const filenames[] = {"quantize_config.json", "quant_config.json", NULL};
 
 const struct dlq_quant_config_ops awq_config_ops = {
     .struct_size = DLQ_SIZE_UPTO(struct dlq_quant_config_ops, destroy),
     .act_dtypes = AWQ_ACT_DTYPES,
-    .devices = devices,
+    .devices = dlq_gpu_devices,
     .config_filenames = filenames,
     .claims = config_claims,
     .create = config_create,

@@ -1,34 +1,22 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "../../kernels/linear_wna16.h"
-#include "../common/field.h"
-#include "../common/layer.h"
-#include "../common/run.h"
-#include "awq_marlin.h"
-#include "candidates.h"
+#include "method.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include "../common/field.h"
+#include "../common/gpu.h"
+#include "../common/layer.h"
+#include "shape.h"
+
 #include <string.h>
 
-/// Declares, packs and dispatches; the arithmetic is kernels/linear_wna16.h.
+/// Declares, packs and dispatches; what depends on the device is awq_cpu or awq_gpu.
 ///
 /// As stored, W[n, k] = (q[k, n] - z[k / g, n]) * s[k / g, n]:
 ///     qweight int32 [K, N / 8]      nibble order of pack/awq.h
 ///     qzeros  int32 [K / g, N / 8]  the same; absent when symmetric, then z = 8
 ///     scales  fp16  [K / g, N]
 /// After process_weights() "qweight" holds the kernels' packed form and the others are dropped.
-
-struct method {
-    const struct awq_config *config;
-    struct dlq_groups groups;
-    struct dlq_k_wna16 weight; ///< data is NULL before process_weights()
-    struct dlq_k_wna16_ops ops;
-    uint32_t act_dtype;
-    uint32_t scale_dtype; ///< As the checkpoint stores scales, so that none is rounded
-    int32_t n_threads;    ///< Threads that workspaces are made for
-};
 
 // The dtype that holds the scales of every part exactly.
 static uint32_t
@@ -48,20 +36,22 @@ void *
 awq_method_create(const struct awq_config *config, const struct dlq_host *host,
                   const struct dlq_layer_info *info, struct dlq_error *err)
 {
-    struct method *const m = dlq_host_calloc(host, sizeof(*m), err);
+    struct awq_method *const m = dlq_host_calloc(host, sizeof(*m), err);
     if (m) {
         m->config = config;
         m->act_dtype = info->act_dtype;
         m->scale_dtype = choose_scale_dtype(info);
         m->n_threads = host->n_threads(host->ctx);
-        dlq_k_wna16_init(&m->ops, info->device.cpu_flags);
+        m->gpu_ops = dlq_gpu_is(info) ? dlq_kg_wna16() : NULL;
+        m->backend = m->gpu_ops ? &awq_gpu : &awq_cpu;
+        dlq_k_wna16_init(&m->cpu_ops, info->device.cpu_flags);
     }
     return m;
 }
 
-static int
-plan(const struct method *m, const struct dlq_groups *groups, const struct dlq_layer_info *info,
-     struct dlq_k_wna16 *weight)
+struct dlq_k_wna16_shape
+awq_shape(const struct awq_method *m, const struct dlq_layer_info *info,
+          const struct dlq_groups *groups)
 {
     const struct dlq_k_wna16_shape shape = {
         .k = info->input_size_per_partition,
@@ -71,16 +61,29 @@ plan(const struct method *m, const struct dlq_groups *groups, const struct dlq_l
         .bits = 4,
         .has_zero_points = m->config->zero_point,
     };
-    return dlq_k_wna16_plan(weight, &shape, m->scale_dtype, NULL, NULL);
+    return shape;
+}
+
+struct dlq_k_wna16_source
+awq_source(const struct awq_method *m, const struct awq_params *in)
+{
+    const struct dlq_k_wna16_source source = {
+        .layout = DLQ_K_WNA16_AWQ,
+        .codes = in->qweight.data,
+        .zeros = in->qzeros.data,
+        .scales = in->scales.data,
+        .scale_dtype = m->scale_dtype,
+    };
+    return source;
 }
 
 static int32_t
 method_can_implement(void *method, const struct dlq_host *host, const struct dlq_layer_info *info,
                      struct dlq_error *err)
 {
-    const struct method *const m = method;
+    const struct awq_method *const m = method;
     struct dlq_groups groups;
-    const int32_t status = awq_groups_find(m->config, host, info, &groups, err);
+    int32_t status = awq_groups_find(m->config, host, info, &groups, err);
     if (status != DLQ_OK) {
         return status;
     }
@@ -88,13 +91,9 @@ method_can_implement(void *method, const struct dlq_host *host, const struct dlq
         return host->fail(err, DLQ_EDTYPE, "%s: awq_marlin takes fp16, bf16 or fp32; x is %s",
                           info->prefix, dlq_dtype_name(info->act_dtype));
     }
-    char reasons[600];
-    if (!awq_candidate_choose(m->config, info, &groups, reasons, sizeof(reasons))) {
-        return host->fail(err, DLQ_EUNSUPPORTED, "%s: no kernel: %s", info->prefix, reasons);
-    }
-    struct dlq_k_wna16 weight;
-    const int result = plan(m, &groups, info, &weight);
-    return result == DLQ_K_OK ? DLQ_OK : dlq_run_fail(host, info, "qweight", result, 0, err);
+    status = dlq_gpu_check_device(host, info, "awq_marlin", err);
+    union awq_weight weight;
+    return status == DLQ_OK ? m->backend->plan(m, host, info, &groups, &weight, err) : status;
 }
 
 static int32_t
@@ -118,14 +117,13 @@ static int32_t
 method_create_weights(void *method, const struct dlq_host *host, struct dlq_layer *layer,
                       const struct dlq_layer_info *info, struct dlq_error *err)
 {
-    struct method *const m = method;
+    struct awq_method *const m = method;
     int32_t status = awq_groups_find(m->config, host, info, &m->groups, err);
+    if (status == DLQ_OK) {
+        status = m->backend->plan(m, host, info, &m->groups, &m->weight, err);
+    }
     if (status != DLQ_OK) {
         return status;
-    }
-    const int result = plan(m, &m->groups, info, &m->weight);
-    if (result != DLQ_K_OK) {
-        return dlq_run_fail(host, info, "qweight", result, 0, err);
     }
     const int64_t k = info->input_size_per_partition;
     const int64_t n = info->output_size_per_partition;
@@ -146,18 +144,19 @@ method_create_weights(void *method, const struct dlq_host *host, struct dlq_laye
     return status;
 }
 
-// Views of the loaded parameters; qzeros stays empty when symmetric.
+// Views of the loaded parameters.
 static int32_t
-get_params(const struct method *m, const struct dlq_host *host, struct dlq_layer *layer,
-           struct dlq_tensor *qweight, struct dlq_tensor *qzeros, struct dlq_tensor *scales,
-           struct dlq_error *err)
+get_params(const struct awq_method *m, const struct dlq_host *host, struct dlq_layer *layer,
+           struct awq_params *out, struct dlq_error *err)
 {
-    int32_t status = host->param_get(layer, "qweight", qweight, err);
+    const struct dlq_tensor empty = {.struct_size = DLQ_SIZE_UPTO(struct dlq_tensor, strides)};
+    *out = (struct awq_params){.qweight = empty, .qzeros = empty, .scales = empty};
+    int32_t status = host->param_get(layer, "qweight", &out->qweight, err);
     if (status == DLQ_OK) {
-        status = host->param_get(layer, "scales", scales, err);
+        status = host->param_get(layer, "scales", &out->scales, err);
     }
     if (status == DLQ_OK && m->config->zero_point) {
-        status = host->param_get(layer, "qzeros", qzeros, err);
+        status = host->param_get(layer, "qzeros", &out->qzeros, err);
     }
     return status;
 }
@@ -166,37 +165,14 @@ static int32_t
 method_process_weights(void *method, const struct dlq_host *host, struct dlq_layer *layer,
                        const struct dlq_layer_info *info, struct dlq_error *err)
 {
-    struct method *const m = method;
-    struct dlq_tensor qweight = {.struct_size = DLQ_SIZE_UPTO(struct dlq_tensor, strides)};
-    struct dlq_tensor qzeros = qweight;
-    struct dlq_tensor scales = qweight;
-    int32_t status = get_params(m, host, layer, &qweight, &qzeros, &scales, err);
-    if (status != DLQ_OK) {
-        return status;
-    }
-    dlq_scales_warn_zero(host, info, "scales", &scales);
-    void *const data = dlq_run_pack_alloc(host, info, m->weight.bytes, err);
-    if (!data) {
-        return DLQ_ENOMEM;
-    }
-    const struct dlq_k_wna16_source source = {
-        .layout = DLQ_K_WNA16_AWQ,
-        .codes = qweight.data,
-        .zeros = qzeros.data,
-        .scales = scales.data,
-        .scale_dtype = m->scale_dtype,
-    };
-    const struct dlq_k_parallel parallel = dlq_run_parallel(host, m->n_threads);
-    struct dlq_k_wna16 packed = m->weight;
-    int64_t bad = 0;
-    const int result = dlq_k_wna16_pack(&packed, &source, data, &parallel, &bad);
-    if (result != DLQ_K_OK) {
-        dlq_run_pack_free(host, info, data);
-        return dlq_run_fail(host, info, "scales", result, bad, err);
-    }
-    status = dlq_run_pack_commit(host, layer, info, "qweight", data, packed.bytes, err);
+    struct awq_method *const m = method;
+    struct awq_params in;
+    int32_t status = get_params(m, host, layer, &in, err);
     if (status == DLQ_OK) {
-        m->weight = packed;
+        status = m->backend->pack(m, host, layer, info, &in, err);
+    }
+    if (status == DLQ_OK) {
+        m->packed = true;
         status = host->param_replace(layer, "scales", NULL, err);
     }
     if (status == DLQ_OK && m->config->zero_point) {
@@ -208,43 +184,35 @@ method_process_weights(void *method, const struct dlq_host *host, struct dlq_lay
 static size_t
 method_workspace_size(const void *method, int64_t max_m)
 {
-    const struct method *const m = method;
-    return (size_t)m->ops.workspace_size(&m->weight, DLQ_K_WNA16_EXACT, max_m, m->n_threads);
+    const struct awq_method *const m = method;
+    return m->backend->workspace_size(m, max_m);
 }
 
 static int32_t
 method_apply(const void *method, const struct dlq_linear_call *call, struct dlq_error *err)
 {
-    const struct method *const m = method;
-    const struct dlq_k_parallel parallel = dlq_run_parallel(call->host, m->n_threads);
-    const struct dlq_k_linear_call c = dlq_run_call(call, m->act_dtype, &parallel);
-    return dlq_run_result(m->ops.apply(&m->weight, DLQ_K_WNA16_EXACT, &c), err);
+    const struct awq_method *const m = method;
+    return m->backend->apply(m, call, err);
 }
 
 static int32_t
 method_explain(const void *method, const struct dlq_host *host, const struct dlq_layer_info *info,
                struct dlq_explanation *out, struct dlq_error *err)
 {
-    const struct method *const m = method;
+    const struct awq_method *const m = method;
     struct dlq_groups groups;
+    union awq_weight weight;
     int32_t status = awq_groups_find(m->config, host, info, &groups, err);
+    if (status == DLQ_OK) {
+        status = m->backend->plan(m, host, info, &groups, &weight, err);
+    }
     if (status != DLQ_OK) {
         return status;
     }
-    struct dlq_k_wna16 weight;
-    const int result = plan(m, &groups, info, &weight);
-    if (result != DLQ_K_OK) {
-        return dlq_run_fail(host, info, "qweight", result, 0, err);
-    }
     awq_scheme_name(m->config, out->scheme, sizeof(out->scheme));
-    const char *const name =
-        awq_candidate_choose(m->config, info, &groups, out->note, sizeof(out->note));
-    snprintf(out->kernel, sizeof(out->kernel), "%s %s%s", name ? name : "none", m->ops.name,
-             m->ops.fixed_point ? " two-limb" : "");
+    awq_marlin_note(m->config, info, &groups, out->note, sizeof(out->note));
+    m->backend->explain(m, &weight, info, out);
     out->group = groups.rows;
-    out->padded_k = weight.groups * weight.group_k;
-    out->padded_n = weight.blocks * 16;
-    out->weight_bytes = weight.bytes;
     return DLQ_OK;
 }
 
@@ -269,12 +237,11 @@ static int32_t
 inspect_dequantize(const void *method, const struct dlq_host *host,
                    const struct dlq_layer_info *info, float *weight, struct dlq_error *err)
 {
-    const struct method *const m = method;
-    if (!m->weight.data) {
+    const struct awq_method *const m = method;
+    if (!m->packed) {
         return host->fail(err, DLQ_ESTATE, "%s: the weights are not processed", info->prefix);
     }
-    dlq_k_wna16_dequantize(&m->weight, 0, m->weight.shape.n, weight);
-    return DLQ_OK;
+    return m->backend->dequantize(m, host, info, weight, err);
 }
 
 static int32_t

@@ -4,6 +4,7 @@
 #include "groups.h"
 
 #include "field.h"
+#include "layer.h"
 
 #include <inttypes.h>
 
@@ -97,15 +98,23 @@ dlq_groups_describe(const struct dlq_groups *groups, int32_t dim, struct dlq_par
 }
 
 void
+dlq_scales_report_zero(const struct dlq_host *host, const struct dlq_layer_info *info,
+                       const char *name, int64_t n, int64_t count, int64_t first)
+{
+    if (count > 0) {
+        dlq_host_log(host, DLQ_LOG_WARN,
+                     "%s.%s: %" PRId64 " of %" PRId64 " scales are zero, the first at %" PRId64,
+                     info->prefix, name, count, n, first);
+    }
+}
+
+void
 dlq_scales_warn_zero(const struct dlq_host *host, const struct dlq_layer_info *info,
                      const char *name, const struct dlq_tensor *scales)
 {
     const uint16_t *const half = scales->data;
     const uint32_t *const full = scales->data;
-    int64_t n = 1;
-    for (int32_t i = 0; i < scales->ndim; i++) {
-        n *= scales->shape[i];
-    }
+    const int64_t n = dlq_tensor_count(scales);
     int64_t count = 0;
     int64_t first = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -116,9 +125,5 @@ dlq_scales_warn_zero(const struct dlq_host *host, const struct dlq_layer_info *i
             count++;
         }
     }
-    if (count > 0) {
-        dlq_host_log(host, DLQ_LOG_WARN,
-                     "%s.%s: %" PRId64 " of %" PRId64 " scales are zero, the first at %" PRId64,
-                     info->prefix, name, count, n, first);
-    }
+    dlq_scales_report_zero(host, info, name, n, count, first);
 }

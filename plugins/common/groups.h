@@ -48,4 +48,9 @@ void
 dlq_scales_warn_zero(const struct dlq_host *host, const struct dlq_layer_info *info,
                      const char *name, const struct dlq_tensor *scales);
 
+/// The same warning for `count` zeros among `n` scales that were counted elsewhere.
+void
+dlq_scales_report_zero(const struct dlq_host *host, const struct dlq_layer_info *info,
+                       const char *name, int64_t n, int64_t count, int64_t first);
+
 #endif // DLQ_PLUGINS_COMMON_GROUPS_H

@@ -176,6 +176,16 @@ dlq_host_free(const struct dlq_host *host, void *ptr)
     host->free(host->ctx, host_memory, ptr);
 }
 
+int64_t
+dlq_tensor_count(const struct dlq_tensor *tensor)
+{
+    int64_t n = 1;
+    for (int32_t i = 0; i < tensor->ndim; i++) {
+        n *= tensor->shape[i];
+    }
+    return n;
+}
+
 struct dlq_param_desc
 dlq_param_desc_init(const char *name, uint32_t dtype, int32_t ndim, const int64_t *shape)
 {

@@ -61,6 +61,10 @@ dlq_host_calloc(const struct dlq_host *host, size_t size, struct dlq_error *err)
 void
 dlq_host_free(const struct dlq_host *host, void *ptr);
 
+/// Elements of a tensor.
+int64_t
+dlq_tensor_count(const struct dlq_tensor *tensor);
+
 /// A descriptor of `ndim` dimensions with everything else neutral.
 struct dlq_param_desc
 dlq_param_desc_init(const char *name, uint32_t dtype, int32_t ndim, const int64_t *shape);

@@ -55,18 +55,27 @@ status_of(int result)
     }
 }
 
+void
+dlq_run_set_error(struct dlq_error *err, int32_t code, int32_t native, const char *message)
+{
+    const size_t size = strlen(message) + 1;
+    if (err) {
+        err->code = code;
+        err->native = native;
+        err->domain = native != 0 ? DLQ_DOMAIN_DEVICE : DLQ_DOMAIN_PLUGIN;
+        if (err->struct_size >= offsetof(struct dlq_error, msg) + size) {
+            memcpy(err->msg, message, size);
+        }
+    }
+}
+
 int32_t
 dlq_run_result(int result, struct dlq_error *err)
 {
-    static const char message[] = "the kernel refused the call: a size, stride or dtype of x or y";
     const int32_t code = status_of(result);
-    if (code != DLQ_OK && err) {
-        err->code = code;
-        err->native = 0;
-        err->domain = DLQ_DOMAIN_PLUGIN;
-        if (err->struct_size >= offsetof(struct dlq_error, msg) + sizeof(message)) {
-            memcpy(err->msg, message, sizeof(message));
-        }
+    if (code != DLQ_OK) {
+        dlq_run_set_error(err, code, 0,
+                          "the kernel refused the call: a size, stride or dtype of x or y");
     }
     return code;
 }
@@ -87,9 +96,8 @@ dlq_run_fail(const struct dlq_host *host, const struct dlq_layer_info *info, con
         return host->fail(err, code, "%s.%s: element %" PRId64 " names a group that does not exist",
                           info->prefix, tensor, bad);
     default:
-        return host->fail(err, code, "%s: no CPU kernel packs K %" PRId64 ", N %" PRId64,
-                          info->prefix, info->input_size_per_partition,
-                          info->output_size_per_partition);
+        return host->fail(err, code, "%s: no kernel packs K %" PRId64 ", N %" PRId64, info->prefix,
+                          info->input_size_per_partition, info->output_size_per_partition);
     }
 }
 

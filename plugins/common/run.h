@@ -22,6 +22,10 @@ struct dlq_k_linear_call
 dlq_run_call(const struct dlq_linear_call *call, uint32_t act_dtype,
              const struct dlq_k_parallel *parallel);
 
+/// Fill `err`, which may be NULL, without the host. `message` is a literal.
+void
+dlq_run_set_error(struct dlq_error *err, int32_t code, int32_t native, const char *message);
+
 /// enum dlq_status for enum dlq_k_result of apply(); fills `err` without the host, which a [stream]
 /// function must not call.
 int32_t

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
+#include "../common/gpu.h"
 #include "ct.h"
 
 #include <string.h>
@@ -8,8 +9,8 @@
 /// The descriptor of the plugin "compressed-tensors".
 
 DLQ_PLUGIN_NOTE(note, "{\"name\":\"compressed-tensors\",\"aliases\":[\"compressed_tensors\"],"
-                      "\"version\":\"0.1.0\",\"abi\":[1,0],\"devices\":[\"cpu\"],"
-                      "\"dtypes\":[\"fp16\",\"bf16\",\"fp32\"],\"archs\":[]}");
+                      "\"version\":\"0.1.0\",\"abi\":[1,0]," DLQ_GPU_NOTE ","
+                      "\"dtypes\":[\"fp16\",\"bf16\",\"fp32\"]}");
 
 static const char *const aliases[] = {"compressed_tensors", NULL};
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "../common/field.h"
+#include "../common/gpu.h"
 #include "../common/layer.h"
 #include "ct.h"
 
@@ -192,13 +193,12 @@ config_get_quant_method(void *config, const struct dlq_host *host,
     return DLQ_OK;
 }
 
-static const struct dlq_device_support devices[] = {{DLQ_DEVICE_CPU, 0}, {0, 0}};
 static const char *const filenames[] = {"config.json", NULL};
 
 const struct dlq_quant_config_ops ct_config_ops = {
     .struct_size = DLQ_SIZE_UPTO(struct dlq_quant_config_ops, destroy),
     .act_dtypes = DLQ_ACT_F16 | DLQ_ACT_BF16 | DLQ_ACT_F32,
-    .devices = devices,
+    .devices = dlq_gpu_devices,
     .config_filenames = filenames,
     .create = config_create,
     .get_quant_method = config_get_quant_method,

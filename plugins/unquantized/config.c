@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
+#include "../common/gpu.h"
 #include "../common/layer.h"
 #include "unquantized.h"
 
@@ -89,13 +90,12 @@ config_get_quant_method(void *config, const struct dlq_host *host,
     return DLQ_OK;
 }
 
-static const struct dlq_device_support devices[] = {{DLQ_DEVICE_CPU, 0}, {0, 0}};
 static const char *const filenames[] = {NULL};
 
 const struct dlq_quant_config_ops unquantized_config_ops = {
     .struct_size = DLQ_SIZE_UPTO(struct dlq_quant_config_ops, destroy),
     .act_dtypes = UNQUANTIZED_ACT_DTYPES,
-    .devices = devices,
+    .devices = dlq_gpu_devices,
     .config_filenames = filenames,
     .create = config_create,
     .get_quant_method = config_get_quant_method,

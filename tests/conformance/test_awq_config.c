@@ -307,7 +307,7 @@ shapes_that_cannot_run_are_refused_with_their_sizes(void **state)
     f.info.device.device.kind = DLQ_DEVICE_CUDA;
     f.info.device.capability = 75;
     test_assert_error(bench_can(&b, &f, &err), &err, DLQ_EUNSUPPORTED,
-                      "wna16: runs on cpu, the layer is on cuda");
+                      "a: the layer is on cuda");
     facts_init(&f, "a", 512, 64);
     f.info.act_dtype = DLQ_F64;
     test_assert_error(bench_can(&b, &f, &err), &err, DLQ_EDTYPE, "x is fp64");
@@ -335,7 +335,7 @@ claims_awq_where_it_can_run_it(void **state)
     assert_int_equal(ops->claims(NULL, b.host, "awq", plain, strlen(plain), &cpu, &err), 1);
     assert_int_equal(ops->claims(NULL, b.host, "gptq", plain, strlen(plain), &cpu, &err), 0);
     assert_int_equal(ops->claims(NULL, b.host, "awq", plain, strlen(plain), &gpu, &err), 0);
-    assert_non_null(strstr(err.msg, "cuda was asked for"));
+    assert_non_null(strstr(err.msg, "no kernels for cuda of capability 0"));
     assert_int_equal(ops->claims(NULL, b.host, "awq", gemv, strlen(gemv), &cpu, &err), 0);
     assert_non_null(strstr(err.msg, "/version: 'gemv'"));
     bench_close(&b);

@@ -1,14 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "candidates.h"
+#include "shape.h"
 
 #include "../../kernels/pack/marlin.h"
 #include "../common/layer.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 static int32_t
 check_words(const struct dlq_host *host, const struct dlq_layer_info *info, struct dlq_error *err)
@@ -60,39 +59,19 @@ ask_marlin(const struct awq_config *config, const struct dlq_layer_info *info,
     return dlq_marlin_check_shape(n, k, padded ? k : info->input_size, group);
 }
 
-static void
-append(char *buf, size_t size, const char *kernel, const char *text)
+void
+awq_marlin_note(const struct awq_config *config, const struct dlq_layer_info *info,
+                const struct dlq_groups *groups, char *buf, size_t size)
 {
-    const size_t used = strlen(buf);
-    if (used < size) {
-        snprintf(buf + used, size - used, "%s%s: %s", used > 0 ? "; " : "", kernel, text);
+    const enum dlq_marlin_verdict plain = ask_marlin(config, info, groups, false);
+    const enum dlq_marlin_verdict padded =
+        plain == DLQ_MARLIN_OK ? plain : ask_marlin(config, info, groups, true);
+    if (padded == DLQ_MARLIN_OK) {
+        snprintf(buf, size, "marlin layout: the shape fits%s%s%s",
+                 plain == DLQ_MARLIN_OK ? "" : " when padded (",
+                 plain == DLQ_MARLIN_OK ? "" : dlq_marlin_verdict_string(plain),
+                 plain == DLQ_MARLIN_OK ? "" : ")");
+    } else {
+        snprintf(buf, size, "marlin layout: %s", dlq_marlin_verdict_string(padded));
     }
-}
-
-const char *
-awq_candidate_choose(const struct awq_config *config, const struct dlq_layer_info *info,
-                     const struct dlq_groups *groups, char *notes, size_t size)
-{
-    static const char *const names[] = {"marlin", "padded marlin"};
-    notes[0] = '\0';
-    for (int padded = 0; padded < 2; padded++) {
-        const enum dlq_marlin_verdict verdict = ask_marlin(config, info, groups, padded != 0);
-        char reason[160];
-        snprintf(reason, sizeof(reason), "%s%s",
-                 verdict == DLQ_MARLIN_OK ? "the shape would fit, " : "",
-                 verdict == DLQ_MARLIN_OK ? "this plugin has no CUDA kernels"
-                                          : dlq_marlin_verdict_string(verdict));
-        append(notes, size, names[padded], reason);
-        if (verdict == DLQ_MARLIN_OK) {
-            break; // padding is only asked where the plain shape does not fit
-        }
-    }
-    if (info->device.device.kind == DLQ_DEVICE_CPU) {
-        return "wna16";
-    }
-    char reason[96];
-    snprintf(reason, sizeof(reason), "runs on cpu, the layer is on %s",
-             dlq_device_kind_name(info->device.device.kind));
-    append(notes, size, "wna16", reason);
-    return NULL;
 }

@@ -1,0 +1,66 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "../common/gpu.h"
+#include "../../kernels/float16.h"
+#include "../common/layer.h"
+#include "method.h"
+
+int32_t
+unquantized_gpu_plan(const struct unquantized_method *m, const struct dlq_host *host,
+                     const struct dlq_layer_info *info, struct dlq_kg_dense *out,
+                     struct dlq_error *err)
+{
+    const struct dlq_kg_dense_desc desc = {
+        .k = info->input_size_per_partition,
+        .n = info->output_size_per_partition,
+        .device = dlq_gpu_device(info),
+        .dtype = info->params_dtype,
+        .act_dtype = info->act_dtype,
+    };
+    const int result = m->gpu_ops->plan(out, &desc);
+    return result == DLQ_K_OK ? DLQ_OK : dlq_gpu_fail(host, info, "weight", result, 0, err);
+}
+
+int32_t
+unquantized_gpu_process(struct unquantized_method *m, const struct dlq_host *host,
+                        const struct dlq_layer_info *info, const struct dlq_tensor *weight,
+                        struct dlq_error *err)
+{
+    const int result = m->gpu_ops->prepare(&m->gpu, weight->data, info->max_m);
+    return result == DLQ_K_OK ? DLQ_OK : dlq_gpu_fail(host, info, "weight", result, 0, err);
+}
+
+void
+unquantized_gpu_explain(const struct unquantized_method *m, const struct dlq_kg_dense *gpu,
+                        const struct dlq_layer_info *info, struct dlq_explanation *out)
+{
+    const int64_t many = info->max_m > 0 ? info->max_m : DLQ_GPU_MANY_ROWS;
+    dlq_gpu_kernels(out->kernel, sizeof(out->kernel), m->gpu_ops->kernel(gpu, 1),
+                    m->gpu_ops->kernel(gpu, many));
+    out->padded_k = gpu->desc.k;
+    out->padded_n = gpu->desc.n;
+    out->weight_bytes = gpu->desc.k * gpu->desc.n * (DLQ_DTYPE_BITS(gpu->desc.dtype) / 8);
+}
+
+int32_t
+unquantized_gpu_dequantize(const struct unquantized_method *m, const struct dlq_host *host,
+                           const struct dlq_layer_info *info, float *weight, struct dlq_error *err)
+{
+    const struct dlq_kg_dense_desc *const d = &m->gpu.desc;
+    struct dlq_tensor t = {
+        .struct_size = DLQ_SIZE_UPTO(struct dlq_tensor, strides),
+        .dtype = d->dtype,
+        .data = (void *)m->gpu.weights,
+        .device = info->device.device,
+        .ndim = 2,
+        .shape = {d->n, d->k},
+    };
+    void *copy = NULL;
+    const int32_t status = dlq_gpu_fetch(host, info, &t, &copy, err);
+    for (int64_t i = 0; status == DLQ_OK && i < d->n * d->k; i++) {
+        weight[i] = dlq_k_load_f32(t.data, d->dtype, i);
+    }
+    dlq_host_free(host, copy);
+    return status;
+}
