@@ -182,7 +182,7 @@ cmd_inspect(const struct tool_options *opt)
     struct tool_planned *planned = tool_alloc(s.model->n_layers, sizeof(*planned));
     for (size_t i = 0; i < s.model->n_layers; ++i) {
         if (status == DLQ_OK) {
-            tool_plan_layer(&s, opt, &s.model->layers[i], 0, 1, &planned[i]);
+            tool_plan_layer(&s, opt, &s.model->layers[i], 0, 1, NULL, &planned[i]);
         } else {
             planned[i].status = status;
             planned[i].err = err;

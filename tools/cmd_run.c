@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "convert.h"
+#include "cuts.h"
 #include "golden.h"
 #include "model.h"
 #include "output.h"
@@ -19,6 +20,7 @@
 struct run {
     const struct tool_options *opt;
     struct tool_session session;
+    struct tool_cuts cuts;
     struct tool_seat *seats; ///< One a rank; the first is the session's
     dlq_checkpoint *golden;
     uint32_t dtype;
@@ -198,6 +200,7 @@ run_layer(struct run *run, const struct tool_layer *layer, struct dlq_error *err
     struct dlq_linear_desc desc = tool_layer_desc(layer, run->dtype, run->opt->device,
                                                   run->session.config, run->session.ckpt);
     desc.max_m = most_rows(run->opt);
+    desc.partition = run->cuts.layers[layer - run->session.model->layers].partition;
     struct tool_ranks ranks;
     int32_t status = tool_ranks_create(run->seats, layer, &desc, run->opt->tp[0], &ranks, err);
     if (status == DLQ_OK) {
@@ -213,29 +216,15 @@ run_layer(struct run *run, const struct tool_layer *layer, struct dlq_error *err
 static int
 plan_all(struct run *run)
 {
-    const struct tool_model *model = run->session.model;
-    const int32_t tp = run->opt->tp[0];
-    struct dlq_error first = DLQ_ERROR_INIT;
-    size_t refused = 0;
-    for (size_t i = 0; i < model->n_layers; ++i) {
-        struct dlq_linear_desc desc =
-            tool_layer_desc(&model->layers[i], run->dtype, run->opt->device, run->session.config,
-                            run->session.ckpt);
-        desc.flags |= DLQ_LINEAR_PLAN;
-        desc.tp_rank = tp - 1;
-        desc.tp_size = tp;
-        struct dlq_error err = DLQ_ERROR_INIT;
-        dlq_linear *layer = NULL;
-        if (tool_layer_create(run->session.rt, &model->layers[i], &desc, &layer, &err) != DLQ_OK) {
-            first = refused++ == 0 ? err : first;
-        }
-        dlq_linear_destroy(layer);
-    }
-    if (refused == 0) {
+    struct tool_cuts *cuts = &run->cuts;
+    tool_cuts_find(&run->session, run->opt, run->opt->tp[0], cuts);
+    if (cuts->n_refused == 0) {
         return TOOL_OK;
     }
-    if (refused > 1) {
-        char *msg = tool_format("%.900s (and %zu more layers)", first.msg, refused - 1);
+    struct dlq_error first = cuts->first_refused->err;
+    first.code = cuts->first_refused->status;
+    if (cuts->n_refused > 1) {
+        char *msg = tool_format("%.900s (and %zu more layers)", first.msg, cuts->n_refused - 1);
         snprintf(first.msg, sizeof(first.msg), "%s", msg);
         free(msg);
     }
@@ -350,6 +339,7 @@ cmd_run(const struct tool_options *opt)
     }
     tool_results_free(&run.results);
     leave_seats(&run);
+    tool_cuts_free(&run.cuts);
     dlq_checkpoint_close(run.golden);
     tool_session_close(&run.session);
     return rc;

@@ -27,7 +27,7 @@ tool_kind_name(int32_t kind)
 void
 tool_plan_layer(const struct tool_session *s, const struct tool_options *opt,
                 const struct tool_layer *layer, int32_t rank, int32_t size,
-                struct tool_planned *out)
+                const struct dlq_partition *partition, struct tool_planned *out)
 {
     *out = (struct tool_planned){.err = DLQ_ERROR_INIT};
     out->e.struct_size = sizeof(out->e);
@@ -36,6 +36,7 @@ tool_plan_layer(const struct tool_session *s, const struct tool_options *opt,
     desc.flags |= DLQ_LINEAR_PLAN;
     desc.tp_rank = rank;
     desc.tp_size = size;
+    desc.partition = partition;
     dlq_linear *made = NULL;
     out->status = tool_layer_create(s->rt, layer, &desc, &made, &out->err);
     if (out->status == DLQ_OK) {

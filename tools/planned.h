@@ -18,11 +18,11 @@ struct tool_planned {
     int64_t k, n; ///< Of the rank
 };
 
-/// Ask for the layer on rank `rank` of `size`, without weights.
+/// Ask for the layer on rank `rank` of `size`, without weights; `partition` NULL: equal shares.
 void
 tool_plan_layer(const struct tool_session *s, const struct tool_options *opt,
                 const struct tool_layer *layer, int32_t rank, int32_t size,
-                struct tool_planned *out);
+                const struct dlq_partition *partition, struct tool_planned *out);
 
 /// Name of an enum dlq_parallel_kind for people.
 const char *

@@ -297,10 +297,10 @@ def a_changed_part_is_found_in_single_layers_too(tmp):
 
 def ranks_agree_on_what_cannot_work(_):
     path = os.path.join(JARGON, "awq")
-    planned = dlquant("plan", path, "--tp", "3", "--json")
+    planned = dlquant("plan", path, "--tp", "5", "--json")
     assert planned.returncode == 4
     why = lines(planned)[-1]["why"]
-    run = dlquant("run", path, "--tp", "3")
+    run = dlquant("run", path, "--tp", "5")
     expect(run, 4)
     assert why in run.stderr, (why, run.stderr)
     assert "hint: dlquant plan CKPT" in run.stderr, run.stderr
@@ -505,15 +505,42 @@ def a_hundred_thousand_tensors_are_inspected_in_a_second(tmp):
 
 
 def plan_gives_one_verdict_a_number(_):
-    run = dlquant("plan", os.path.join(JARGON, "awq"), "--tp", "1-3")
+    run = dlquant("plan", os.path.join(JARGON, "awq"), "--tp", "1,2,5")
     assert run.returncode == 4
     assert re.findall(r"^tp (\d): (works|cannot)", run.stdout, re.MULTILINE) == [
-        ("1", "works"), ("2", "works"), ("3", "cannot")], run.stdout
+        ("1", "works"), ("2", "works"), ("5", "cannot")], run.stdout
     expect_all = dlquant("plan", os.path.join(JARGON, "awq"), "--tp", "1,2", "--json")
     assert expect_all.returncode == 0
     verdicts = [row for row in lines(expect_all) if "works" in row]
     assert [row["tp"] for row in verdicts] == [1, 2] and all(row["works"] for row in verdicts)
     assert verdicts[1]["bytes_a_rank"] * 2 >= verdicts[0]["bytes_a_rank"]
+
+
+def plan_spreads_units_over_ranks_that_do_not_divide(_):
+    run = dlquant("plan", os.path.join(JARGON, "awq"), "--tp", "3", "--json")
+    expect(run, 0)
+    rows = {row["layer"]: row for row in lines(run)[:-1]}
+    qkv = rows["model.layers.0.self_attn.qkv_proj"]
+    o = rows["model.layers.0.self_attn.o_proj"]
+    # Four query heads of 64 over two KV heads: the first KV head is on two ranks.
+    assert qkv["uneven"] and qkv["n_ranks"] == [192, 192, 256], qkv
+    assert o["k_ranks"] == [64, 64, 128] and o["group"] == 64, o
+    down = rows["model.layers.0.mlp.down_proj"]
+    assert not down["uneven"] and down["k_ranks"] == [256, 256, 256], down
+    head = rows["lm_head"]
+    assert head["n_ranks"] == [96, 96, 64], head
+    verdict = lines(run)[-1]
+    assert verdict["works"] and verdict["uneven"], verdict
+    most = max(sum(row["bytes_ranks"][r] * row["count"] for row in rows.values()) for r in range(3))
+    assert verdict["bytes_a_rank"] == most, (verdict, most)
+    table = dlquant("plan", os.path.join(JARGON, "awq"), "--tp", "3").stdout
+    assert "tp 3: works with unequal shares, " in table and " 192-256 x 256 " in table, table
+
+
+def ranks_of_unequal_shares_are_within_the_bound(_):
+    for name, ranks in (("awq", "3"), ("w8a8", "3"), ("fp16", "3")):
+        path = os.path.join(JARGON, name)
+        expect(dlquant("run", path, "--golden", os.path.join(path, "golden"), "--tp", ranks), 0)
 
 
 def plan_asks_for_a_device_that_is_not_here(_):
