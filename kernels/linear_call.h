@@ -44,8 +44,19 @@ struct dlq_k_linear_call {
     uint32_t bias_dtype; ///< DLQ_F16, DLQ_BF16 or DLQ_F32; ignored without bias
     uint32_t reserved;   ///< Zero
     void *workspace;     ///< DLQ_K_ALIGN aligned, at least workspace_size(m) bytes
+    /// [m, 2], for x that is a share of longer rows: of each whole row the smallest and the largest
+    /// value, as dlq_k_row_ranges() finds them in a share. One scale a row is then that of the
+    /// whole row. NULL: x has the whole rows.
+    const float *ranges;
     const struct dlq_k_parallel *parallel; ///< NULL: run on the calling thread
 };
+
+/// ranges[m, 2]: of each row x[m, k] the smallest and the largest value, 0 among them. One that is
+/// not finite makes the largest infinite. Reads m, x, its stride and dtype, and parallel of the
+/// call. `cpu_flags`: mask of enum dlq_cpu_flags. [any-thread]
+void
+dlq_k_row_ranges(uint32_t cpu_flags, const struct dlq_k_linear_call *call, int64_t k,
+                 float *ranges);
 
 /// Whether a dtype can be that of x, y or bias.
 static inline int

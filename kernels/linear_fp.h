@@ -98,6 +98,13 @@ void
 dlq_k_fp_quantize_row(const struct dlq_k_fp *w, const void *x, uint32_t x_dtype, float tensor_max,
                       float *values, uint8_t *codes, float *scales, float *row_scale);
 
+/// The same for a share of a row: `max`, max|x| that one scale a row (FP8_TOKEN) or of all rows
+/// (FP8_TENSOR) is made from, is that of whole rows, NaN where they are not finite. Ignored by the
+/// other modes. [any-thread]
+void
+dlq_k_fp_quantize_share(const struct dlq_k_fp *w, const void *x, uint32_t x_dtype, float max,
+                        float *values, uint8_t *codes, float *scales, float *row_scale);
+
 /// The kernels of one set of instructions.
 struct dlq_k_fp_ops {
     const char *name; ///< Strongest level in use

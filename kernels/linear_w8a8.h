@@ -72,6 +72,12 @@ void
 dlq_k_w8a8_quantize_row(const struct dlq_k_w8a8 *w, const void *x, uint32_t x_dtype, int8_t *codes,
                         float *scale, int32_t *azp);
 
+/// The same for a share of a row whose smallest and largest value are range[0] and range[1].
+/// [any-thread]
+void
+dlq_k_w8a8_quantize_share(const struct dlq_k_w8a8 *w, const void *x, uint32_t x_dtype,
+                          const float *range, int8_t *codes, float *scale, int32_t *azp);
+
 /// acc[n] = sum_k (codes[k] - azp) * (w[n, k] - z[n]) of one row: the definition. [any-thread]
 void
 dlq_k_w8a8_accumulate_row(const struct dlq_k_w8a8 *w, const int8_t *codes, int32_t azp,
@@ -89,6 +95,14 @@ struct dlq_k_w8a8_ops {
     /// y as above. DLQ_K_EDTYPE or DLQ_K_ESHAPE for a bad call. No allocation. The same bits at
     /// every level, in any batch, on any number of threads. [per-layer]
     int (*apply)(const struct dlq_k_w8a8 *w, const struct dlq_k_linear_call *call);
+    /// The first half of apply(): sums[m, n], exact, zero points corrected. Reads no bias and
+    /// writes no y. [per-layer]
+    int (*accumulate)(const struct dlq_k_w8a8 *w, const struct dlq_k_linear_call *call,
+                      int32_t *sums);
+    /// The second half, with the call's ranges, which it needs: y of sums[m, n], which may have
+    /// been added up over shares of K. Reads no x and needs no workspace. [per-layer]
+    int (*finish)(const struct dlq_k_w8a8 *w, const struct dlq_k_linear_call *call,
+                  const int32_t *sums);
 };
 
 /// Fills the table with the best kernels for a set of enum dlq_cpu_flags; 0 is plain C.

@@ -157,8 +157,10 @@ load_fp_row(const struct dlq_float_run *run, int64_t m, float *values, float *sc
         load_plain_row(run, m, values, scale);
         return;
     }
-    dlq_k_fp_quantize_row(w, dlq_call_x(run->call, m), run->call->x_dtype, run->tensor_max, values,
-                          NULL, NULL, scale);
+    const bool token = w->shape.activation == DLQ_K_FP_FP8_TOKEN;
+    const float max = token ? dlq_fp_row_max(w, run->call, m) : run->tensor_max;
+    dlq_k_fp_quantize_share(w, dlq_call_x(run->call, m), run->call->x_dtype, max, values, NULL,
+                            NULL, scale);
 }
 
 static const float *
@@ -189,11 +191,7 @@ fp_apply(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call,
                                             .decode = decode,
                                             .load_row = load_fp_row,
                                             .factors = fp_factors};
-    float max = 0.0f;
-    if (w->shape.activation == DLQ_K_FP_FP8_TENSOR) {
-        max = dlq_fp_tensor_max(call, w->shape.k);
-    }
-    dlq_float_apply(&source, level, call, max);
+    dlq_float_apply(&source, level, call, dlq_fp_tensor_max(w, call));
     return DLQ_K_OK;
 }
 

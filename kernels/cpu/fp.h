@@ -36,9 +36,14 @@ dlq_fp_decode_avx2(const void *w, int64_t block, int64_t k0, int64_t count, floa
 void
 dlq_fp_decode_avx512(const void *w, int64_t block, int64_t k0, int64_t count, float *out);
 
-/// max|x| over all rows of x; NaN or infinity come out as infinity or NaN bits.
+/// max|x| that the scale of row m is made from, of the call's ranges where it has some; NaN for
+/// rows that are not finite.
 float
-dlq_fp_tensor_max(const struct dlq_k_linear_call *call, int64_t k);
+dlq_fp_row_max(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call, int64_t m);
+
+/// max|x| over all rows for FP8_TENSOR, 0 for the other modes.
+float
+dlq_fp_tensor_max(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call);
 
 /// Scale of group `group`, column `c` of a block as fp32, 1 where the row has a single group.
 float

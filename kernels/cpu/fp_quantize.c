@@ -45,11 +45,20 @@ max_magnitude(const void *x, uint32_t x_dtype, int64_t first, int64_t count)
 }
 
 float
-dlq_fp_tensor_max(const struct dlq_k_linear_call *call, int64_t k)
+dlq_fp_row_max(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call, int64_t m)
+{
+    if (call->ranges == NULL) {
+        return max_magnitude(dlq_call_x(call, m), call->x_dtype, 0, w->shape.k);
+    }
+    return max_magnitude(call->ranges + 2 * m, DLQ_F32, 0, 2);
+}
+
+float
+dlq_fp_tensor_max(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call)
 {
     float max = 0.0f;
-    for (int64_t m = 0; m < call->m; m++) {
-        const float a = max_magnitude(dlq_call_x(call, m), call->x_dtype, 0, k);
+    for (int64_t m = 0; w->shape.activation == DLQ_K_FP_FP8_TENSOR && m < call->m; m++) {
+        const float a = dlq_fp_row_max(w, call, m);
         max = a > max || a != a ? a : max;
         if (max != max) {
             break;
@@ -83,7 +92,7 @@ struct group {
 };
 
 static struct group
-choose_group(const struct dlq_k_fp *w, float max, float tensor_max)
+choose_group(const struct dlq_k_fp *w, float max)
 {
     const float floor_token = 1.0f / (448.0f * 512.0f);
     const float gs = w->shape.act_scale;
@@ -97,7 +106,7 @@ choose_group(const struct dlq_k_fp *w, float max, float tensor_max)
         g.divide = g.scale;
         break;
     case DLQ_K_FP_FP8_TENSOR:
-        g.scale = tensor_max / 448.0f;
+        g.scale = max / 448.0f;
         g.scale = g.scale < 0x1p-100f ? floor_token : g.scale;
         g.multiply = 1.0f / g.scale;
         break;
@@ -134,11 +143,22 @@ void
 dlq_k_fp_quantize_row(const struct dlq_k_fp *w, const void *x, uint32_t x_dtype, float tensor_max,
                       float *values, uint8_t *codes, float *scales, float *row_scale)
 {
+    const bool token = w->shape.activation == DLQ_K_FP_FP8_TOKEN;
+    const float max = token ? max_magnitude(x, x_dtype, 0, w->shape.k) : tensor_max;
+    dlq_k_fp_quantize_share(w, x, x_dtype, max, values, codes, scales, row_scale);
+}
+
+void
+dlq_k_fp_quantize_share(const struct dlq_k_fp *w, const void *x, uint32_t x_dtype, float given_max,
+                        float *values, uint8_t *codes, float *scales, float *row_scale)
+{
     const int64_t size = act_group(w);
     // One scale a row multiplies the sum; scales of groups are exact products with their codes
     // (fp32 scales: rounded once), so they go into the values.
     const bool in_row = size == w->shape.k && w->shape.activation != DLQ_K_FP_FP8_GROUP &&
                         w->shape.activation <= DLQ_K_FP_FP8_STATIC;
+    const bool given =
+        w->shape.activation == DLQ_K_FP_FP8_TOKEN || w->shape.activation == DLQ_K_FP_FP8_TENSOR;
     *row_scale = w->shape.activation == DLQ_K_FP_NVFP4 ? 1.0f / w->shape.act_scale : 1.0f;
     for (int64_t first = 0; first < w->shape.k; first += size) {
         const int64_t left = w->shape.k - first;
@@ -149,10 +169,9 @@ dlq_k_fp_quantize_row(const struct dlq_k_fp *w, const void *x, uint32_t x_dtype,
             }
             break;
         }
-        const float max = max_magnitude(x, x_dtype, first, count);
-        const struct group g = choose_group(w, max, tensor_max);
-        const float outside =
-            max != max || tensor_max != tensor_max ? max * 0.0f + tensor_max * 0.0f : 1.0f;
+        const float max = given ? given_max : max_magnitude(x, x_dtype, first, count);
+        const struct group g = choose_group(w, max);
+        const float outside = max != max ? max : 1.0f;
         for (int64_t i = first; i < first + count; i++) {
             float v = dlq_k_load_f32(x, x_dtype, i);
             v = g.multiply != 0.0f ? v * g.multiply : v;

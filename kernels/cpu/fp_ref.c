@@ -41,8 +41,10 @@ quantize_task(void *arg, int task)
     const int64_t end = dlq_task_begin(job->call->m, task + 1, job->n_tasks);
     for (int64_t m = dlq_task_begin(job->call->m, task, job->n_tasks); m < end; m++) {
         float *row = row_of(job, m);
-        dlq_k_fp_quantize_row(job->w, dlq_call_x(job->call, m), job->call->x_dtype, job->tensor_max,
-                              row, NULL, NULL, row + k);
+        const bool token = job->w->shape.activation == DLQ_K_FP_FP8_TOKEN;
+        const float max = token ? dlq_fp_row_max(job->w, job->call, m) : job->tensor_max;
+        dlq_k_fp_quantize_share(job->w, dlq_call_x(job->call, m), job->call->x_dtype, max, row,
+                                NULL, NULL, row + k);
     }
 }
 
@@ -102,10 +104,7 @@ apply(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call)
     if (result != DLQ_K_OK || call->m == 0) {
         return result;
     }
-    struct job job = {w, call, 0.0f, dlq_k_parallel_threads(call->parallel)};
-    if (w->shape.activation == DLQ_K_FP_FP8_TENSOR) {
-        job.tensor_max = dlq_fp_tensor_max(call, w->shape.k);
-    }
+    struct job job = {w, call, dlq_fp_tensor_max(w, call), dlq_k_parallel_threads(call->parallel)};
     dlq_k_parallel_run(call->parallel, job.n_tasks, quantize_task, &job);
     dlq_k_parallel_run(call->parallel, job.n_tasks, product_task, &job);
     return DLQ_K_OK;

@@ -19,6 +19,10 @@ void
 dlq_rows_finish_avx2(const struct dlq_k_linear_call *call, int64_t m0, int64_t rows, int64_t n0,
                      int64_t cols, const float *sums, int64_t stride);
 
+/// dlq_row_range() of ranges.h, with the same bits.
+void
+dlq_rows_range_avx2(const void *x, uint32_t dtype, int64_t count, float range[2]);
+
 /// Fixed point: q[i] = rint(x[i] * limit / max|x|) and scale = max|x| / limit, so that x is about
 /// q * scale. count is a multiple of 8. A NaN or infinity gives codes 0 and scale NaN, zeros give
 /// scale 0. Returns the sum of the codes.

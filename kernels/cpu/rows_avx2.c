@@ -4,6 +4,7 @@
 #include "rows.h"
 
 #include "call.h"
+#include "ranges.h"
 
 #include <immintrin.h>
 
@@ -77,6 +78,40 @@ dlq_rows_finish_avx2(const struct dlq_k_linear_call *call, int64_t m0, int64_t r
             const float v = call->bias != NULL ? sums[c] + dlq_call_bias(call, n0 + c) : sums[c];
             dlq_k_store_f32(y, call->y_dtype, n0 + c, v);
         }
+    }
+}
+
+void
+dlq_rows_range_avx2(const void *x, uint32_t dtype, int64_t count, float range[2])
+{
+    __m256 min = _mm256_setzero_ps();
+    __m256 max = _mm256_setzero_ps();
+    __m256i bits = _mm256_setzero_si256();
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    int64_t k = 0;
+    for (; k + 8 <= count; k += 8) {
+        const __m256 v = load8(x, dtype, k);
+        min = _mm256_min_ps(v, min);
+        max = _mm256_max_ps(v, max);
+        bits = _mm256_max_epi32(bits, _mm256_and_si256(_mm256_castps_si256(v), magnitude));
+    }
+    float mins[8];
+    float maxs[8];
+    uint32_t all[8];
+    _mm256_storeu_ps(mins, min);
+    _mm256_storeu_ps(maxs, max);
+    _mm256_storeu_si256((__m256i *)(void *)all, bits);
+    // As integers, NaN is above infinity is above every finite magnitude.
+    uint32_t largest = 0;
+    dlq_row_range((const char *)x + (size_t)k * dlq_k_act_size(dtype), dtype, count - k, range);
+    for (int i = 0; i < 8; i++) {
+        range[0] = mins[i] < range[0] ? mins[i] : range[0];
+        range[1] = maxs[i] > range[1] ? maxs[i] : range[1];
+        largest = all[i] > largest ? all[i] : largest;
+    }
+    if (largest >= 0x7f800000u || !dlq_k_f32_is_finite(range[1])) {
+        range[0] = 0.0f;
+        range[1] = INFINITY;
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include "w8a8.h"
 #include "call.h"
+#include "ranges.h"
 
 void
 dlq_k_w8a8_init(struct dlq_k_w8a8_ops *ops, uint32_t cpu_flags)
@@ -131,26 +132,47 @@ saturate(float v)
     return (int8_t)(v < -128.0f ? -128.0f : v > 127.0f ? 127.0f : v);
 }
 
-void
-dlq_w8a8_choose_scale(const struct dlq_k_w8a8 *w, float lo, float hi, bool finite, float *scale,
-                      int32_t *azp)
+struct dlq_w8a8_codes
+dlq_w8a8_choose_codes(const struct dlq_k_w8a8 *w, float lo, float hi)
 {
-    *azp = w->act_zero;
-    *scale = w->act_scale;
-    if (!finite) {
+    struct dlq_w8a8_codes c = {.scale = w->act_scale, .azp = w->act_zero};
+    if (!dlq_k_f32_is_finite(lo) || !dlq_k_f32_is_finite(hi)) {
         // Also with a static scale: a NaN or infinity in the row shows.
-        *scale = dlq_k_f32_from_bits(0x7fc00000u);
-        return;
+        return (struct dlq_w8a8_codes){.scale = dlq_k_f32_from_bits(0x7fc00000u)};
     }
+    const float a = -lo > hi ? -lo : hi;
     if (w->activation == DLQ_K_W8A8_TOKEN) {
-        const float a = -lo > hi ? -lo : hi;
-        *scale = a < 0x1p-100f ? 0.0f : a / 127.0f;
+        c.scale = a < 0x1p-100f ? 0.0f : a / 127.0f;
     }
     if (w->activation == DLQ_K_W8A8_TOKEN_AZP) {
         // hi - lo may overflow for fp32 rows beyond 1.7e38; halves do not.
         const float range = hi * 0.5f - lo * 0.5f;
-        *scale = range < 0x1p-101f ? 0.0f : range / 127.5f;
-        *azp = *scale != 0.0f ? (int32_t)rintf(-128.0f - lo / *scale) : 0;
+        c.scale = range < 0x1p-101f ? 0.0f : range / 127.5f;
+        c.azp = c.scale != 0.0f ? (int32_t)rintf(-128.0f - lo / c.scale) : 0;
+    }
+    if (c.scale == 0.0f) {
+        return (struct dlq_w8a8_codes){0};
+    }
+    c.divide = w->activation == DLQ_K_W8A8_STATIC;
+    c.factor = c.divide ? c.scale : w->activation == DLQ_K_W8A8_TOKEN ? 127.0f / a : 1.0f / c.scale;
+    return c;
+}
+
+void
+dlq_k_w8a8_quantize_share(const struct dlq_k_w8a8 *w, const void *x, uint32_t x_dtype,
+                          const float *range, int8_t *codes, float *scale, int32_t *azp)
+{
+    const struct dlq_w8a8_codes c = dlq_w8a8_choose_codes(w, range[0], range[1]);
+    *scale = c.scale;
+    *azp = c.azp;
+    if (c.factor == 0.0f) {
+        memset(codes, 0, (size_t)w->k);
+        return;
+    }
+    for (int64_t k = 0; k < w->k; k++) {
+        const float v = dlq_k_load_f32(x, x_dtype, k);
+        const float t = c.divide ? v / c.factor : v * c.factor;
+        codes[k] = saturate(rintf(t) + (float)c.azp);
     }
 }
 
@@ -158,28 +180,9 @@ void
 dlq_k_w8a8_quantize_row(const struct dlq_k_w8a8 *w, const void *x, uint32_t x_dtype, int8_t *codes,
                         float *scale, int32_t *azp)
 {
-    float lo = 0.0f;
-    float hi = 0.0f;
-    bool finite = true;
-    for (int64_t k = 0; k < w->k; k++) {
-        const float v = dlq_k_load_f32(x, x_dtype, k);
-        finite = finite && dlq_k_f32_is_finite(v);
-        lo = v < lo ? v : lo;
-        hi = v > hi ? v : hi;
-    }
-    dlq_w8a8_choose_scale(w, lo, hi, finite, scale, azp);
-    if (!(*scale == *scale) || *scale == 0.0f) {
-        memset(codes, 0, (size_t)w->k);
-        *azp = 0;
-        return;
-    }
-    const float a = -lo > hi ? -lo : hi;
-    const float inverse = w->activation == DLQ_K_W8A8_TOKEN ? 127.0f / a : 1.0f / *scale;
-    for (int64_t k = 0; k < w->k; k++) {
-        const float v = dlq_k_load_f32(x, x_dtype, k);
-        const float t = w->activation == DLQ_K_W8A8_STATIC ? v / *scale : v * inverse;
-        codes[k] = saturate(rintf(t) + (float)*azp);
-    }
+    float range[2];
+    dlq_row_range(x, x_dtype, w->k, range);
+    dlq_k_w8a8_quantize_share(w, x, x_dtype, range, codes, scale, azp);
 }
 
 void

@@ -19,11 +19,20 @@ dlq_w8a8_init_avx512_vnni(struct dlq_k_w8a8_ops *ops);
 void
 dlq_w8a8_init_amx_int8(struct dlq_k_w8a8_ops *ops);
 
-/// Scale and zero point of a row of x from its smallest and largest value, 0 among them. Scale NaN
-/// unless `finite`, 0 for a row that is 0.
-void
-dlq_w8a8_choose_scale(const struct dlq_k_w8a8 *w, float lo, float hi, bool finite, float *scale,
-                      int32_t *azp);
+/// How a row of x becomes codes: sat(rint(x * factor) + azp), with `divide` x / factor. All codes
+/// are 0 where the factor is: for a row of zeros, and for one with NaN or infinity, whose scale is
+/// NaN.
+struct dlq_w8a8_codes {
+    float scale;
+    float factor;
+    int32_t azp;
+    bool divide;
+};
+
+/// From the smallest and the largest value of a row, 0 among them; infinite for a row that is not
+/// finite.
+struct dlq_w8a8_codes
+dlq_w8a8_choose_codes(const struct dlq_k_w8a8 *w, float lo, float hi);
 
 /// Meta data behind the codes of a block.
 struct dlq_w8a8_tail {

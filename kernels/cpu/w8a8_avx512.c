@@ -109,11 +109,18 @@ workspace_size(const struct dlq_k_w8a8 *w, int64_t max_m, int n_threads)
 static int
 apply(const struct dlq_k_w8a8 *w, const struct dlq_k_linear_call *call)
 {
-    return dlq_w8a8_fast_apply(&level, w, call);
+    return dlq_w8a8_fast_run(&level, w, call, NULL);
+}
+
+static int
+accumulate(const struct dlq_k_w8a8 *w, const struct dlq_k_linear_call *call, int32_t *sums)
+{
+    return dlq_w8a8_fast_run(&level, w, call, sums);
 }
 
 void
 dlq_w8a8_init_avx512_vnni(struct dlq_k_w8a8_ops *ops)
 {
-    *ops = (struct dlq_k_w8a8_ops){level.name, workspace_size, apply};
+    *ops = (struct dlq_k_w8a8_ops){level.name, workspace_size, apply, accumulate,
+                                   dlq_w8a8_fast_finish};
 }

@@ -50,55 +50,24 @@ dlq_w8a8_fast_workspace(const struct dlq_w8a8_level *level, const struct dlq_k_w
     return most + buffer_floats(w) * 4 * (n_threads > 1 ? n_threads : 1);
 }
 
-// Smallest and largest x of a row, 0 among them; false when x has NaN or infinity.
-static bool
-row_range(const float *x, int64_t k_padded, float *lo, float *hi)
-{
-    __m256 min = _mm256_setzero_ps();
-    __m256 max = _mm256_setzero_ps();
-    __m256i bits = _mm256_setzero_si256();
-    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
-    for (int64_t k = 0; k < k_padded; k += 8) {
-        const __m256 v = _mm256_loadu_ps(x + k);
-        min = _mm256_min_ps(v, min);
-        max = _mm256_max_ps(v, max);
-        bits = _mm256_max_epi32(bits, _mm256_and_si256(_mm256_castps_si256(v), magnitude));
-    }
-    float mins[8];
-    float maxs[8];
-    uint32_t all[8];
-    _mm256_storeu_ps(mins, min);
-    _mm256_storeu_ps(maxs, max);
-    _mm256_storeu_si256((__m256i *)(void *)all, bits);
-    uint32_t largest = 0;
-    *lo = 0.0f;
-    *hi = 0.0f;
-    for (int i = 0; i < 8; i++) {
-        *lo = mins[i] < *lo ? mins[i] : *lo;
-        *hi = maxs[i] > *hi ? maxs[i] : *hi;
-        largest = all[i] > largest ? all[i] : largest;
-    }
-    return largest < 0x7f800000u;
-}
-
-// The formulas of dlq_k_w8a8_quantize_row, eight at a time; x and q are padded with zeros.
+// The formulas of dlq_k_w8a8_quantize_share, eight at a time; x and q are padded with zeros.
 static void
-quantize_row(const struct dlq_k_w8a8 *w, float *x, int8_t *q, struct dlq_w8a8_row *row)
+quantize_row(const struct dlq_k_w8a8 *w, float *x, const float *range, int8_t *q,
+             struct dlq_w8a8_row *row)
 {
-    float lo = 0.0f;
-    float hi = 0.0f;
-    const bool finite = row_range(x, w->k_padded, &lo, &hi);
-    dlq_w8a8_choose_scale(w, lo, hi, finite, &row->scale, &row->azp);
-    row->sum = 0;
-    if (!(row->scale == row->scale) || row->scale == 0.0f) {
+    float own[2];
+    if (range == NULL) {
+        dlq_rows_range_avx2(x, DLQ_F32, w->k_padded, own);
+        range = own;
+    }
+    const struct dlq_w8a8_codes choice = dlq_w8a8_choose_codes(w, range[0], range[1]);
+    *row = (struct dlq_w8a8_row){.scale = choice.scale, .azp = choice.azp};
+    if (choice.factor == 0.0f) {
         memset(q, 0, (size_t)w->k_padded);
-        row->azp = 0;
         return;
     }
-    const bool divide = w->activation == DLQ_K_W8A8_STATIC;
-    const float a = -lo > hi ? -lo : hi;
-    const float inverse = w->activation == DLQ_K_W8A8_TOKEN ? 127.0f / a : 1.0f / row->scale;
-    const __m256 factor = _mm256_set1_ps(divide ? row->scale : inverse);
+    const bool divide = choice.divide;
+    const __m256 factor = _mm256_set1_ps(choice.factor);
     const __m256 azp = _mm256_set1_ps((float)row->azp);
     const __m256 least = _mm256_set1_ps(-128.0f);
     const __m256 most = _mm256_set1_ps(127.0f);
@@ -167,7 +136,8 @@ quantize_task(void *arg, int task)
             if (m < run->call->m) {
                 dlq_rows_widen_avx2(dlq_call_x(run->call, m), run->call->x_dtype, w->k, x);
                 memset(x + w->k, 0, (size_t)(w->k_padded - w->k) * sizeof(*x));
-                quantize_row(w, x, q, row);
+                const float *ranges = run->call->ranges;
+                quantize_row(w, x, ranges != NULL ? ranges + 2 * m : NULL, q, row);
             } else {
                 memset(q, 0, (size_t)w->k_padded);
                 *row = (struct dlq_w8a8_row){0};
@@ -177,10 +147,10 @@ quantize_task(void *arg, int task)
     }
 }
 
-// Exact sums to fp32 outputs before the bias, in place.
+// Takes out of the sums what the kernel's weights are too large by and what zero points add.
 static void
-scale_sums(const struct dlq_w8a8_run *run, int64_t m0, int64_t rows, int64_t block, int n_blocks,
-           int32_t *c)
+correct_sums(const struct dlq_w8a8_run *run, int64_t m0, int64_t rows, int64_t block, int n_blocks,
+             int32_t *c)
 {
     for (int b = 0; b < n_blocks; b++) {
         const struct dlq_w8a8_tail *tail = dlq_w8a8_tail(run->w, block + b);
@@ -200,12 +170,47 @@ scale_sums(const struct dlq_w8a8_run *run, int64_t m0, int64_t rows, int64_t blo
                                      _mm256_mullo_epi32(azp, w_sum));
                 const __m256i exact = _mm256_sub_epi32(
                     _mm256_loadu_si256((const __m256i *)(const void *)at), too_much);
-                const __m256 scale =
-                    _mm256_mul_ps(_mm256_loadu_ps(tail->scale + h), _mm256_set1_ps(row->scale));
-                _mm256_storeu_ps((float *)(void *)at,
-                                 _mm256_mul_ps(_mm256_cvtepi32_ps(exact), scale));
+                _mm256_storeu_si256((__m256i *)(void *)at, exact);
             }
         }
+    }
+}
+
+// Exact sums of a unit to y; `scales` are those of the rows. Overwrites the sums.
+static void
+finish_unit(const struct dlq_k_w8a8 *w, const struct dlq_k_linear_call *call, int64_t m0,
+            int64_t rows, int64_t block, int n_blocks, const struct dlq_w8a8_row *row, int32_t *c)
+{
+    for (int b = 0; b < n_blocks; b++) {
+        const struct dlq_w8a8_tail *tail = dlq_w8a8_tail(w, block + b);
+        for (int64_t r = 0; r < rows; r++) {
+            const __m256 row_scale = _mm256_set1_ps(row[r].scale);
+            for (int h = 0; h < 16; h += 8) {
+                int32_t *at = c + r * DLQ_W8A8_UNIT + b * 16 + h;
+                const __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)at);
+                const __m256 scale = _mm256_mul_ps(_mm256_loadu_ps(tail->scale + h), row_scale);
+                _mm256_storeu_ps((float *)(void *)at,
+                                 _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale));
+            }
+        }
+    }
+    const int64_t columns = w->n - block * 16;
+    dlq_rows_finish_avx2(call, m0, rows, block * 16,
+                         columns < DLQ_W8A8_UNIT ? columns : DLQ_W8A8_UNIT,
+                         (const float *)(const void *)c, DLQ_W8A8_UNIT);
+}
+
+// A unit's columns of sums [m, n] from or to the unit's own rows.
+static void
+copy_sums(const struct dlq_k_w8a8 *w, int64_t m0, int64_t rows, int64_t block, const int32_t *from,
+          int32_t *to, bool to_unit)
+{
+    const int64_t left = w->n - block * 16;
+    const size_t bytes = (size_t)(left < DLQ_W8A8_UNIT ? left : DLQ_W8A8_UNIT) * sizeof(*from);
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t whole = (m0 + r) * w->n + block * 16;
+        const int64_t unit = r * DLQ_W8A8_UNIT;
+        memcpy(to + (to_unit ? unit : whole), from + (to_unit ? whole : unit), bytes);
     }
 }
 
@@ -225,17 +230,18 @@ product_task(void *arg, int task)
         const int64_t block = u * 4;
         const int n_blocks = (int)(run->w->blocks - block < 4 ? run->w->blocks - block : 4);
         run->product(run, panel, n_panels, block, n_blocks, c);
-        scale_sums(run, m0, rows, block, n_blocks, c);
-        const int64_t columns = run->w->n - block * 16;
-        dlq_rows_finish_avx2(run->call, m0, rows, block * 16,
-                             columns < DLQ_W8A8_UNIT ? columns : DLQ_W8A8_UNIT,
-                             (const float *)(const void *)c, DLQ_W8A8_UNIT);
+        correct_sums(run, m0, rows, block, n_blocks, c);
+        if (run->sums != NULL) {
+            copy_sums(run->w, m0, rows, block, c, run->sums, false);
+        } else {
+            finish_unit(run->w, run->call, m0, rows, block, n_blocks, run->row + m0, c);
+        }
     }
 }
 
 int
-dlq_w8a8_fast_apply(const struct dlq_w8a8_level *level, const struct dlq_k_w8a8 *w,
-                    const struct dlq_k_linear_call *call)
+dlq_w8a8_fast_run(const struct dlq_w8a8_level *level, const struct dlq_k_w8a8 *w,
+                  const struct dlq_k_linear_call *call, int32_t *sums)
 {
     const int result = dlq_call_check(call, w->k, w->n);
     if (result != DLQ_K_OK || call->m == 0) {
@@ -245,6 +251,7 @@ dlq_w8a8_fast_apply(const struct dlq_w8a8_level *level, const struct dlq_k_w8a8 
     run_init(&run, level, w, call->m);
     const int threads = dlq_k_parallel_threads(call->parallel);
     run.call = call;
+    run.sums = sums;
     run.codes = call->workspace;
     run.row = (struct dlq_w8a8_row *)(void *)(run.codes + run.panels * run.panel_bytes);
     run.row_buffers = (float *)(void *)((uint8_t *)run.row + rows_bytes(&run));
@@ -256,5 +263,46 @@ dlq_w8a8_fast_apply(const struct dlq_w8a8_level *level, const struct dlq_k_w8a8 
     run.col_tasks = run.col_units < wanted ? run.col_units : wanted;
     const int64_t row_tasks = (run.panels + run.chunk - 1) / run.chunk;
     dlq_k_parallel_run(call->parallel, (int)(row_tasks * run.col_tasks), product_task, &run);
+    return DLQ_K_OK;
+}
+
+struct finish_job {
+    const struct dlq_k_w8a8 *w;
+    const struct dlq_k_linear_call *call;
+    const int32_t *sums;
+    int n_tasks;
+};
+
+static void
+finish_task(void *arg, int task)
+{
+    const struct finish_job *job = arg;
+    const struct dlq_k_w8a8 *w = job->w;
+    const int64_t units = (w->blocks + 3) / 4;
+    int32_t c[DLQ_W8A8_UNIT] __attribute__((aligned(64)));
+    const int64_t end = dlq_task_begin(units, task + 1, job->n_tasks);
+    for (int64_t m = 0; m < job->call->m; m++) {
+        const float *range = job->call->ranges + 2 * m;
+        const struct dlq_w8a8_row row = {.scale =
+                                             dlq_w8a8_choose_codes(w, range[0], range[1]).scale};
+        for (int64_t u = dlq_task_begin(units, task, job->n_tasks); u < end; u++) {
+            const int n_blocks = (int)(w->blocks - u * 4 < 4 ? w->blocks - u * 4 : 4);
+            copy_sums(w, m, 1, u * 4, job->sums, c, true);
+            finish_unit(w, job->call, m, 1, u * 4, n_blocks, &row, c);
+        }
+    }
+}
+
+int
+dlq_w8a8_fast_finish(const struct dlq_k_w8a8 *w, const struct dlq_k_linear_call *call,
+                     const int32_t *sums)
+{
+    const int result = dlq_call_check(call, w->k, w->n);
+    if (result != DLQ_K_OK || call->m == 0) {
+        return result;
+    }
+    struct finish_job job = {w, call, sums, 1};
+    job.n_tasks = call->m * w->n <= INLINE_ELEMENTS ? 1 : dlq_k_parallel_threads(call->parallel);
+    dlq_k_parallel_run(call->parallel, job.n_tasks, finish_task, &job);
     return DLQ_K_OK;
 }

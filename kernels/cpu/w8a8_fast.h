@@ -40,6 +40,7 @@ struct dlq_w8a8_run {
     int64_t panels;      ///< ceil(m / rows)
     int64_t chunk;       ///< Panels of a task
     int64_t panel_bytes; ///< Codes of a panel
+    int32_t *sums;       ///< Where the sums [m, n] go instead of y, or NULL
     uint8_t *codes;
     struct dlq_w8a8_row *row; ///< [panels * rows]
     float *row_buffers;       ///< fp32 row of each quantizing task
@@ -60,9 +61,15 @@ struct dlq_w8a8_level {
 int64_t
 dlq_w8a8_fast_workspace(const struct dlq_w8a8_level *level, const struct dlq_k_w8a8 *w,
                         int64_t max_m, int n_threads);
+/// y, or with `sums` the exact sums[m, n] instead.
 int
-dlq_w8a8_fast_apply(const struct dlq_w8a8_level *level, const struct dlq_k_w8a8 *w,
-                    const struct dlq_k_linear_call *call);
+dlq_w8a8_fast_run(const struct dlq_w8a8_level *level, const struct dlq_k_w8a8 *w,
+                  const struct dlq_k_linear_call *call, int32_t *sums);
+
+/// finish() of struct dlq_k_w8a8_ops.
+int
+dlq_w8a8_fast_finish(const struct dlq_k_w8a8 *w, const struct dlq_k_linear_call *call,
+                     const int32_t *sums);
 
 /// The choice of the level below AMX, for row counts that AMX leaves to it.
 void

@@ -239,6 +239,75 @@ layer_free(struct layer *l)
     check_layer_free(&l->op);
 }
 
+// The first half of each row as a share of its own, with the ranges of whole rows, against the
+// whole with nothing in the second half of the weights.
+static void
+check_share(enum dlq_k_fp_activation activation)
+{
+    enum { M = 7, K = 128, N = 24 };
+    struct dlq_k_fp_shape shape = {.k = K,
+                                   .n = N,
+                                   .dtype = DLQ_F8_E4M3,
+                                   .scale_dtype = DLQ_F32,
+                                   .group = K,
+                                   .scale_rows = 1,
+                                   .activation = activation};
+    struct layer l;
+    layer_init(&l, M, &shape, DLQ_F32);
+    uint8_t codes[N * K / 2];
+    for (int64_t n = 0; n < N; n++) {
+        memset(l.codes + n * K + K / 2, 0, K / 2);
+        memcpy(codes + n * K / 2, l.codes + n * K, K / 2);
+    }
+    check_that(dlq_k_fp_pack(&l.w, l.codes, l.scales, l.factors, l.data, NULL, NULL) == DLQ_K_OK,
+               "pack");
+    struct dlq_k_fp w;
+    shape.k = K / 2;
+    shape.group = K / 2;
+    check_that(dlq_k_fp_plan(&w, &shape) == DLQ_K_OK, "plan");
+    void *data = check_alloc(w.bytes, 0);
+    check_that(dlq_k_fp_pack(&w, codes, l.scales, l.factors, data, NULL, NULL) == DLQ_K_OK, "pack");
+    // What only the other half of a row has must show.
+    dlq_k_store_f32(l.op.x, DLQ_F32, (M - 1) * l.op.x_stride + K - 1, NAN);
+    for (int i = 0; i < check_n_levels; i++) {
+        if (!check_have_level(&check_levels[i])) {
+            continue;
+        }
+        struct dlq_k_fp_ops ops;
+        float ranges[2 * M];
+        dlq_k_fp_init(&ops, check_levels[i].flags);
+        void *whole = check_layer_apply(&l.op, &ops, ops.name, l.op.x, M, 1, l.op.bias);
+        void *workspace = check_alloc(ops.workspace_size(&l.w, M, 1), 0);
+        struct dlq_k_linear_call call = {.m = M,
+                                         .x = l.op.x,
+                                         .x_stride = l.op.x_stride,
+                                         .x_dtype = DLQ_F32,
+                                         .y_dtype = DLQ_F32,
+                                         .y_stride = l.op.y_stride,
+                                         .bias = l.op.bias,
+                                         .bias_dtype = DLQ_F32,
+                                         .workspace = workspace};
+        dlq_k_row_ranges(check_levels[i].flags, &call, K, ranges);
+        call.ranges = ranges;
+        call.y = check_alloc(M * l.op.y_stride * 4, 0);
+        check_that(ops.apply(&w, &call) == DLQ_K_OK, "share");
+        bool same = true;
+        for (int64_t m = 0; m < M; m++) {
+            for (int64_t n = 0; n < N; n++) {
+                const float a = ((const float *)whole)[m * l.op.y_stride + n];
+                const float b = ((const float *)call.y)[m * l.op.y_stride + n];
+                same = same && (a == b || (a != a && b != b));
+            }
+        }
+        check_that(same, "%s, %s: a share with the ranges of whole rows", l.what, ops.name);
+        check_free(call.y);
+        check_free(workspace);
+        check_free(whole);
+    }
+    check_free(data);
+    layer_free(&l);
+}
+
 static void
 check_refusals(void)
 {
@@ -374,5 +443,7 @@ check_fp(void)
         check_layer_special(&l.op);
         layer_free(&l);
     }
+    check_share(DLQ_K_FP_FP8_TOKEN);
+    check_share(DLQ_K_FP_FP8_TENSOR);
     check_refusals();
 }

@@ -209,6 +209,114 @@ layer_free(struct layer *l)
     check_layer_free(&l->op);
 }
 
+// A row cut in two shares: their sums, added up, finish to the bits of the whole row.
+static void
+check_shares(int64_t m, enum dlq_k_w8a8_activation activation, uint32_t dtype)
+{
+    enum { K = 150, N = 75, CUT = 67 };
+    struct layer l;
+    layer_init(&l, m, K, N, activation, true, dtype, CHECK_OUTLIERS_20);
+    // Only the second share of a row has what is not finite.
+    dlq_k_store_f32(l.op.x, dtype, (m - 1) * l.op.x_stride + K - 1, NAN);
+    struct dlq_k_w8a8 parts[2];
+    void *data[2];
+    const int64_t k0[2] = {0, CUT};
+    for (int i = 0; i < 2; i++) {
+        check_that(dlq_k_w8a8_plan(&parts[i], i ? K - CUT : CUT, N, activation, 0.03f, -17) ==
+                       DLQ_K_OK,
+                   "plan");
+        data[i] = check_alloc(parts[i].bytes, 0);
+        check_that(dlq_k_w8a8_pack(&parts[i], l.weights + k0[i], K + 1, l.scales, l.zeros, data[i],
+                                   NULL, NULL) == DLQ_K_OK,
+                   "pack");
+    }
+    int32_t *sums = check_alloc(2 * m * N * 4, 0);
+    float *ranges = check_alloc(m * 8, 0);
+    float *other = check_alloc(m * 8, 0);
+    for (int i = 0; i < check_n_levels; i++) {
+        struct dlq_k_w8a8_ops ops;
+        if (!check_have_level(&check_levels[i])) {
+            continue;
+        }
+        dlq_k_w8a8_init(&ops, check_levels[i].flags);
+        void *whole = check_layer_apply(&l.op, &ops, ops.name, l.op.x, m, 2, l.op.bias);
+        void *workspace = check_alloc(ops.workspace_size(&l.w, m, 2), 0);
+        struct dlq_k_linear_call call = {.m = m,
+                                         .x_stride = l.op.x_stride,
+                                         .x_dtype = dtype,
+                                         .y_dtype = dtype,
+                                         .y_stride = l.op.y_stride,
+                                         .bias = l.op.bias,
+                                         .bias_dtype = dtype,
+                                         .workspace = workspace,
+                                         .parallel = check_threads(2)};
+        for (int p = 0; p < 2; p++) {
+            call.x = (const char *)l.op.x + (size_t)k0[p] * dlq_k_act_size(dtype);
+            dlq_k_row_ranges(check_levels[i].flags, &call, parts[p].k, p ? other : ranges);
+        }
+        for (int64_t r = 0; r < m; r++) {
+            ranges[2 * r] = fminf(ranges[2 * r], other[2 * r]);
+            ranges[2 * r + 1] = fmaxf(ranges[2 * r + 1], other[2 * r + 1]);
+        }
+        call.ranges = ranges;
+        for (int p = 0; p < 2; p++) {
+            call.x = (const char *)l.op.x + (size_t)k0[p] * dlq_k_act_size(dtype);
+            check_that(ops.accumulate(&parts[p], &call, sums + p * m * N) == DLQ_K_OK, "sums");
+        }
+        for (int64_t j = 0; j < m * N; j++) {
+            sums[j] += sums[m * N + j];
+        }
+        call.x = NULL;
+        call.workspace = NULL;
+        call.y = check_alloc(m * l.op.y_stride * (int64_t)dlq_k_act_size(dtype), 0);
+        check_that(ops.finish(&parts[0], &call, sums) == DLQ_K_OK, "finish");
+        check_that(check_layer_same(&l.op, whole, call.y, m), "%s, %s: two shares of %ld rows",
+                   l.what, ops.name, (long)m);
+        check_free(call.y);
+        check_free(workspace);
+        check_free(whole);
+    }
+    check_free(sums);
+    check_free(ranges);
+    check_free(other);
+    check_free(data[0]);
+    check_free(data[1]);
+    layer_free(&l);
+}
+
+// Ranges of rows: 0 is always among them, and what is not finite shows; every level finds the same.
+static void
+check_ranges(void)
+{
+    enum { M = 5, K = 41 };
+    static const uint32_t dtypes[] = {DLQ_F16, DLQ_BF16, DLQ_F32};
+    static const float expected[2 * M] = {-3.0f,    2.0f, 0.0f,     5.0f,  0.0f,
+                                          INFINITY, 0.0f, INFINITY, -4.0f, 0.0f};
+    for (int d = 0; d < 3; d++) {
+        void *x = check_alloc(M * K * 4, 0);
+        for (int64_t i = 0; i < M * K; i++) {
+            dlq_k_store_f32(x, dtypes[d], i, i / K == 1 ? 1.0f : i / K == 4 ? -1.0f : 0.0f);
+        }
+        dlq_k_store_f32(x, dtypes[d], 7, -3.0f);
+        dlq_k_store_f32(x, dtypes[d], 40, 2.0f);
+        dlq_k_store_f32(x, dtypes[d], K + 20, 5.0f);
+        dlq_k_store_f32(x, dtypes[d], 2 * K + 3, NAN);
+        dlq_k_store_f32(x, dtypes[d], 3 * K + 40, -INFINITY);
+        dlq_k_store_f32(x, dtypes[d], 4 * K, -4.0f);
+        for (int i = 0; i < check_n_levels; i++) {
+            float ranges[2 * M];
+            const struct dlq_k_linear_call call = {
+                .m = M, .x = x, .x_stride = K, .x_dtype = dtypes[d]};
+            if (check_have_level(&check_levels[i])) {
+                dlq_k_row_ranges(check_levels[i].flags, &call, K, ranges);
+                check_that(memcmp(ranges, expected, sizeof(expected)) == 0, "ranges at level %s",
+                           check_levels[i].name);
+            }
+        }
+        check_free(x);
+    }
+}
+
 static void
 check_refusals(void)
 {
@@ -263,6 +371,10 @@ check_w8a8(void)
                    CHECK_GAUSSIAN);
         check_layer_special(&l.op);
         layer_free(&l);
+        for (int64_t m = 1; m <= 40; m += 13) {
+            check_shares(m, (enum dlq_k_w8a8_activation)i, dtypes[m % 3]);
+        }
     }
+    check_ranges();
     check_refusals();
 }
