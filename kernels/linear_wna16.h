@@ -41,8 +41,21 @@ enum dlq_k_wna16_arithmetic {
     DLQ_K_WNA16_EXACT = 0,
     /// The same with 8-bit fixed point: error about 6e-3, 2e-2 where some channels of x are
     /// outliers.
-    DLQ_K_WNA16_INT8
+    DLQ_K_WNA16_INT8,
+    /// x becomes the int8 codes of DLQ_K_W8A8_TOKEN (linear_w8a8.h) with one scale a row, as the
+    /// checkpoint asks for: exact int32 sums over each packed group, c = fma(float(sum) * s_a, s,
+    /// c) over the groups in order, bias and one rounding. The same bits at every level, plain C
+    /// too.
+    DLQ_K_WNA16_I8_TOKEN,
+    /// The same with DLQ_K_W8A8_TOKEN_AZP: sums of (code - azp) * (q - z).
+    DLQ_K_WNA16_I8_TOKEN_AZP
 };
+
+static inline bool
+dlq_k_wna16_is_i8(enum dlq_k_wna16_arithmetic arithmetic)
+{
+    return arithmetic == DLQ_K_WNA16_I8_TOKEN || arithmetic == DLQ_K_WNA16_I8_TOKEN_AZP;
+}
 
 /// What a checkpoint says about one layer's partition.
 struct dlq_k_wna16_shape {
@@ -127,7 +140,7 @@ struct dlq_k_wna16_ops {
 };
 
 /// Fills the table with the best kernels for a set of enum dlq_cpu_flags; 0 is plain C. Every level
-/// but plain C gives the same bits. [any-thread]
+/// gives the same bits, but for plain C where x is not int8. [any-thread]
 void
 dlq_k_wna16_init(struct dlq_k_wna16_ops *ops, uint32_t cpu_flags);
 

@@ -58,8 +58,6 @@ tool_rank_arith(const struct tool_rank *rank, int64_t *groups)
     *groups = kind == DLQ_CODES_NONE ? 1 : *groups;
     struct dlq_explanation e = {.struct_size = sizeof(e)};
     const bool explained = dlq_linear_explain(rank->layer, &e, NULL) == DLQ_OK;
-    // Also over codes: int8 rows of grouped weights may be multiplied as limbs of what they stand
-    // for.
     if (explained && strstr(e.kernel, "limb")) {
         return TOOL_LIMBS;
     }

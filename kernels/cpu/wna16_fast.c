@@ -24,7 +24,9 @@ static void
 run_init(struct dlq_wna16_run *run, const struct dlq_wna16_level *level,
          const struct dlq_k_wna16 *w, enum dlq_k_wna16_arithmetic arithmetic, int64_t m)
 {
-    *run = (struct dlq_wna16_run){.w = w, .limbs = arithmetic == DLQ_K_WNA16_INT8 ? 1 : 2};
+    // A code less its zero point takes nine bits.
+    const bool one_limb = arithmetic == DLQ_K_WNA16_INT8 || arithmetic == DLQ_K_WNA16_I8_TOKEN;
+    *run = (struct dlq_wna16_run){.w = w, .arithmetic = arithmetic, .limbs = one_limb ? 1 : 2};
     level->choose(w, run->limbs, m, run);
     run->panels = (m + run->rows - 1) / run->rows;
     const int bytes = run->format == DLQ_WNA16_PAIRS ? 2 : run->limbs;

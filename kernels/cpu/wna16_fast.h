@@ -16,6 +16,8 @@
 ///     c       = 0; for g in order:  c = fma(float(sum[g]) * sx[m, g], scale[n, g], c)
 ///     y[m, n] = round(c + bias[n])
 ///
+/// With the I8 arithmetics q is exactly the code less its zero point and sx the row's scale.
+///
 /// Every level computes exactly this, hence the same bits: levels differ only in how they sum
 /// integers.
 
@@ -25,6 +27,9 @@
 
 /// Columns that kernels handle together: 4 blocks.
 #define DLQ_WNA16_UNIT 64
+
+/// Most rows of a panel.
+#define DLQ_WNA16_MAX_ROWS 16
 
 /// How codes of a panel of `rows` rows of x are stored, one packed group after the other.
 enum dlq_wna16_format {
@@ -43,7 +48,8 @@ struct dlq_wna16_run {
     const struct dlq_k_wna16 *w;
     const struct dlq_k_linear_call *call;
     enum dlq_wna16_format format;
-    int limbs;           ///< 2, or 1 with the INT8 arithmetic
+    enum dlq_k_wna16_arithmetic arithmetic;
+    int limbs;           ///< 2, or 1 where codes fit a byte
     int rows;            ///< Rows of a panel
     int64_t panels;      ///< ceil(m / rows)
     int64_t chunk;       ///< Panels that one call of `product` gets at most

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "rows.h"
+#include "w8a8.h"
 #include "wna16_fast.h"
 
 #include <immintrin.h>
@@ -102,38 +103,114 @@ load_group(const struct dlq_wna16_run *run, int64_t m, int64_t group, float *x)
     }
 }
 
+// How row m becomes int8 codes.
+static struct dlq_w8a8_codes
+choose_codes(const struct dlq_wna16_run *run, int64_t m)
+{
+    const struct dlq_k_linear_call *call = run->call;
+    const struct dlq_k_w8a8 w = {.activation = run->arithmetic == DLQ_K_WNA16_I8_TOKEN
+                                                   ? DLQ_K_W8A8_TOKEN
+                                                   : DLQ_K_W8A8_TOKEN_AZP};
+    float own[2];
+    const float *range = own;
+    if (call->ranges != NULL) {
+        range = call->ranges + 2 * m;
+    } else {
+        dlq_rows_range_avx2(dlq_call_x(call, m), call->x_dtype, run->w->shape.k, own);
+    }
+    return dlq_w8a8_choose_codes(&w, range[0], range[1]);
+}
+
+// The codes of dlq_k_w8a8_quantize_share less their zero point; returns their sum. Rows of padding
+// give 0.
+static int32_t
+make_codes(const struct dlq_w8a8_codes *c, const float *x, int64_t count, int16_t *q)
+{
+    if (c->factor == 0.0f) {
+        memset(q, 0, (size_t)count * sizeof(*q));
+        return 0;
+    }
+    const __m256 factor = _mm256_set1_ps(c->factor);
+    const __m256 azp = _mm256_set1_ps((float)c->azp);
+    __m256i sums = _mm256_setzero_si256();
+    for (int64_t k = 0; k < count; k += 8) {
+        const __m256 t = _mm256_mul_ps(_mm256_loadu_ps(x + k), factor);
+        const __m256 r = _mm256_round_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        const __m256 s = _mm256_min_ps(
+            _mm256_max_ps(_mm256_add_ps(r, azp), _mm256_set1_ps(-128.0f)), _mm256_set1_ps(127.0f));
+        const __m256i codes = _mm256_cvtps_epi32(_mm256_sub_ps(s, azp));
+        sums = _mm256_add_epi32(sums, codes);
+        const __m256i packed = _mm256_permute4x64_epi64(_mm256_packs_epi32(codes, codes), 0x08);
+        _mm_storeu_si128((__m128i *)(void *)(q + k), _mm256_castsi256_si128(packed));
+    }
+    int32_t parts[8];
+    int32_t sum = 0;
+    _mm256_storeu_si256((__m256i *)(void *)parts, sums);
+    for (int i = 0; i < 8; i++) {
+        sum += parts[i];
+    }
+    return sum;
+}
+
+static void
+store_codes(const struct dlq_wna16_run *run, const int16_t *q, int row, uint8_t *out)
+{
+    const struct dlq_k_wna16 *w = run->w;
+    switch (run->format) {
+    case DLQ_WNA16_LIMBS:
+        store_limbs(q, w->group_k, run->limbs, run->rows, row, out);
+        break;
+    case DLQ_WNA16_PAIRS:
+        store_pairs(q, w->group_k, w->code_bits, run->rows, row, out);
+        break;
+    case DLQ_WNA16_TILES:
+        store_tiles(q, w->group_k, run->limbs, run->rows, row, out);
+        break;
+    }
+}
+
+// Codes of row r of a panel's group, with its factors.
+static void
+quantize_group(const struct dlq_wna16_run *run, int64_t panel, int64_t group, int row,
+               const struct dlq_w8a8_codes *codes, int16_t *q)
+{
+    const struct dlq_k_wna16 *w = run->w;
+    const int64_t m = panel * run->rows + row;
+    const int64_t factors = dlq_wna16_panel_index(run, panel, group) + row;
+    float x[DLQ_WNA16_MAX_GROUP] __attribute__((aligned(32)));
+    if (m >= run->call->m) {
+        memset(q, 0, (size_t)w->group_k * sizeof(*q));
+        run->sums[factors] = 0;
+        run->sx[factors] = 0.0f;
+        return;
+    }
+    load_group(run, m, group, x);
+    if (dlq_k_wna16_is_i8(run->arithmetic)) {
+        run->sums[factors] = make_codes(codes, x, w->group_k, q);
+        run->sx[factors] = codes->scale;
+        return;
+    }
+    const float limit = run->limbs == 2 ? DLQ_WNA16_LIMIT : DLQ_WNA16_LIMIT_INT8;
+    run->sums[factors] = dlq_rows_fix_avx2(x, w->group_k, limit, q, &run->sx[factors]);
+}
+
 void
 dlq_wna16_quantize_panel(const struct dlq_wna16_run *run, int64_t panel)
 {
     const struct dlq_k_wna16 *w = run->w;
-    const float limit = run->limbs == 2 ? DLQ_WNA16_LIMIT : DLQ_WNA16_LIMIT_INT8;
-    float x[DLQ_WNA16_MAX_GROUP] __attribute__((aligned(32)));
+    struct dlq_w8a8_codes codes[DLQ_WNA16_MAX_ROWS] = {{0}};
     int16_t q[DLQ_WNA16_MAX_GROUP] __attribute__((aligned(32)));
+    for (int r = 0; r < run->rows && dlq_k_wna16_is_i8(run->arithmetic); r++) {
+        const int64_t m = panel * run->rows + r;
+        if (m < run->call->m) {
+            codes[r] = choose_codes(run, m);
+        }
+    }
     for (int64_t g = 0; g < w->groups; g++) {
         uint8_t *out = run->codes + (panel * w->groups + g) * run->group_bytes;
-        const int64_t factors = dlq_wna16_panel_index(run, panel, g);
         for (int r = 0; r < run->rows; r++) {
-            const int64_t m = panel * run->rows + r;
-            if (m < run->call->m) {
-                load_group(run, m, g, x);
-                run->sums[factors + r] =
-                    dlq_rows_fix_avx2(x, w->group_k, limit, q, &run->sx[factors + r]);
-            } else {
-                memset(q, 0, (size_t)w->group_k * sizeof(*q));
-                run->sums[factors + r] = 0;
-                run->sx[factors + r] = 0.0f;
-            }
-            switch (run->format) {
-            case DLQ_WNA16_LIMBS:
-                store_limbs(q, w->group_k, run->limbs, run->rows, r, out);
-                break;
-            case DLQ_WNA16_PAIRS:
-                store_pairs(q, w->group_k, w->code_bits, run->rows, r, out);
-                break;
-            case DLQ_WNA16_TILES:
-                store_tiles(q, w->group_k, run->limbs, run->rows, r, out);
-                break;
-            }
+            quantize_group(run, panel, g, r, &codes[r], q);
+            store_codes(run, q, r, out);
         }
     }
 }

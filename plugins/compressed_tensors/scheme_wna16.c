@@ -17,8 +17,7 @@
 ///     weight_scale       float [N, groups], [N, 1], [N] or one a part
 ///     weight_zero_point  int32 [words of N, groups] along N, or int8 [N, groups]; asymmetric only
 ///     weight_g_idx       int32 [K]               group of each row of K; act order only
-/// Over groups, int8 activations (W4A8) are rounded to what their codes stand for and multiplied
-/// like others: the sums of a group are not kept as integers, which costs less than a step of x.
+/// Over groups, int8 activations (W4A8) give exact int32 sums of a group, and fp32 over the groups.
 /// After process_weights() the codes' parameter holds the kernels' packed form, the others are
 /// dropped (scheme_wna16_load.c).
 
@@ -90,10 +89,13 @@ prepare(struct ct_wna16 *s, const struct dlq_host *host, const struct dlq_layer_
     int32_t status = require_tensors(s, host, info, err);
     status = status == DLQ_OK ? ct_find_layout(&s->base, host, info, &s->layout, err) : status;
     status = status == DLQ_OK ? find_groups(s, host, info, err) : status;
+    s->arithmetic = DLQ_K_WNA16_EXACT;
     if (status == DLQ_OK && s->base.ops->quantize) {
+        const bool symmetric = s->base.group->input.symmetric;
+        s->arithmetic = symmetric ? DLQ_K_WNA16_I8_TOKEN : DLQ_K_WNA16_I8_TOKEN_AZP;
         const int result = dlq_k_w8a8_plan(
             &s->quantizer, info->input_size_per_partition, info->output_size_per_partition,
-            s->base.group->input.symmetric ? DLQ_K_W8A8_TOKEN : DLQ_K_W8A8_TOKEN_AZP, 1.0F, 0);
+            symmetric ? DLQ_K_W8A8_TOKEN : DLQ_K_W8A8_TOKEN_AZP, 1.0F, 0);
         status = result == DLQ_K_OK ? DLQ_OK : dlq_run_fail(host, info, "x", result, 0, err);
     }
     if (status == DLQ_OK && !s->weight.data) {
@@ -175,7 +177,7 @@ static size_t
 workspace_size(const struct ct_layer *l, int64_t max_m)
 {
     const struct ct_wna16 *const s = (const struct ct_wna16 *)l;
-    return (size_t)s->ops.workspace_size(&s->weight, DLQ_K_WNA16_EXACT, max_m, l->n_threads);
+    return (size_t)s->ops.workspace_size(&s->weight, s->arithmetic, max_m, l->n_threads);
 }
 
 static int32_t
@@ -184,7 +186,7 @@ apply(const struct ct_layer *l, const struct dlq_linear_call *call, struct dlq_e
     const struct ct_wna16 *const s = (const struct ct_wna16 *)l;
     const struct dlq_k_parallel parallel = dlq_run_parallel(call->host, l->n_threads);
     const struct dlq_k_linear_call c = dlq_run_call(call, l->act_dtype, &parallel);
-    return dlq_run_result(s->ops.apply(&s->weight, DLQ_K_WNA16_EXACT, &c), err);
+    return dlq_run_result(s->ops.apply(&s->weight, s->arithmetic, &c), err);
 }
 
 static int32_t
@@ -197,7 +199,7 @@ explain(const struct ct_layer *l, const struct dlq_host *host, const struct dlq_
         return status;
     }
     snprintf(out->kernel, sizeof(out->kernel), "wna16 %s%s", s.ops.name,
-             s.ops.fixed_point ? " two-limb" : "");
+             !s.ops.fixed_point || l->ops->quantize ? "" : " two-limb");
     snprintf(out->note, sizeof(out->note), "%s%s%s", l->ops->quantize ? "int8 activations, " : "",
              !ct_is_packed(l)              ? "one code a byte"
              : s.layout == DLQ_BITS_PADDED ? "padded words"
@@ -234,26 +236,6 @@ const struct ct_scheme_ops ct_scheme_wna16 = {
     .size = sizeof(struct ct_wna16),
 };
 
-static size_t
-int8_workspace_size(const struct ct_layer *l, int64_t max_m)
-{
-    const struct ct_wna16 *const s = (const struct ct_wna16 *)l;
-    return (size_t)ct_int8_rows_workspace(&s->quantizer, max_m, l->n_threads) +
-           workspace_size(l, max_m);
-}
-
-static int32_t
-int8_apply(const struct ct_layer *l, const struct dlq_linear_call *call, struct dlq_error *err)
-{
-    const struct ct_wna16 *const s = (const struct ct_wna16 *)l;
-    const struct dlq_k_parallel parallel = dlq_run_parallel(call->host, l->n_threads);
-    struct dlq_k_linear_call c = dlq_run_call(call, l->act_dtype, &parallel);
-    ct_int8_rows_quantize(&s->quantizer, &c, call->workspace);
-    c.workspace =
-        (char *)call->workspace + ct_int8_rows_workspace(&s->quantizer, call->m, l->n_threads);
-    return dlq_run_result(s->ops.apply(&s->weight, DLQ_K_WNA16_EXACT, &c), err);
-}
-
 static int32_t
 int8_code_kind(const struct ct_layer *l, int64_t *scales_per_row)
 {
@@ -279,8 +261,8 @@ const struct ct_scheme_ops ct_scheme_wna8 = {
     .can_implement = can_implement,
     .create_weights = create_weights,
     .process_weights = ct_wna16_process_weights,
-    .workspace_size = int8_workspace_size,
-    .apply = int8_apply,
+    .workspace_size = workspace_size,
+    .apply = apply,
     .explain = explain,
     .dequantize = dequantize,
     .code_kind = int8_code_kind,

@@ -21,7 +21,8 @@ struct ct_wna16 {
     bool idle_zeros;           ///< Symmetric, and zero points are stored all the same: all 0
     struct dlq_k_wna16 weight; ///< data is NULL before process_weights()
     struct dlq_k_wna16_ops ops;
-    struct dlq_k_w8a8 quantizer; ///< Of int8 activations: never packed, it only rounds rows
+    enum dlq_k_wna16_arithmetic arithmetic;
+    struct dlq_k_w8a8 quantizer; ///< Of int8 activations: never packed, it only shows their codes
 };
 
 static inline const struct ct_args *

@@ -3,6 +3,7 @@
 
 #include "check_layer.h"
 #include "float16.h"
+#include "linear_w8a8.h"
 #include "linear_wna16.h"
 #include "pack/awq.h"
 #include "pack/bits.h"
@@ -205,6 +206,32 @@ apply_int8(const void *ops, const void *w, const struct dlq_k_linear_call *call)
     return ((const struct dlq_k_wna16_ops *)ops)->apply(w, DLQ_K_WNA16_INT8, call);
 }
 
+static int64_t
+workspace_i8(const void *ops, const void *w, int64_t m, int threads)
+{
+    return ((const struct dlq_k_wna16_ops *)ops)
+        ->workspace_size(w, DLQ_K_WNA16_I8_TOKEN, m, threads);
+}
+
+static int64_t
+workspace_i8_azp(const void *ops, const void *w, int64_t m, int threads)
+{
+    return ((const struct dlq_k_wna16_ops *)ops)
+        ->workspace_size(w, DLQ_K_WNA16_I8_TOKEN_AZP, m, threads);
+}
+
+static int
+apply_i8(const void *ops, const void *w, const struct dlq_k_linear_call *call)
+{
+    return ((const struct dlq_k_wna16_ops *)ops)->apply(w, DLQ_K_WNA16_I8_TOKEN, call);
+}
+
+static int
+apply_i8_azp(const void *ops, const void *w, const struct dlq_k_linear_call *call)
+{
+    return ((const struct dlq_k_wna16_ops *)ops)->apply(w, DLQ_K_WNA16_I8_TOKEN_AZP, call);
+}
+
 static enum check_class
 class_exact(const struct check_layer *layer, const char *level)
 {
@@ -219,6 +246,23 @@ class_int8(const struct check_layer *layer, const char *level)
     return strcmp(level, "c") == 0 ? CHECK_EXACT : CHECK_INT8;
 }
 
+// Integer sums of codes: no more is lost than by fp32 sums of exact weights.
+static enum check_class
+class_i8(const struct check_layer *layer, const char *level)
+{
+    (void)layer;
+    (void)level;
+    return CHECK_EXACT;
+}
+
+static bool
+always(const char *level, const char *below)
+{
+    (void)level;
+    (void)below;
+    return true;
+}
+
 // Plain C sums in fp64; all other levels share one fixed-point definition.
 static bool
 both_fixed_point(const char *level, const char *below)
@@ -227,7 +271,7 @@ both_fixed_point(const char *level, const char *below)
 }
 
 static struct check_element
-element(const struct check_layer *layer, int64_t m, int64_t n)
+element_of(const struct check_layer *layer, int64_t m, int64_t n, const float *row)
 {
     const struct layer *l = layer->ctx;
     const struct problem *p = &l->p;
@@ -237,7 +281,8 @@ element(const struct check_layer *layer, int64_t m, int64_t n)
         const int64_t g = group_of(l, k);
         const int d = l->codes[n * p->k + k] - l->zeros[n * l->groups + g];
         const double weight = (double)scale_of(l, n, g) * d;
-        const double x = (double)dlq_k_load_f32(layer->x, p->dtype, m * layer->x_stride + k);
+        const int64_t at = m * layer->x_stride + k;
+        const double x = (double)(row != NULL ? row[k] : dlq_k_load_f32(layer->x, p->dtype, at));
         e.y64 += x * weight;
         e.abs_sum += fabs(x * weight);
         e.weight_norm += weight * weight;
@@ -245,6 +290,43 @@ element(const struct check_layer *layer, int64_t m, int64_t n)
     }
     e.weight_norm = sqrt(e.weight_norm);
     return e;
+}
+
+static struct check_element
+element(const struct check_layer *layer, int64_t m, int64_t n)
+{
+    return element_of(layer, m, n, NULL);
+}
+
+// Truth for rows that became int8 codes.
+static struct check_element
+element_of_codes(const struct check_layer *layer, int64_t m, int64_t n,
+                 enum dlq_k_w8a8_activation activation)
+{
+    const struct dlq_k_w8a8 quantizer = {.k = layer->k, .activation = activation};
+    const char *x =
+        (const char *)layer->x + (size_t)(m * layer->x_stride) * dlq_k_act_size(layer->dtype);
+    int8_t codes[2048];
+    float row[2048];
+    float scale = 0.0f;
+    int32_t azp = 0;
+    dlq_k_w8a8_quantize_row(&quantizer, x, layer->dtype, codes, &scale, &azp);
+    for (int64_t k = 0; k < layer->k; k++) {
+        row[k] = (float)(codes[k] - azp) * scale;
+    }
+    return element_of(layer, m, n, row);
+}
+
+static struct check_element
+element_i8(const struct check_layer *layer, int64_t m, int64_t n)
+{
+    return element_of_codes(layer, m, n, DLQ_K_W8A8_TOKEN);
+}
+
+static struct check_element
+element_i8_azp(const struct check_layer *layer, int64_t m, int64_t n)
+{
+    return element_of_codes(layer, m, n, DLQ_K_W8A8_TOKEN_AZP);
 }
 
 static void
@@ -324,7 +406,89 @@ check_problem(const struct problem *p, uint64_t seed)
     int8.apply = apply_int8;
     int8.class_of = class_int8;
     check_layer_levels(&int8);
+    struct check_layer i8 = l.op;
+    i8.class_of = class_i8;
+    i8.same_bits = always;
+    i8.workspace_size = seed % 2 ? workspace_i8 : workspace_i8_azp;
+    i8.apply = seed % 2 ? apply_i8 : apply_i8_azp;
+    i8.element = seed % 2 ? element_i8 : element_i8_azp;
+    check_layer_levels(&i8);
     layer_free(&l);
+}
+
+// The first of two groups as a share of its own, with the ranges of whole rows, against both groups
+// with nothing in the second.
+static void
+check_share(enum dlq_k_wna16_arithmetic arithmetic, int64_t m)
+{
+    struct problem p = {.m = m,
+                        .k = 128,
+                        .n = 40,
+                        .group = 64,
+                        .bits = 4,
+                        .zeros = true,
+                        .layout = DLQ_K_WNA16_BYTES,
+                        .dtype = DLQ_F32,
+                        .data = CHECK_OUTLIERS_20};
+    struct layer whole;
+    layer_init(&whole, &p, 7);
+    for (int64_t n = 0; n < p.n; n++) {
+        memset((uint8_t *)whole.packed_codes + n * 128 + 64,
+               ((const uint8_t *)whole.packed_zeros)[n * 2 + 1], 64);
+    }
+    struct dlq_k_wna16_source source = source_of(&whole);
+    check_that(dlq_k_wna16_pack(&whole.w, &source, whole.data, NULL, NULL) == DLQ_K_OK, "pack");
+    uint8_t codes[40 * 64];
+    uint8_t zeros[40];
+    uint16_t scales[40];
+    for (int64_t n = 0; n < p.n; n++) {
+        memcpy(codes + n * 64, (const uint8_t *)whole.packed_codes + n * 128, 64);
+        zeros[n] = ((const uint8_t *)whole.packed_zeros)[n * 2];
+        scales[n] = whole.scales[n * 2];
+    }
+    p.k = 64;
+    const struct dlq_k_wna16_shape shape = shape_of(&p);
+    struct dlq_k_wna16 w;
+    source = (struct dlq_k_wna16_source){.layout = DLQ_K_WNA16_BYTES,
+                                         .codes = codes,
+                                         .zeros = zeros,
+                                         .scales = scales,
+                                         .scale_dtype = DLQ_F16};
+    check_that(dlq_k_wna16_plan(&w, &shape, DLQ_F32, NULL, NULL) == DLQ_K_OK, "plan");
+    void *data = check_alloc(w.bytes, 0);
+    check_that(dlq_k_wna16_pack(&w, &source, data, NULL, NULL) == DLQ_K_OK, "pack");
+    float *ranges = check_alloc(m * 8, 0);
+    float *y = check_alloc(m * p.n * 4, 0);
+    for (int i = 0; i < check_n_levels; i++) {
+        if (!check_have_level(&check_levels[i])) {
+            continue;
+        }
+        struct dlq_k_wna16_ops ops;
+        dlq_k_wna16_init(&ops, check_levels[i].flags);
+        void *workspace = check_alloc(ops.workspace_size(&whole.w, arithmetic, m, 1), 0);
+        struct dlq_k_linear_call call = {.m = m,
+                                         .x = whole.op.x,
+                                         .x_stride = whole.op.x_stride,
+                                         .x_dtype = DLQ_F32,
+                                         .y_dtype = DLQ_F32,
+                                         .y = y,
+                                         .y_stride = p.n,
+                                         .workspace = workspace};
+        float *expected = check_alloc(m * p.n * 4, 0);
+        check_that(ops.apply(&whole.w, arithmetic, &call) == DLQ_K_OK, "whole");
+        memcpy(expected, y, (size_t)(m * p.n) * 4);
+        dlq_k_row_ranges(check_levels[i].flags, &call, 128, ranges);
+        call.ranges = ranges;
+        check_that(ops.apply(&w, arithmetic, &call) == DLQ_K_OK, "share");
+        check_that(memcmp(expected, y, (size_t)(m * p.n) * 4) == 0,
+                   "%s: a share of %ld rows with the ranges of whole rows", ops.name, (long)m);
+        check_free(expected);
+        check_free(workspace);
+    }
+    check_free(y);
+    check_free(ranges);
+    check_free(data);
+    layer_free(&whole);
 }
 
 // A row far below what a reciprocal can hold.
@@ -360,6 +524,11 @@ check_rare_rows(uint32_t dtype)
         check_tiny_row(&l.op);
     }
     check_layer_special(&l.op);
+    struct check_layer i8 = l.op;
+    i8.same_bits = always;
+    i8.workspace_size = workspace_i8;
+    i8.apply = apply_i8;
+    check_layer_special(&i8);
     layer_free(&l);
 }
 
@@ -479,6 +648,10 @@ check_wna16(void)
     }
     for (int i = 0; i < 3; i++) {
         check_rare_rows(dtypes[i]);
+    }
+    for (int64_t m = 1; m <= 40; m += 13) {
+        check_share(DLQ_K_WNA16_I8_TOKEN, m);
+        check_share(DLQ_K_WNA16_I8_TOKEN_AZP, m);
     }
     check_refusals();
 }
