@@ -57,7 +57,8 @@ struct dlq_kg_fp_ops {
     /// out[rows, k] = W[n0 .. n0 + rows, :] in host memory; waits. [setup]
     int (*dequantize)(const struct dlq_kg_fp *w, int64_t n0, int64_t rows, float *out);
     /// The codes that apply() makes of x [m, k], one a byte as dlq_k_fp_quantize_row() gives them,
-    /// and scales [m, dlq_k_fp_act_scales()]; x and the results in host memory; waits. [setup]
+    /// and scales [m, dlq_k_fp_act_scales()], as that function gives
+    /// them; x and the results in host memory; waits. [setup]
     int (*quantize)(const struct dlq_kg_fp *w, const void *x, int64_t m, uint8_t *codes,
                     float *scales);
 };

@@ -142,6 +142,12 @@ dlq_gpu_scales_warn_zero(const struct dlq_host *host, const struct dlq_layer_inf
     return DLQ_OK;
 }
 
+int64_t
+dlq_gpu_many_rows(const struct dlq_layer_info *info)
+{
+    return info->max_m > 0 ? info->max_m : 4096;
+}
+
 void
 dlq_gpu_kernels(char *buf, size_t size, const char *one, const char *many)
 {

@@ -77,7 +77,8 @@ dlq_gpu_scales_warn_zero(const struct dlq_host *host, const struct dlq_layer_inf
 void
 dlq_gpu_kernels(char *buf, size_t size, const char *one, const char *many);
 
-/// Rows that stand for many where the engine does not say how many it plans for.
-#define DLQ_GPU_MANY_ROWS 4096
+/// The most rows that the engine plans for, or a number that stands for many.
+int64_t
+dlq_gpu_many_rows(const struct dlq_layer_info *info);
 
 #endif // DLQ_PLUGINS_COMMON_GPU_H

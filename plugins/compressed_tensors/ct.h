@@ -197,7 +197,8 @@ struct ct_scheme_ops {
                         float *scales, int32_t *zero_points, struct dlq_error *err);
     int32_t (*accumulate)(const struct ct_layer *l, const struct dlq_layer_info *info,
                           const void *codes, const int32_t *zero_points, int64_t m, int32_t *acc);
-    size_t size; ///< Of the scheme's object, which begins with struct ct_layer
+    size_t size;                     ///< Of the scheme's object, which begins with struct ct_layer
+    const struct ct_scheme_ops *gpu; ///< The same scheme on a GPU
 };
 
 /// What every scheme's object begins with.
@@ -280,6 +281,13 @@ ct_declare_single(const struct dlq_host *host, struct dlq_layer *layer, const ch
 int32_t
 ct_param(const struct dlq_host *host, struct dlq_layer *layer, const char *name,
          struct dlq_tensor *out, struct dlq_error *err);
+
+/// The same in host memory, for parameters that are small: where the layer is on a GPU, `*copy`
+/// becomes what dlq_host_free() has to free, else NULL.
+int32_t
+ct_host_param(const struct dlq_host *host, struct dlq_layer *layer,
+              const struct dlq_layer_info *info, const char *name, struct dlq_tensor *out,
+              void **copy, struct dlq_error *err);
 
 /// The value of a fp32 parameter of ct_declare_single(), which must be positive: a static scale of
 /// 0 was never calibrated.

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
+#include "../common/gpu.h"
 #include "../common/layer.h"
 #include "ct.h"
 
@@ -11,10 +12,9 @@ method_can_implement(void *method, const struct dlq_host *host, const struct dlq
                      struct dlq_error *err)
 {
     struct ct_layer *const l = method;
-    if (info->device.device.kind != DLQ_DEVICE_CPU) {
-        return host->fail(err, DLQ_EUNSUPPORTED,
-                          "%s: compressed-tensors runs on cpu; the layer is on %s", info->prefix,
-                          dlq_device_kind_name(info->device.device.kind));
+    const int32_t status = dlq_gpu_check_device(host, info, "compressed-tensors", err);
+    if (status != DLQ_OK) {
+        return status;
     }
     if (!dlq_act_dtype_bit(info->act_dtype)) {
         return host->fail(err, DLQ_EDTYPE,

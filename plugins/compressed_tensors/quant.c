@@ -171,12 +171,13 @@ config_get_quant_method(void *config, const struct dlq_host *host,
     ct_scheme_describe(match.group, out->scheme, sizeof(out->scheme));
     char reason[256];
     const enum ct_storage storage = ct_storage_of(match.group, c->format, info);
-    const struct ct_scheme_ops *const ops =
+    const struct ct_scheme_ops *ops =
         ct_scheme_choose(match.group, storage, reason, sizeof(reason));
     if (!ops) {
         host->fail(&why, DLQ_EUNSUPPORTED, "%s: %s: %s", info->prefix, match.group->name, reason);
         return refuse(host, out, &why, err);
     }
+    ops = dlq_gpu_is(info) && dlq_kg_available() ? ops->gpu : ops;
     struct ct_layer *const layer = dlq_host_calloc(host, ops->size, err);
     if (!layer) {
         return DLQ_ENOMEM;

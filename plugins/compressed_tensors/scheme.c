@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
+#include "../common/gpu.h"
 #include "../common/layer.h"
 #include "ct.h"
 
@@ -345,21 +346,32 @@ ct_param(const struct dlq_host *host, struct dlq_layer *layer, const char *name,
 }
 
 int32_t
+ct_host_param(const struct dlq_host *host, struct dlq_layer *layer,
+              const struct dlq_layer_info *info, const char *name, struct dlq_tensor *out,
+              void **copy, struct dlq_error *err)
+{
+    *copy = NULL;
+    const int32_t status = ct_param(host, layer, name, out, err);
+    return status == DLQ_OK ? dlq_gpu_fetch(host, info, out, copy, err) : status;
+}
+
+int32_t
 ct_read_positive(const struct dlq_host *host, struct dlq_layer *layer,
                  const struct dlq_layer_info *info, const char *name, float *out,
                  struct dlq_error *err)
 {
     struct dlq_tensor t;
-    const int32_t status = ct_param(host, layer, name, &t, err);
+    void *copy = NULL;
+    const int32_t status = ct_host_param(host, layer, info, name, &t, &copy, err);
     if (status == DLQ_OK) {
         *out = *(const float *)t.data;
-        if (!(*out > 0.0F)) {
-            return host->fail(
-                err, DLQ_EFORMAT,
-                "%s.%s is %g; a static activation needs a positive scale (0 was never "
-                "calibrated)",
-                info->prefix, name, (double)*out);
-        }
+    }
+    dlq_host_free(host, copy);
+    if (status == DLQ_OK && !(*out > 0.0F)) {
+        return host->fail(err, DLQ_EFORMAT,
+                          "%s.%s is %g; a static activation needs a positive scale (0 was never "
+                          "calibrated)",
+                          info->prefix, name, (double)*out);
     }
     return status;
 }

@@ -369,4 +369,5 @@ const struct ct_scheme_ops ct_scheme_fp = {
     .code_kind = code_kind,
     .quantize = quantize,
     .size = sizeof(struct ct_fp),
+    .gpu = &ct_scheme_fp_gpu,
 };

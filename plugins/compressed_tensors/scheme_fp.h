@@ -47,8 +47,28 @@ int
 ct_fp_plan(const struct ct_fp *s, const struct dlq_layer_info *info, float act_scale,
            struct dlq_k_fp *weight);
 
+/// What packing needs beside codes and scales; arrays are in host memory.
+struct ct_fp_inputs {
+    float *scales;  ///< Per-tensor scales, one an output; NULL: the parameter itself
+    float *factors; ///< One an output, or NULL
+    float act_scale;
+};
+
+/// From loaded tensors to the packed form in the place of the codes.
+typedef int32_t (*ct_fp_pack_fn)(struct ct_fp *s, const struct dlq_host *host,
+                                 struct dlq_layer *layer, const struct dlq_layer_info *info,
+                                 const struct dlq_tensor *codes, const struct dlq_tensor *scales,
+                                 const struct ct_fp_inputs *in, struct dlq_error *err);
+
+/// Pack with `pack` and drop what is then not needed.
+int32_t
+ct_fp_process(struct ct_fp *s, const struct dlq_host *host, struct dlq_layer *layer,
+              const struct dlq_layer_info *info, ct_fp_pack_fn pack, struct dlq_error *err);
+
 int32_t
 ct_fp_process_weights(struct ct_layer *l, const struct dlq_host *host, struct dlq_layer *layer,
                       const struct dlq_layer_info *info, struct dlq_error *err);
+
+extern const struct ct_scheme_ops ct_scheme_fp_gpu;
 
 #endif // DLQ_CT_SCHEME_FP_H

@@ -10,96 +10,77 @@
 
 /// From the loaded tensors of an fp layer to the kernels' packed form.
 
-/// What packing needs; freed by free_inputs().
-struct inputs {
-    uint8_t *codes; ///< Integers as e4m3; NULL: the parameter itself
-    float *scales;  ///< Per-tensor scales, one an output; NULL: the parameter itself
-    float *factors; ///< One an output, or NULL
-    float act_scale;
-};
-
-static void
-free_inputs(const struct dlq_host *host, struct inputs *in)
-{
-    dlq_host_free(host, in->codes);
-    dlq_host_free(host, in->scales);
-    dlq_host_free(host, in->factors);
-}
-
 // One value a part becomes one an output; `invert` takes the reciprocal, which must exist.
 static int32_t
-widen(const struct dlq_host *host, const struct dlq_layer_info *info, const char *name,
-      const struct dlq_tensor *t, bool invert, float **out, struct dlq_error *err)
+widen(const struct dlq_host *host, struct dlq_layer *layer, const struct dlq_layer_info *info,
+      const char *name, bool invert, float **out, struct dlq_error *err)
 {
-    *out = dlq_host_calloc(host, (size_t)info->output_size_per_partition * sizeof(**out), err);
-    if (!*out) {
-        return DLQ_ENOMEM;
+    struct dlq_tensor t;
+    void *copy = NULL;
+    int32_t status = ct_host_param(host, layer, info, name, &t, &copy, err);
+    if (status == DLQ_OK) {
+        *out = dlq_host_calloc(host, (size_t)info->output_size_per_partition * sizeof(**out), err);
+        status = *out ? DLQ_OK : DLQ_ENOMEM;
     }
-    for (int32_t p = 0; p < info->n_parts; p++) {
+    for (int32_t p = 0; p < info->n_parts && status == DLQ_OK; p++) {
         const struct dlq_part *const part = info->parts[p];
-        const float value = ((const float *)t->data)[p];
+        const float value = ((const float *)t.data)[p];
         if (invert && !(value > 0.0F)) {
-            return host->fail(err, DLQ_EFORMAT, "%s.%s is %g; it divides and must be positive",
-                              part->prefix, name, (double)value);
+            status = host->fail(err, DLQ_EFORMAT, "%s.%s is %g; it divides and must be positive",
+                                part->prefix, name, (double)value);
+            break;
         }
         for (int64_t i = 0; i < part->local_size; i++) {
             (*out)[part->local_offset + i] = invert ? 1.0F / value : value;
         }
     }
-    return DLQ_OK;
+    dlq_host_free(host, copy);
+    return status;
 }
 
 // Integers of up to 5 bits become the e4m3 numbers of the same value.
 static int32_t
 convert_integers(const struct ct_fp *s, const struct dlq_host *host,
-                 const struct dlq_layer_info *info, const struct dlq_tensor *t, struct inputs *in,
+                 const struct dlq_layer_info *info, const struct dlq_tensor *t, uint8_t **out,
                  struct dlq_error *err)
 {
     const int64_t k = info->input_size_per_partition;
     const int64_t n = info->output_size_per_partition;
     const int32_t bits = ct_fp_weights(s)->bits;
     const int32_t half = 1 << (bits - 1);
-    in->codes = dlq_host_calloc(host, (size_t)(n * k), err);
-    if (!in->codes) {
+    uint8_t *const codes = dlq_host_calloc(host, (size_t)(n * k), err);
+    *out = codes;
+    if (!codes) {
         return DLQ_ENOMEM;
     }
     for (int64_t row = 0; row < n && ct_is_packed(&s->base); row++) {
         dlq_bits_unpack((const uint32_t *)t->data + row * t->shape[1], 1, s->layout, bits, 0, k,
-                        in->codes + row * k);
+                        codes + row * k);
     }
     for (int64_t i = 0; i < n * k; i++) {
-        const int32_t q =
-            ct_is_packed(&s->base) ? in->codes[i] - half : ((const int8_t *)t->data)[i];
+        const int32_t q = ct_is_packed(&s->base) ? codes[i] - half : ((const int8_t *)t->data)[i];
         if (q < -half || q >= half) {
             return host->fail(err, DLQ_EFORMAT,
                               "%s.weight: element %" PRId64 " is %" PRId32 "; %" PRId32
                               " to %" PRId32 " is expected",
                               info->prefix, i, q, -half, half - 1);
         }
-        in->codes[i] = dlq_k_f32_to_e4m3((float)q);
+        codes[i] = dlq_k_f32_to_e4m3((float)q);
     }
     return DLQ_OK;
 }
 
 static int32_t
 read_inputs(const struct ct_fp *s, const struct dlq_host *host, struct dlq_layer *layer,
-            const struct dlq_layer_info *info, const struct dlq_tensor *codes,
-            const struct dlq_tensor *scales, struct inputs *in, struct dlq_error *err)
+            const struct dlq_layer_info *info, struct ct_fp_inputs *in, struct dlq_error *err)
 {
-    struct dlq_tensor t;
     int32_t status = DLQ_OK;
     in->act_scale = 1.0F;
-    if (ct_fp_is_integer(s)) {
-        status = convert_integers(s, host, info, codes, in, err);
-    }
-    if (status == DLQ_OK && ct_fp_weights(s)->strategy == CT_TENSOR) {
-        status = widen(host, info, "weight_scale", scales, false, &in->scales, err);
+    if (ct_fp_weights(s)->strategy == CT_TENSOR) {
+        status = widen(host, layer, info, "weight_scale", false, &in->scales, err);
     }
     if (status == DLQ_OK && ct_fp_has_global(s)) {
-        status = ct_param(host, layer, "weight_global_scale", &t, err);
-        if (status == DLQ_OK) {
-            status = widen(host, info, "weight_global_scale", &t, true, &in->factors, err);
-        }
+        status = widen(host, layer, info, "weight_global_scale", true, &in->factors, err);
     }
     if (status == DLQ_OK && ct_fp_input_name(s)) {
         status = ct_read_positive(host, layer, info, ct_fp_input_name(s), &in->act_scale, err);
@@ -108,9 +89,9 @@ read_inputs(const struct ct_fp *s, const struct dlq_host *host, struct dlq_layer
 }
 
 static int32_t
-pack(struct ct_fp *s, const struct dlq_host *host, struct dlq_layer *layer,
-     const struct dlq_layer_info *info, const struct dlq_tensor *codes,
-     const struct dlq_tensor *scales, const struct inputs *in, struct dlq_error *err)
+pack_codes(struct ct_fp *s, const struct dlq_host *host, struct dlq_layer *layer,
+           const struct dlq_layer_info *info, const uint8_t *codes, const struct dlq_tensor *scales,
+           const struct ct_fp_inputs *in, struct dlq_error *err)
 {
     const char *const name = ct_codes_name(&s->base);
     struct dlq_k_fp packed;
@@ -124,9 +105,8 @@ pack(struct ct_fp *s, const struct dlq_host *host, struct dlq_layer *layer,
         return DLQ_ENOMEM;
     }
     const struct dlq_k_parallel parallel = dlq_run_parallel(host, s->base.n_threads);
-    result =
-        dlq_k_fp_pack(&packed, in->codes ? in->codes : codes->data,
-                      in->scales ? in->scales : scales->data, in->factors, data, &parallel, &bad);
+    result = dlq_k_fp_pack(&packed, codes, in->scales ? in->scales : scales->data, in->factors,
+                           data, &parallel, &bad);
     if (result != DLQ_K_OK) {
         dlq_run_pack_free(host, info, data);
         return dlq_run_fail(host, info, result == DLQ_K_ECODE ? name : "weight_scale", result, bad,
@@ -139,22 +119,38 @@ pack(struct ct_fp *s, const struct dlq_host *host, struct dlq_layer *layer,
     return status;
 }
 
-int32_t
-ct_fp_process_weights(struct ct_layer *l, const struct dlq_host *host, struct dlq_layer *layer,
-                      const struct dlq_layer_info *info, struct dlq_error *err)
+static int32_t
+pack(struct ct_fp *s, const struct dlq_host *host, struct dlq_layer *layer,
+     const struct dlq_layer_info *info, const struct dlq_tensor *codes,
+     const struct dlq_tensor *scales, const struct ct_fp_inputs *in, struct dlq_error *err)
 {
-    struct ct_fp *const s = (struct ct_fp *)l;
-    struct inputs in = {0};
+    uint8_t *converted = NULL;
+    int32_t status = DLQ_OK;
+    if (ct_fp_is_integer(s)) {
+        status = convert_integers(s, host, info, codes, &converted, err);
+    }
+    if (status == DLQ_OK && scales->dtype == DLQ_F32) {
+        dlq_scales_warn_zero(host, info, "weight_scale", scales);
+    }
+    if (status == DLQ_OK) {
+        status =
+            pack_codes(s, host, layer, info, converted ? converted : codes->data, scales, in, err);
+    }
+    dlq_host_free(host, converted);
+    return status;
+}
+
+int32_t
+ct_fp_process(struct ct_fp *s, const struct dlq_host *host, struct dlq_layer *layer,
+              const struct dlq_layer_info *info, ct_fp_pack_fn pack_fn, struct dlq_error *err)
+{
+    struct ct_fp_inputs in = {0};
     struct dlq_tensor codes;
     struct dlq_tensor scales;
-    int32_t status = ct_param(host, layer, ct_codes_name(l), &codes, err);
+    int32_t status = ct_param(host, layer, ct_codes_name(&s->base), &codes, err);
     status = status == DLQ_OK ? ct_param(host, layer, "weight_scale", &scales, err) : status;
-    status =
-        status == DLQ_OK ? read_inputs(s, host, layer, info, &codes, &scales, &in, err) : status;
-    if (status == DLQ_OK && scales.dtype == DLQ_F32) {
-        dlq_scales_warn_zero(host, info, "weight_scale", &scales);
-    }
-    status = status == DLQ_OK ? pack(s, host, layer, info, &codes, &scales, &in, err) : status;
+    status = status == DLQ_OK ? read_inputs(s, host, layer, info, &in, err) : status;
+    status = status == DLQ_OK ? pack_fn(s, host, layer, info, &codes, &scales, &in, err) : status;
     status = status == DLQ_OK ? host->param_replace(layer, "weight_scale", NULL, err) : status;
     if (status == DLQ_OK && ct_fp_has_global(s)) {
         status = host->param_replace(layer, "weight_global_scale", NULL, err);
@@ -162,6 +158,14 @@ ct_fp_process_weights(struct ct_layer *l, const struct dlq_host *host, struct dl
     if (status == DLQ_OK && ct_fp_input_name(s)) {
         status = host->param_replace(layer, ct_fp_input_name(s), NULL, err);
     }
-    free_inputs(host, &in);
+    dlq_host_free(host, in.scales);
+    dlq_host_free(host, in.factors);
     return status;
+}
+
+int32_t
+ct_fp_process_weights(struct ct_layer *l, const struct dlq_host *host, struct dlq_layer *layer,
+                      const struct dlq_layer_info *info, struct dlq_error *err)
+{
+    return ct_fp_process((struct ct_fp *)l, host, layer, info, pack, err);
 }

@@ -219,4 +219,5 @@ const struct ct_scheme_ops ct_scheme_w8a8_int8 = {
     .quantize = quantize,
     .accumulate = accumulate,
     .size = sizeof(struct ct_w8a8),
+    .gpu = &ct_scheme_w8a8_gpu,
 };

@@ -44,8 +44,29 @@ ct_w8a8_has_input_zero(const struct ct_w8a8 *s)
     return ct_w8a8_is_static(s) && (!s->base.group->input.symmetric || s->idle_input_zero);
 }
 
+/// What packing needs beside the codes, in host memory, one value an output.
+struct ct_w8a8_inputs {
+    float *scales;
+    int32_t *zeros; ///< All 0 where the weights are symmetric
+    float input_scale;
+    int32_t input_zero;
+};
+
+/// From loaded tensors to the packed form in the place of the codes.
+typedef int32_t (*ct_w8a8_pack_fn)(struct ct_w8a8 *s, const struct dlq_host *host,
+                                   struct dlq_layer *layer, const struct dlq_layer_info *info,
+                                   const struct dlq_tensor *codes, const struct ct_w8a8_inputs *in,
+                                   struct dlq_error *err);
+
+/// Pack with `pack` and drop what is then not needed.
+int32_t
+ct_w8a8_process(struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_layer *layer,
+                const struct dlq_layer_info *info, ct_w8a8_pack_fn pack, struct dlq_error *err);
+
 int32_t
 ct_w8a8_process_weights(struct ct_layer *l, const struct dlq_host *host, struct dlq_layer *layer,
                         const struct dlq_layer_info *info, struct dlq_error *err);
+
+extern const struct ct_scheme_ops ct_scheme_w8a8_gpu;
 
 #endif // DLQ_CT_SCHEME_W8A8_INT8_H

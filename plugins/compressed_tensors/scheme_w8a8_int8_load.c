@@ -10,23 +10,6 @@
 
 /// From the loaded tensors of an int8 layer to the kernels' packed form.
 
-/// What packing needs, one value an output. All of it is freed by free_inputs().
-struct inputs {
-    int8_t *codes; ///< Unpacked; NULL: the parameter itself
-    float *scales;
-    int32_t *zeros; ///< NULL: all 0
-    float input_scale;
-    int32_t input_zero;
-};
-
-static void
-free_inputs(const struct dlq_host *host, struct inputs *in)
-{
-    dlq_host_free(host, in->codes);
-    dlq_host_free(host, in->scales);
-    dlq_host_free(host, in->zeros);
-}
-
 // Index of output `i` in a parameter of ct_declare_per_output().
 static int64_t
 slot_of(const struct ct_w8a8 *s, int32_t part, int64_t i)
@@ -34,21 +17,13 @@ slot_of(const struct ct_w8a8 *s, int32_t part, int64_t i)
     return ct_w8a8_weights(s)->strategy == CT_TENSOR ? part : i;
 }
 
+// One value an output, from parameters in host memory.
 static int32_t
-read_scales(const struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_layer *layer,
-            const struct dlq_layer_info *info, struct inputs *in, struct dlq_error *err)
+spread_scales(const struct ct_w8a8 *s, const struct dlq_host *host,
+              const struct dlq_layer_info *info, const float *scales, const int8_t *zeros,
+              struct ct_w8a8_inputs *in, struct dlq_error *err)
 {
-    struct dlq_tensor scales;
-    struct dlq_tensor zeros;
     const size_t n = (size_t)info->output_size_per_partition;
-    int32_t status = ct_param(host, layer, "weight_scale", &scales, err);
-    if (status == DLQ_OK && ct_w8a8_has_zeros(s)) {
-        status = ct_param(host, layer, "weight_zero_point", &zeros, err);
-    }
-    if (status != DLQ_OK) {
-        return status;
-    }
-    dlq_scales_warn_zero(host, info, "weight_scale", &scales);
     in->scales = dlq_host_calloc(host, n * sizeof(*in->scales), err);
     in->zeros = in->scales ? dlq_host_calloc(host, n * sizeof(*in->zeros), err) : NULL;
     if (!in->zeros) {
@@ -58,8 +33,8 @@ read_scales(const struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_lay
         const struct dlq_part *const part = info->parts[p];
         for (int64_t i = part->local_offset; i < part->local_offset + part->local_size; i++) {
             const int64_t slot = slot_of(s, p, i);
-            in->scales[i] = ((const float *)scales.data)[slot];
-            in->zeros[i] = ct_w8a8_has_zeros(s) ? ((const int8_t *)zeros.data)[slot] : 0;
+            in->scales[i] = scales[slot];
+            in->zeros[i] = zeros ? zeros[slot] : 0;
             if (s->idle_zeros && in->zeros[i] != 0) {
                 return host->fail(err, DLQ_EFORMAT,
                                   "%s.weight_zero_point: element %" PRId64
@@ -72,8 +47,29 @@ read_scales(const struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_lay
 }
 
 static int32_t
+read_scales(const struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_layer *layer,
+            const struct dlq_layer_info *info, struct ct_w8a8_inputs *in, struct dlq_error *err)
+{
+    struct dlq_tensor scales;
+    struct dlq_tensor zeros = {.struct_size = DLQ_SIZE_UPTO(struct dlq_tensor, strides)};
+    void *scales_copy = NULL;
+    void *zeros_copy = NULL;
+    int32_t status = ct_host_param(host, layer, info, "weight_scale", &scales, &scales_copy, err);
+    if (status == DLQ_OK && ct_w8a8_has_zeros(s)) {
+        status = ct_host_param(host, layer, info, "weight_zero_point", &zeros, &zeros_copy, err);
+    }
+    if (status == DLQ_OK) {
+        dlq_scales_warn_zero(host, info, "weight_scale", &scales);
+        status = spread_scales(s, host, info, scales.data, zeros.data, in, err);
+    }
+    dlq_host_free(host, scales_copy);
+    dlq_host_free(host, zeros_copy);
+    return status;
+}
+
+static int32_t
 read_input(const struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_layer *layer,
-           const struct dlq_layer_info *info, struct inputs *in, struct dlq_error *err)
+           const struct dlq_layer_info *info, struct ct_w8a8_inputs *in, struct dlq_error *err)
 {
     struct dlq_tensor t;
     if (!ct_w8a8_is_static(s)) {
@@ -84,11 +80,13 @@ read_input(const struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_laye
         return status;
     }
     if (ct_w8a8_has_input_zero(s)) {
-        status = ct_param(host, layer, "input_zero_point", &t, err);
+        void *copy = NULL;
+        status = ct_host_param(host, layer, info, "input_zero_point", &t, &copy, err);
         if (status == DLQ_OK) {
             in->input_zero =
                 s->zero_dtype == DLQ_I8 ? *(const int8_t *)t.data : *(const int32_t *)t.data;
         }
+        dlq_host_free(host, copy);
     }
     if (status == DLQ_OK && s->idle_input_zero && in->input_zero != 0) {
         return host->fail(err, DLQ_EFORMAT,
@@ -99,10 +97,11 @@ read_input(const struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_laye
     return status;
 }
 
-// Packed codes become signed bytes; bytes are checked to be codes of so many bits.
+// Packed codes become signed bytes, `*out`, to be freed; bytes are checked to be codes of so many
+// bits.
 static int32_t
 read_codes(const struct ct_w8a8 *s, const struct dlq_host *host, const struct dlq_layer_info *info,
-           const struct dlq_tensor *t, struct inputs *in, struct dlq_error *err)
+           const struct dlq_tensor *t, int8_t **out, struct dlq_error *err)
 {
     const int32_t bits = ct_w8a8_weights(s)->bits;
     const int32_t half = 1 << (bits - 1);
@@ -119,24 +118,25 @@ read_codes(const struct ct_w8a8 *s, const struct dlq_host *host, const struct dl
         }
         return DLQ_OK;
     }
-    in->codes = dlq_host_calloc(host, (size_t)(n * k), err);
-    if (!in->codes) {
+    int8_t *const codes = dlq_host_calloc(host, (size_t)(n * k), err);
+    *out = codes;
+    if (!codes) {
         return DLQ_ENOMEM;
     }
     for (int64_t row = 0; row < n; row++) {
         dlq_bits_unpack((const uint32_t *)t->data + row * t->shape[1], 1, s->layout, bits, 0, k,
-                        (uint8_t *)in->codes + row * k);
+                        (uint8_t *)codes + row * k);
     }
     for (int64_t i = 0; i < n * k; i++) {
-        in->codes[i] = (int8_t)((uint8_t)in->codes[i] - half);
+        codes[i] = (int8_t)((uint8_t)codes[i] - half);
     }
     return DLQ_OK;
 }
 
 static int32_t
-pack(struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_layer *layer,
-     const struct dlq_layer_info *info, const int8_t *codes, const struct inputs *in,
-     struct dlq_error *err)
+pack_bytes(struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_layer *layer,
+           const struct dlq_layer_info *info, const int8_t *codes, const struct ct_w8a8_inputs *in,
+           struct dlq_error *err)
 {
     const int64_t k = info->input_size_per_partition;
     struct dlq_k_w8a8 packed;
@@ -169,6 +169,20 @@ pack(struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_layer *layer,
 }
 
 static int32_t
+pack(struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_layer *layer,
+     const struct dlq_layer_info *info, const struct dlq_tensor *codes,
+     const struct ct_w8a8_inputs *in, struct dlq_error *err)
+{
+    int8_t *bytes = NULL;
+    int32_t status = read_codes(s, host, info, codes, &bytes, err);
+    if (status == DLQ_OK) {
+        status = pack_bytes(s, host, layer, info, bytes ? bytes : codes->data, in, err);
+    }
+    dlq_host_free(host, bytes);
+    return status;
+}
+
+static int32_t
 drop_rest(const struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_layer *layer,
           struct dlq_error *err)
 {
@@ -186,20 +200,24 @@ drop_rest(const struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_layer
 }
 
 int32_t
+ct_w8a8_process(struct ct_w8a8 *s, const struct dlq_host *host, struct dlq_layer *layer,
+                const struct dlq_layer_info *info, ct_w8a8_pack_fn pack_fn, struct dlq_error *err)
+{
+    struct ct_w8a8_inputs in = {0};
+    struct dlq_tensor codes;
+    int32_t status = ct_param(host, layer, ct_codes_name(&s->base), &codes, err);
+    status = status == DLQ_OK ? read_scales(s, host, layer, info, &in, err) : status;
+    status = status == DLQ_OK ? read_input(s, host, layer, info, &in, err) : status;
+    status = status == DLQ_OK ? pack_fn(s, host, layer, info, &codes, &in, err) : status;
+    status = status == DLQ_OK ? drop_rest(s, host, layer, err) : status;
+    dlq_host_free(host, in.scales);
+    dlq_host_free(host, in.zeros);
+    return status;
+}
+
+int32_t
 ct_w8a8_process_weights(struct ct_layer *l, const struct dlq_host *host, struct dlq_layer *layer,
                         const struct dlq_layer_info *info, struct dlq_error *err)
 {
-    struct ct_w8a8 *const s = (struct ct_w8a8 *)l;
-    struct inputs in = {0};
-    struct dlq_tensor codes;
-    int32_t status = ct_param(host, layer, ct_codes_name(l), &codes, err);
-    status = status == DLQ_OK ? read_scales(s, host, layer, info, &in, err) : status;
-    status = status == DLQ_OK ? read_input(s, host, layer, info, &in, err) : status;
-    status = status == DLQ_OK ? read_codes(s, host, info, &codes, &in, err) : status;
-    if (status == DLQ_OK) {
-        status = pack(s, host, layer, info, in.codes ? in.codes : codes.data, &in, err);
-    }
-    status = status == DLQ_OK ? drop_rest(s, host, layer, err) : status;
-    free_inputs(host, &in);
-    return status;
+    return ct_w8a8_process((struct ct_w8a8 *)l, host, layer, info, pack, err);
 }

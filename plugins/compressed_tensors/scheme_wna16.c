@@ -234,6 +234,7 @@ const struct ct_scheme_ops ct_scheme_wna16 = {
     .explain = explain,
     .dequantize = dequantize,
     .size = sizeof(struct ct_wna16),
+    .gpu = &ct_scheme_wna16_gpu,
 };
 
 static int32_t
@@ -268,4 +269,5 @@ const struct ct_scheme_ops ct_scheme_wna8 = {
     .code_kind = int8_code_kind,
     .quantize = int8_quantize,
     .size = sizeof(struct ct_wna16),
+    .gpu = &ct_scheme_wna8_gpu,
 };

@@ -42,8 +42,41 @@ int
 ct_wna16_plan(const struct ct_wna16 *s, const struct dlq_layer_info *info, const int32_t *g_idx,
               struct dlq_k_wna16 *weight, int64_t *bad);
 
+/// The loaded tensors, and what had to be made of them.
+struct ct_wna16_loaded {
+    struct dlq_tensor codes;
+    struct dlq_tensor scales;
+    struct dlq_tensor zeros;
+    struct dlq_tensor g_idx;
+    void *wide_scales; ///< Per-tensor scales, one an output; freed by ct_wna16_process()
+    uint8_t *wide_zeros;
+};
+
+/// Make of the tensors, in host memory, what packers take: unsigned codes, a known layout, one
+/// scale an output.
+int32_t
+ct_wna16_convert(struct ct_wna16 *s, const struct dlq_host *host, const struct dlq_layer_info *info,
+                 struct ct_wna16_loaded *in, struct dlq_error *err);
+
+/// The tensors as packers take them.
+struct dlq_k_wna16_source
+ct_wna16_source(const struct ct_wna16 *s, const struct ct_wna16_loaded *in);
+
+/// From loaded tensors to the packed form in the place of the codes.
+typedef int32_t (*ct_wna16_pack_fn)(struct ct_wna16 *s, const struct dlq_host *host,
+                                    struct dlq_layer *layer, const struct dlq_layer_info *info,
+                                    struct ct_wna16_loaded *in, struct dlq_error *err);
+
+/// Pack with `pack` and drop what is then not needed.
+int32_t
+ct_wna16_process(struct ct_wna16 *s, const struct dlq_host *host, struct dlq_layer *layer,
+                 const struct dlq_layer_info *info, ct_wna16_pack_fn pack, struct dlq_error *err);
+
 int32_t
 ct_wna16_process_weights(struct ct_layer *l, const struct dlq_host *host, struct dlq_layer *layer,
                          const struct dlq_layer_info *info, struct dlq_error *err);
+
+extern const struct ct_scheme_ops ct_scheme_wna16_gpu;
+extern const struct ct_scheme_ops ct_scheme_wna8_gpu;
 
 #endif // DLQ_CT_SCHEME_WNA16_H

@@ -10,22 +10,12 @@
 
 /// From the loaded tensors of a wna16 layer to the kernels' packed form.
 
-/// The loaded tensors, and what had to be made of them.
-struct loaded {
-    struct dlq_tensor codes;
-    struct dlq_tensor scales;
-    struct dlq_tensor zeros;
-    struct dlq_tensor g_idx;
-    void *wide_scales; ///< Per-tensor scales, one an output; to be freed
-    uint8_t *wide_zeros;
-};
-
 static int32_t
 get_loaded(const struct ct_wna16 *s, const struct dlq_host *host, struct dlq_layer *layer,
-           struct loaded *in, struct dlq_error *err)
+           struct ct_wna16_loaded *in, struct dlq_error *err)
 {
     const struct dlq_tensor empty = {.struct_size = DLQ_SIZE_UPTO(struct dlq_tensor, strides)};
-    *in = (struct loaded){.codes = empty, .scales = empty, .zeros = empty, .g_idx = empty};
+    *in = (struct ct_wna16_loaded){.codes = empty, .scales = empty, .zeros = empty, .g_idx = empty};
     int32_t status = host->param_get(layer, ct_codes_name(&s->base), &in->codes, err);
     status = status == DLQ_OK ? host->param_get(layer, "weight_scale", &in->scales, err) : status;
     if (status == DLQ_OK && ct_wna16_has_zeros(s)) {
@@ -87,7 +77,7 @@ check_idle_zeros(const struct ct_wna16 *s, const struct dlq_host *host,
 // One value a part becomes one an output.
 static int32_t
 widen(const struct ct_wna16 *s, const struct dlq_host *host, const struct dlq_layer_info *info,
-      struct loaded *in, struct dlq_error *err)
+      struct ct_wna16_loaded *in, struct dlq_error *err)
 {
     if (ct_wna16_args(&s->base)->strategy != CT_TENSOR) {
         return DLQ_OK;
@@ -138,9 +128,9 @@ settle_layout(struct ct_wna16 *s, const struct dlq_host *host, const struct dlq_
                       info->prefix, info->input_size, bits);
 }
 
-static int32_t
-convert(struct ct_wna16 *s, const struct dlq_host *host, const struct dlq_layer_info *info,
-        struct loaded *in, struct dlq_error *err)
+int32_t
+ct_wna16_convert(struct ct_wna16 *s, const struct dlq_host *host, const struct dlq_layer_info *info,
+                 struct ct_wna16_loaded *in, struct dlq_error *err)
 {
     int32_t status = DLQ_OK;
     if (!ct_is_packed(&s->base)) {
@@ -157,11 +147,9 @@ convert(struct ct_wna16 *s, const struct dlq_host *host, const struct dlq_layer_
     return status == DLQ_OK ? widen(s, host, info, in, err) : status;
 }
 
-static int32_t
-pack(struct ct_wna16 *s, const struct dlq_host *host, struct dlq_layer *layer,
-     const struct dlq_layer_info *info, const struct loaded *in, struct dlq_error *err)
+struct dlq_k_wna16_source
+ct_wna16_source(const struct ct_wna16 *s, const struct ct_wna16_loaded *in)
 {
-    const char *const name = ct_codes_name(&s->base);
     const struct dlq_k_wna16_source source = {
         .layout = !ct_is_packed(&s->base)        ? DLQ_K_WNA16_BYTES
                   : s->layout == DLQ_BITS_PADDED ? DLQ_K_WNA16_K_PADDED
@@ -172,6 +160,20 @@ pack(struct ct_wna16 *s, const struct dlq_host *host, struct dlq_layer *layer,
         .scale_dtype = s->scale_dtype,
         .g_idx = in->g_idx.data,
     };
+    return source;
+}
+
+static int32_t
+pack(struct ct_wna16 *s, const struct dlq_host *host, struct dlq_layer *layer,
+     const struct dlq_layer_info *info, struct ct_wna16_loaded *in, struct dlq_error *err)
+{
+    const char *const name = ct_codes_name(&s->base);
+    dlq_scales_warn_zero(host, info, "weight_scale", &in->scales);
+    const int32_t converted = ct_wna16_convert(s, host, info, in, err);
+    if (converted != DLQ_OK) {
+        return converted;
+    }
+    const struct dlq_k_wna16_source source = ct_wna16_source(s, in);
     struct dlq_k_wna16 packed;
     int64_t bad = 0;
     int result = ct_wna16_plan(s, info, source.g_idx, &packed, &bad);
@@ -197,17 +199,12 @@ pack(struct ct_wna16 *s, const struct dlq_host *host, struct dlq_layer *layer,
 }
 
 int32_t
-ct_wna16_process_weights(struct ct_layer *l, const struct dlq_host *host, struct dlq_layer *layer,
-                         const struct dlq_layer_info *info, struct dlq_error *err)
+ct_wna16_process(struct ct_wna16 *s, const struct dlq_host *host, struct dlq_layer *layer,
+                 const struct dlq_layer_info *info, ct_wna16_pack_fn pack_fn, struct dlq_error *err)
 {
-    struct ct_wna16 *const s = (struct ct_wna16 *)l;
-    struct loaded in;
+    struct ct_wna16_loaded in;
     int32_t status = get_loaded(s, host, layer, &in, err);
-    if (status == DLQ_OK) {
-        dlq_scales_warn_zero(host, info, "weight_scale", &in.scales);
-        status = convert(s, host, info, &in, err);
-    }
-    status = status == DLQ_OK ? pack(s, host, layer, info, &in, err) : status;
+    status = status == DLQ_OK ? pack_fn(s, host, layer, info, &in, err) : status;
     status = status == DLQ_OK ? host->param_replace(layer, "weight_scale", NULL, err) : status;
     if (status == DLQ_OK && ct_wna16_has_zeros(s)) {
         status = host->param_replace(layer, "weight_zero_point", NULL, err);
@@ -218,4 +215,11 @@ ct_wna16_process_weights(struct ct_layer *l, const struct dlq_host *host, struct
     dlq_host_free(host, in.wide_scales);
     dlq_host_free(host, in.wide_zeros);
     return status;
+}
+
+int32_t
+ct_wna16_process_weights(struct ct_layer *l, const struct dlq_host *host, struct dlq_layer *layer,
+                         const struct dlq_layer_info *info, struct dlq_error *err)
+{
+    return ct_wna16_process((struct ct_wna16 *)l, host, layer, info, pack, err);
 }

@@ -35,9 +35,8 @@ void
 unquantized_gpu_explain(const struct unquantized_method *m, const struct dlq_kg_dense *gpu,
                         const struct dlq_layer_info *info, struct dlq_explanation *out)
 {
-    const int64_t many = info->max_m > 0 ? info->max_m : DLQ_GPU_MANY_ROWS;
     dlq_gpu_kernels(out->kernel, sizeof(out->kernel), m->gpu_ops->kernel(gpu, 1),
-                    m->gpu_ops->kernel(gpu, many));
+                    m->gpu_ops->kernel(gpu, dlq_gpu_many_rows(info)));
     out->padded_k = gpu->desc.k;
     out->padded_n = gpu->desc.n;
     out->weight_bytes = gpu->desc.k * gpu->desc.n * (DLQ_DTYPE_BITS(gpu->desc.dtype) / 8);
