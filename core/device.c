@@ -82,11 +82,21 @@ dlq_device_cpu_info(struct dlq_device_info *out, struct dlq_error *err)
     return dlq_device_cpu_flags(&out->cpu_flags, err);
 }
 
+static bool
+is_complete(const struct dlq_device_ops *ops)
+{
+    return ops->count && ops->info && ops->use && ops->alloc && ops->free && ops->upload &&
+           ops->flush && ops->copy && ops->stream_create && ops->stream_destroy &&
+           ops->stream_synchronize && ops->transfer && ops->capture_begin && ops->capture_end &&
+           ops->graph_launch && ops->graph_destroy && ops->event_create && ops->event_destroy &&
+           ops->event_record && ops->event_elapsed;
+}
+
 static int32_t
 check_ops(const struct dlq_device_ops *ops, struct dlq_error *err)
 {
-    if (!ops || ops->struct_size != sizeof(*ops) || !ops->alloc || !ops->free || !ops->info ||
-        !ops->upload || !ops->copy || ops->kind <= DLQ_DEVICE_CPU || ops->kind >= MAX_KINDS) {
+    if (!ops || ops->struct_size != sizeof(*ops) || !is_complete(ops) ||
+        ops->kind <= DLQ_DEVICE_CPU || ops->kind >= MAX_KINDS) {
         return FAIL(err, "device module: its table is incomplete or of another layout");
     }
     if (!ops->version || strcmp(ops->version, dlq_version()) != 0) {
@@ -146,10 +156,14 @@ is_cpu(struct dlq_device device)
     return device.kind == DLQ_DEVICE_CPU && device.index == 0;
 }
 
-static int32_t
-get_ops(dlq_runtime *rt, struct dlq_device device, const struct dlq_device_ops **out,
-        struct dlq_error *err)
+int32_t
+dlq_device_ops_find(dlq_runtime *rt, struct dlq_device device, const struct dlq_device_ops **out,
+                    struct dlq_error *err)
 {
+    if (is_cpu(device)) {
+        *out = &dlq_device_host_ops;
+        return DLQ_OK;
+    }
     if (device.kind == DLQ_DEVICE_CPU) {
         return FAIL(err, "no CPU device %d: the CPU has index 0", (int)device.index);
     }
@@ -171,10 +185,8 @@ dlq_runtime_device_info(dlq_runtime *rt, struct dlq_device device, struct dlq_de
     if (rt->planned.struct_size != 0 && device.kind == rt->planned.device.kind &&
         device.index == rt->planned.device.index) {
         info = rt->planned;
-    } else if (is_cpu(device)) {
-        rc = dlq_device_cpu_info(&info, err);
     } else {
-        rc = get_ops(rt, device, &ops, err);
+        rc = dlq_device_ops_find(rt, device, &ops, err);
         if (rc == DLQ_OK) {
             rc = ops->info(device.index, &info, err);
         }
@@ -197,7 +209,9 @@ dlq_runtime_device_alloc(dlq_runtime *rt, struct dlq_device device, size_t size,
     if (is_cpu(device)) {
         return rt->alloc.alloc(rt->alloc.ctx, size, align);
     }
-    return get_ops(rt, device, &ops, NULL) == DLQ_OK ? ops->alloc(device.index, size, align) : NULL;
+    return dlq_device_ops_find(rt, device, &ops, NULL) == DLQ_OK
+               ? ops->alloc(device.index, size, align)
+               : NULL;
 }
 
 void
@@ -209,20 +223,8 @@ dlq_runtime_device_free(dlq_runtime *rt, struct dlq_device device, void *ptr)
     }
     if (is_cpu(device)) {
         dlq_free(&rt->alloc, ptr);
-    } else if (get_ops(rt, device, &ops, NULL) == DLQ_OK) {
+    } else if (dlq_device_ops_find(rt, device, &ops, NULL) == DLQ_OK) {
         ops->free(device.index, ptr);
-    }
-}
-
-static void
-copy_runs(void *dst, size_t dst_pitch, const void *src, size_t src_pitch, size_t width, size_t rows)
-{
-    if (rows == 1 || (dst_pitch == width && src_pitch == width)) {
-        memcpy(dst, src, width * rows);
-        return;
-    }
-    for (size_t i = 0; i < rows; i++) {
-        memcpy((char *)dst + i * dst_pitch, (const char *)src + i * src_pitch, width);
     }
 }
 
@@ -235,25 +237,18 @@ dlq_runtime_device_upload(dlq_runtime *rt, struct dlq_device device, void *dst, 
     if (width == 0 || rows == 0) {
         return DLQ_OK;
     }
-    if (!is_cpu(device)) {
-        const int32_t rc = get_ops(rt, device, &ops, err);
-        return rc == DLQ_OK
-                   ? ops->upload(device.index, dst, dst_pitch, src, src_pitch, width, rows, err)
-                   : rc;
-    }
-    copy_runs(dst, dst_pitch, src, src_pitch, width, rows);
-    return DLQ_OK;
+    const int32_t rc = dlq_device_ops_find(rt, device, &ops, err);
+    return rc == DLQ_OK ? ops->upload(device.index, &rt->threads, dst, dst_pitch, src, src_pitch,
+                                      width, rows, err)
+                        : rc;
 }
 
-static int32_t
-cpu_copy(int32_t index, void *dst, size_t dst_pitch, const void *src, size_t src_pitch,
-         size_t width, size_t rows, void *stream, struct dlq_error *err)
+int32_t
+dlq_runtime_device_flush(dlq_runtime *rt, struct dlq_device device, struct dlq_error *err)
 {
-    (void)index;
-    (void)stream;
-    (void)err;
-    copy_runs(dst, dst_pitch, src, src_pitch, width, rows);
-    return DLQ_OK;
+    const struct dlq_device_ops *ops = NULL;
+    const int32_t rc = dlq_device_ops_find(rt, device, &ops, err);
+    return rc == DLQ_OK ? ops->flush(device.index, err) : rc;
 }
 
 int32_t
@@ -261,11 +256,7 @@ dlq_runtime_device_copier(dlq_runtime *rt, struct dlq_device device, dlq_device_
                           struct dlq_error *err)
 {
     const struct dlq_device_ops *ops = NULL;
-    if (is_cpu(device)) {
-        *out = cpu_copy;
-        return DLQ_OK;
-    }
-    const int32_t rc = get_ops(rt, device, &ops, err);
+    const int32_t rc = dlq_device_ops_find(rt, device, &ops, err);
     if (rc == DLQ_OK) {
         *out = ops->copy;
     }

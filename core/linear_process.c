@@ -37,6 +37,11 @@ dlq_linear_process(dlq_linear *layer, struct dlq_error *err)
     if (rc != DLQ_OK) {
         return rc;
     }
+    rc = dlq_runtime_device_flush(layer->rt, layer->info.device.device, err);
+    if (rc != DLQ_OK) {
+        layer->state = DLQ_LAYER_BROKEN;
+        return dlq_fail_prefix(err, rc, "layer '%s'", layer->info.prefix);
+    }
     layer->state = DLQ_LAYER_PROCESSING;
     if (layer->ops->process_weights) {
         struct dlq_error why = DLQ_ERROR_INIT;

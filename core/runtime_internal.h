@@ -41,11 +41,17 @@ void
 dlq_runtime_device_free(dlq_runtime *rt, struct dlq_device device, void *ptr);
 
 /// Copy `rows` runs of `width` bytes from host memory to memory of a device. Pitches are the bytes
-/// from one run to the next. The host memory may be reused on return.
+/// from one run to the next. The host memory may be reused on return; the bytes are in place after
+/// dlq_runtime_device_flush().
 int32_t
 dlq_runtime_device_upload(dlq_runtime *rt, struct dlq_device device, void *dst, size_t dst_pitch,
                           const void *src, size_t src_pitch, size_t width, size_t rows,
                           struct dlq_error *err);
+
+/// Wait until all that was uploaded to a device is in place. An error of an upload that came too
+/// late for it is this call's.
+int32_t
+dlq_runtime_device_flush(dlq_runtime *rt, struct dlq_device device, struct dlq_error *err);
 
 /// Copies `rows` runs of `width` bytes inside the memory of device `index` of a kind, in the order
 /// of `stream`; the runs of one call do not overlap. [stream]

@@ -212,11 +212,11 @@ repack(const struct dlq_host *host, struct dlq_layer *layer, const char *name,
     int32_t rc = host->param_get(layer, name, &view, err);
     if (rc == DLQ_OK) {
         const size_t bytes = (size_t)(view.shape[0] * view.shape[1]) * 4;
-        void *const copy = host->alloc(host->ctx, cpu, bytes, 64);
+        void *const copy = host->alloc(host->ctx, view.device, bytes, 64);
         if (!copy) {
             return host->fail(err, DLQ_ENOMEM, "no memory to repack");
         }
-        memcpy(copy, view.data, bytes);
+        memcpy(here(copy), here(view.data), bytes);
         view.data = copy;
         rc = host->param_replace(layer, name, &view, err);
     }

@@ -76,6 +76,7 @@ an_unknown_kind_is_no_device(void **state)
         assert_null(dlq_runtime_device_alloc(rt, device, 16, 16));
         assert_int_equal(dlq_runtime_device_upload(rt, device, &info, 1, "x", 1, 1, 1, NULL),
                          DLQ_EDEVICE);
+        assert_int_equal(dlq_runtime_device_flush(rt, device, NULL), DLQ_EDEVICE);
         dlq_runtime_device_free(rt, device, NULL);
     }
     dlq_runtime_destroy(rt);
@@ -155,6 +156,8 @@ a_broken_module_is_refused(void **state)
 {
     (void)state;
     assert_module_refused("tiny", "/dlquant-cuda.so: no symbol dlq_device_module");
+    assert_module_refused("module_no_flush", "no CUDA device: device module: its table is "
+                                             "incomplete or of another layout");
     assert_module_refused("module_other_version",
                           "no CUDA device: device module: expected version " DLQ_PROJECT_VERSION
                           ", found 0.0.1");
@@ -197,6 +200,7 @@ a_module_serves_its_devices(void **state)
     assert_non_null(p);
     assert_int_equal((uintptr_t)p % 256, 0);
     test_assert_ok(dlq_runtime_device_upload(rt, gpu, p, 4, "abXcdX", 3, 2, 2, &err), &err);
+    test_assert_ok(dlq_runtime_device_flush(rt, gpu, &err), &err);
     assert_memory_equal(p, "ab", 2);
     assert_memory_equal(p + 4, "cd", 2);
     dlq_device_copy_fn copy = NULL;

@@ -1,111 +1,23 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
-// For memfd_create().
-#define _GNU_SOURCE
-
+#include "emulator.h"
 #include "fake_plugin.h"
 #include "support.h"
 
-#include "device.h"
 #include "float16.h"
 
+#include <dlquant/device.h>
 #include <dlquant/linear.h>
 
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-/// Layers on a device whose memory the host cannot touch: one file, mapped without any right where
-/// the layer sees it, and a second time where the device's own functions and the method work. A
-/// layer that reads or writes such memory itself dies.
+/// Layers on a device whose memory the host cannot touch.
 
-enum { ARENA = 1 << 20 };
-
-static char *device_view;
-static char *host_view;
-static size_t used;
-static long live;
-static long uploads;
-static long copies;
-static void *last_stream;
+static const struct dlq_device gpu = {DLQ_DEVICE_CUDA, 0};
 
 static int stream; // Its address is a stream
-
-static void *
-device_alloc(int32_t index, size_t size, size_t align)
-{
-    (void)index;
-    used = (used + align - 1) / align * align;
-    void *const ptr = used + size <= ARENA ? device_view + used : NULL;
-    used += size;
-    ++live;
-    return ptr;
-}
-
-static void
-device_free(int32_t index, void *ptr)
-{
-    (void)index;
-    (void)ptr;
-    --live;
-}
-
-static int32_t
-device_info(int32_t index, struct dlq_device_info *out, struct dlq_error *err)
-{
-    (void)index;
-    (void)err;
-    out->capability = 90;
-    return DLQ_OK;
-}
-
-static void *
-touch(const void *device)
-{
-    return (char *)(uintptr_t)device + (host_view - device_view);
-}
-
-static void
-copy_rows(void *dst, size_t dst_pitch, const void *src, size_t src_pitch, size_t width, size_t rows)
-{
-    for (size_t i = 0; i < rows; ++i) {
-        memcpy((char *)dst + i * dst_pitch, (const char *)src + i * src_pitch, width);
-    }
-}
-
-static int32_t
-device_upload(int32_t index, void *dst, size_t dst_pitch, const void *src, size_t src_pitch,
-              size_t width, size_t rows, struct dlq_error *err)
-{
-    (void)index;
-    (void)err;
-    ++uploads;
-    copy_rows(touch(dst), dst_pitch, src, src_pitch, width, rows);
-    return DLQ_OK;
-}
-
-static int32_t
-device_copy(int32_t index, void *dst, size_t dst_pitch, const void *src, size_t src_pitch,
-            size_t width, size_t rows, void *on, struct dlq_error *err)
-{
-    (void)index;
-    (void)err;
-    ++copies;
-    last_stream = on;
-    copy_rows(touch(dst), dst_pitch, touch(src), src_pitch, width, rows);
-    return DLQ_OK;
-}
-
-struct dlq_device_ops test_device_ops = {
-    .struct_size = sizeof(test_device_ops),
-    .kind = DLQ_DEVICE_CUDA,
-    .alloc = device_alloc,
-    .free = device_free,
-    .info = device_info,
-    .upload = device_upload,
-    .copy = device_copy,
-};
+static void *last_stream;
 
 // --- A group of two, of which the other rank has the same as this one, times ten ---
 
@@ -118,7 +30,7 @@ twin_reduce(void *ctx, void *data, int64_t count, uint32_t dtype, uint32_t flags
     (void)flags;
     (void)err;
     last_stream = on;
-    float *const v = touch(data);
+    float *const v = emulator_touch(data);
     for (int64_t i = 0; i < count; ++i) {
         v[i] *= 11;
     }
@@ -133,8 +45,8 @@ twin_gather(void *ctx, const void *send, void *recv, const int64_t *counts, uint
     (void)dtype;
     (void)err;
     last_stream = on;
-    const float *const from = touch(send);
-    float *const to = touch(recv);
+    const float *const from = emulator_touch(send);
+    float *const to = emulator_touch(recv);
     assert_int_equal(counts[0], counts[1]);
     for (int64_t i = 0; i < counts[0]; ++i) {
         to[i] = from[i];
@@ -155,9 +67,9 @@ on_device(struct fake_world *w, int64_t k, int64_t n)
 {
     static const char text[] = "{\"scheme\":\"plain\"}";
     fake_world_begin(w);
-    fake.device_offset = host_view - device_view;
-    uploads = 0;
-    copies = 0;
+    fake.device_offset = EMULATOR_OFFSET;
+    const long live = emulator.live;
+    emulator = (struct emulator_log){.live = live};
     last_stream = NULL;
     struct dlq_linear_desc d = fake_desc("l", k, n);
     d.device.kind = DLQ_DEVICE_CUDA;
@@ -187,14 +99,18 @@ load(struct fake_world *w, dlq_linear *layer, int64_t n, int64_t k, const float 
 static const float *
 run(struct fake_world *w, dlq_linear *layer, int64_t m, int64_t stride)
 {
-    float *const x = device_alloc(0, 1024, 256);
-    float *const y = device_alloc(0, 1024, 256);
-    live -= 2;
-    for (int i = 0; i < 256; ++i) {
-        ((float *)touch(x))[i] = 1;
-        ((float *)touch(y))[i] = -1;
-    }
+    void *x = NULL;
+    void *y = NULL;
+    void *workspace = NULL;
+    static float result[256];
     const size_t size = dlq_linear_workspace_size(layer, m);
+    test_assert_ok(dlq_device_alloc(w->rt, gpu, 1024, &x, &w->err), &w->err);
+    test_assert_ok(dlq_device_alloc(w->rt, gpu, 1024, &y, &w->err), &w->err);
+    test_assert_ok(dlq_device_alloc(w->rt, gpu, size, &workspace, &w->err), &w->err);
+    for (int i = 0; i < 256; ++i) {
+        ((float *)emulator_touch(x))[i] = 1;
+        ((float *)emulator_touch(y))[i] = -1;
+    }
     const struct dlq_linear_io io = {
         .struct_size = sizeof(io),
         .m = m,
@@ -202,12 +118,15 @@ run(struct fake_world *w, dlq_linear *layer, int64_t m, int64_t stride)
         .y = y,
         .y_stride = stride,
         .stream = &stream,
-        .workspace = device_alloc(0, size, 256),
+        .workspace = workspace,
         .workspace_size = size,
     };
-    --live;
     test_assert_ok(dlq_linear_apply(layer, &io, &w->err), &w->err);
-    return touch(y);
+    memcpy(result, emulator_touch(y), sizeof(result));
+    dlq_device_free(w->rt, gpu, x);
+    dlq_device_free(w->rt, gpu, y);
+    dlq_device_free(w->rt, gpu, workspace);
+    return result;
 }
 
 static void
@@ -219,15 +138,16 @@ row_sums_on_its_stream_without_touching_the_device(void **state)
     dlq_linear *layer = NULL;
     test_assert_ok(dlq_linear_row_create(w.rt, &d, &layer, &w.err), &w.err);
     load(&w, layer, 2, 4, (const float[]){1, 2, 0, 0, 3, 4, 0, 0});
-    assert_true(uploads >= 2);
+    assert_true(emulator.uploads >= 2);
     const float *const y = run(&w, layer, 2, 3);
     assert_memory_equal(y, ((const float[]){33, 88, -1, 33, 88, -1}), 24);
-    assert_int_equal(copies, 1);
+    assert_int_equal(emulator.copies, 1);
     assert_ptr_equal(last_stream, &stream);
+    assert_ptr_equal(emulator.last_stream, &stream);
     dlq_linear_destroy(layer);
     dlq_quant_config_destroy(d.config);
     fake_world_end(&w);
-    assert_int_equal(live, 0);
+    assert_int_equal(emulator.live, 0);
 }
 
 static void
@@ -247,35 +167,108 @@ column_gathers_its_parts_on_the_device(void **state)
     // Bias 0, 1 of the first part and 4 of the second are this rank's.
     static const float expected[] = {1, 3, 10, 30, 7, 70, 1, 3, 10, 30, 7, 70};
     assert_memory_equal(y, expected, sizeof(expected));
-    assert_int_equal(copies, 4);
+    assert_int_equal(emulator.copies, 4);
     dlq_linear_destroy(layer);
     dlq_quant_config_destroy(d.config);
     fake_world_end(&w);
-    assert_int_equal(live, 0);
+    assert_int_equal(emulator.live, 0);
 }
 
-static int
-begin_device(void **state)
+static void
+begin_plain(struct fake_world *w, struct dlq_linear_desc *d, dlq_linear **layer)
+{
+    *d = on_device(w, 4, 2);
+    d->collective = NULL;
+    test_assert_ok(dlq_linear_replicated_create(w->rt, d, layer, &w->err), &w->err);
+}
+
+static void
+end_plain(struct fake_world *w, const struct dlq_linear_desc *d, dlq_linear *layer)
+{
+    dlq_linear_destroy(layer);
+    dlq_quant_config_destroy(d->config);
+    fake_world_end(w);
+    assert_int_equal(emulator.live, 0);
+}
+
+static void
+uploads_arrive_before_the_method_repacks(void **state)
 {
     (void)state;
-    const int fd = memfd_create("device", 0);
-    if (fd < 0 || ftruncate(fd, ARENA) != 0) {
-        return -1;
-    }
-    device_view = mmap(NULL, ARENA, PROT_NONE, MAP_SHARED, fd, 0);
-    host_view = mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
-    test_device_ops.version = dlq_version();
-    fake.module_dir = TEST_DEVICE_DIR;
-    return device_view == MAP_FAILED || host_view == MAP_FAILED ? -1 : 0;
+    struct fake_world w;
+    struct dlq_linear_desc d;
+    dlq_linear *layer = NULL;
+    begin_plain(&w, &d, &layer);
+    fake.repacks = true;
+    load(&w, layer, 2, 4, (const float[]){1, 2, 3, 4, 5, 6, 7, 8});
+    const float *const y = run(&w, layer, 1, 0);
+    assert_memory_equal(y, ((const float[]){10, 27}), 8);
+    end_plain(&w, &d, layer);
+}
+
+static void
+a_parameter_that_is_replaced_is_freed_at_once(void **state)
+{
+    (void)state;
+    struct fake_world w;
+    struct dlq_linear_desc d;
+    dlq_linear *layer = NULL;
+    begin_plain(&w, &d, &layer);
+    const size_t own = emulator.bytes;
+    assert_int_equal(own, 4 * 2 * sizeof(float) + 2 * sizeof(float));
+    fake.repacks = true;
+    load(&w, layer, 2, 4, (const float[]){1, 2, 3, 4, 5, 6, 7, 8});
+    assert_int_equal(emulator.bytes, own);
+    assert_int_equal(emulator.peak, own + 4 * 2 * sizeof(float));
+    end_plain(&w, &d, layer);
+}
+
+static void
+an_upload_that_failed_late_is_reported_by_process(void **state)
+{
+    (void)state;
+    struct fake_world w;
+    struct dlq_linear_desc d;
+    dlq_linear *layer = NULL;
+    begin_plain(&w, &d, &layer);
+    const struct dlq_tensor t = fake_tensor(DLQ_F32, 2, 4, (const float[8]){0});
+    const struct dlq_tensor b = fake_tensor(DLQ_F32, 2, 0, (const float[2]){0});
+    test_assert_ok(dlq_linear_load_tensor(layer, "weight", dlq_part_fused(), &t, &w.err), &w.err);
+    test_assert_ok(dlq_linear_load_tensor(layer, "bias", dlq_part_fused(), &b, &w.err), &w.err);
+    emulator.fail_flush = true;
+    test_assert_error(dlq_linear_process(layer, &w.err), &w.err, DLQ_EDEVICE,
+                      "layer 'l': an upload failed");
+    emulator.fail_flush = false;
+    test_assert_error(dlq_linear_process(layer, &w.err), &w.err, DLQ_ESTATE,
+                      "the first failed, so the layer can only be destroyed");
+    end_plain(&w, &d, layer);
+}
+
+static void
+device_memory_that_runs_out_names_the_parameter(void **state)
+{
+    (void)state;
+    struct fake_world w;
+    struct dlq_linear_desc d = on_device(&w, 4, 2);
+    dlq_linear *layer = NULL;
+    d.collective = NULL;
+    emulator.room = 33;
+    test_assert_error(dlq_linear_replicated_create(w.rt, &d, &layer, &w.err), &w.err, DLQ_ENOMEM,
+                      "layer 'l': parameter 'bias': 8 bytes of device memory could not be had");
+    end_plain(&w, &d, NULL);
 }
 
 int
 main(void)
 {
+    fake.module_dir = TEST_DEVICE_DIR;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(row_sums_on_its_stream_without_touching_the_device),
         cmocka_unit_test(column_gathers_its_parts_on_the_device),
+        cmocka_unit_test(uploads_arrive_before_the_method_repacks),
+        cmocka_unit_test(a_parameter_that_is_replaced_is_freed_at_once),
+        cmocka_unit_test(an_upload_that_failed_late_is_reported_by_process),
+        cmocka_unit_test(device_memory_that_runs_out_names_the_parameter),
     };
-    return cmocka_run_group_tests_name("linear_device", tests, begin_device, NULL);
+    return cmocka_run_group_tests_name("linear_device", tests, NULL, NULL);
 }

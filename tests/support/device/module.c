@@ -1,11 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "device.h"
+#include "emulator.h"
 
 /// A device module whose functions are those of the test program that loads it.
-
-extern struct dlq_device_ops test_device_ops;
 
 DLQ_EXPORT const struct dlq_device_ops *
 dlq_device_module(void);
