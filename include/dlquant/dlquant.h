@@ -8,6 +8,7 @@
 
 #include <dlquant/checkpoint.h>
 #include <dlquant/collective.h>
+#include <dlquant/device.h>
 #include <dlquant/linear.h>
 #include <dlquant/runtime.h>
 #include <dlquant/status.h>
