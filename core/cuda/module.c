@@ -1,0 +1,213 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "gpu.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FAIL(err, native, ...)                                                                     \
+    dlq_fail_native(err, DLQ_EDEVICE, DLQ_DOMAIN_DEVICE, (int32_t)(native), __VA_ARGS__)
+
+static struct dlq_gpu gpus[DLQ_GPU_MAX];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void
+make_locks(void)
+{
+    for (int i = 0; i < DLQ_GPU_MAX; i++) {
+        pthread_mutex_init(&gpus[i].lock, NULL);
+    }
+}
+
+cudaError_t
+dlq_gpu_enter(struct dlq_gpu_scope *scope, int32_t index)
+{
+    *scope = (struct dlq_gpu_scope){index, index};
+    cudaError_t rc = cudaGetDevice(&scope->before);
+    if (rc != cudaSuccess) {
+        scope->before = index;
+    } else if (scope->before != index) {
+        rc = cudaSetDevice(index);
+    }
+    return rc;
+}
+
+void
+dlq_gpu_leave(const struct dlq_gpu_scope *scope)
+{
+    if (scope->before != scope->index) {
+        (void)cudaSetDevice(scope->before);
+    }
+}
+
+int32_t
+dlq_gpu_result(int32_t index, const char *what, cudaError_t rc, struct dlq_error *err)
+{
+    if (rc == cudaSuccess) {
+        return DLQ_OK;
+    }
+    (void)cudaGetLastError();
+    return FAIL(err, rc, "CUDA device %d: %s: %s", (int)index, what, cudaGetErrorString(rc));
+}
+
+// A pool spares the driver's work for each parameter of a model. It keeps what is given back.
+static cudaError_t
+make_pool(struct dlq_gpu *gpu, int32_t index)
+{
+    int has = 0;
+    cudaError_t rc = cudaDeviceGetAttribute(&has, cudaDevAttrMemoryPoolsSupported, index);
+    if (rc != cudaSuccess || !has || gpu->pool) {
+        return rc;
+    }
+    const struct cudaMemPoolProps props = {
+        .allocType = cudaMemAllocationTypePinned,
+        .location = {.type = cudaMemLocationTypeDevice, .id = index},
+    };
+    rc = cudaMemPoolCreate(&gpu->pool, &props);
+    uint64_t all = UINT64_MAX;
+    return rc == cudaSuccess
+               ? cudaMemPoolSetAttribute(gpu->pool, cudaMemPoolAttrReleaseThreshold, &all)
+               : rc;
+}
+
+// A call after one that failed goes on with what that has made.
+static cudaError_t
+make(struct dlq_gpu *gpu, int32_t index)
+{
+    cudaError_t rc = make_pool(gpu, index);
+    if (rc == cudaSuccess && !gpu->memory) {
+        rc = cudaStreamCreateWithFlags(&gpu->memory, cudaStreamNonBlocking);
+    }
+    if (rc == cudaSuccess && !gpu->uploads) {
+        rc = cudaStreamCreateWithFlags(&gpu->uploads, cudaStreamNonBlocking);
+    }
+    for (int i = 0; i < DLQ_GPU_BUFFERS && rc == cudaSuccess; i++) {
+        if (!gpu->emptied[i]) {
+            rc = cudaEventCreateWithFlags(&gpu->emptied[i], cudaEventDisableTiming);
+        }
+    }
+    gpu->ready = rc == cudaSuccess;
+    return rc;
+}
+
+struct dlq_gpu *
+dlq_gpu_lock(struct dlq_gpu_scope *scope, int32_t index, cudaError_t *rc)
+{
+    pthread_once(&once, make_locks);
+    if (index < 0 || index >= DLQ_GPU_MAX) {
+        *scope = (struct dlq_gpu_scope){0, 0};
+        *rc = cudaErrorInvalidDevice;
+        return NULL;
+    }
+    *rc = dlq_gpu_enter(scope, index);
+    if (*rc != cudaSuccess) {
+        return NULL;
+    }
+    struct dlq_gpu *const gpu = &gpus[index];
+    pthread_mutex_lock(&gpu->lock);
+    if (!gpu->ready) {
+        *rc = make(gpu, index);
+    }
+    if (*rc != cudaSuccess) {
+        pthread_mutex_unlock(&gpu->lock);
+        return NULL;
+    }
+    return gpu;
+}
+
+void
+dlq_gpu_unlock(const struct dlq_gpu_scope *scope, struct dlq_gpu *gpu)
+{
+    if (gpu) {
+        pthread_mutex_unlock(&gpu->lock);
+    }
+    dlq_gpu_leave(scope);
+}
+
+static int32_t
+count(int32_t *out, struct dlq_error *err)
+{
+    int n = 0;
+    int driver = 0;
+    const cudaError_t rc = cudaGetDeviceCount(&n);
+    *out = rc == cudaSuccess ? n : 0;
+    if (rc == cudaSuccess && n > 0) {
+        return DLQ_OK;
+    }
+    (void)cudaGetLastError();
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+        return FAIL(err, rc, "no CUDA device: no NVIDIA driver is installed");
+    }
+    if (rc == cudaErrorInsufficientDriver) {
+        return FAIL(err, rc, "no CUDA device: the driver is of CUDA %d.%d, expected %d.%d or later",
+                    driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
+                    CUDART_VERSION % 1000 / 10);
+    }
+    return FAIL(err, rc, "no CUDA device: %s",
+                rc == cudaSuccess ? "the driver sees none" : cudaGetErrorString(rc));
+}
+
+static int32_t
+info(int32_t index, struct dlq_device_info *out, struct dlq_error *err)
+{
+    int32_t n = 0;
+    const int32_t status = count(&n, err);
+    if (status != DLQ_OK) {
+        return status;
+    }
+    if (index < 0 || index >= n || index >= DLQ_GPU_MAX) {
+        return FAIL(err, cudaErrorInvalidDevice,
+                    "no CUDA device %d: expected 0 to %d, found %d device%s", (int)index,
+                    (int)n - 1, (int)n, n == 1 ? "" : "s");
+    }
+    struct cudaDeviceProp prop;
+    const cudaError_t rc = cudaGetDeviceProperties(&prop, index);
+    if (rc == cudaSuccess) {
+        out->capability = prop.major * 10 + prop.minor;
+        out->multiprocessors = prop.multiProcessorCount;
+        out->memory_bytes = prop.totalGlobalMem;
+        snprintf(out->name, sizeof(out->name), "%.63s", prop.name);
+    }
+    return dlq_gpu_result(index, "asking for its properties", rc, err);
+}
+
+static int32_t
+use(int32_t index, struct dlq_error *err)
+{
+    return dlq_gpu_result(index, "making it current", cudaSetDevice(index), err);
+}
+
+DLQ_EXPORT const struct dlq_device_ops *
+dlq_device_module(void);
+
+const struct dlq_device_ops *
+dlq_device_module(void)
+{
+    static const struct dlq_device_ops ops = {
+        .struct_size = sizeof(ops),
+        .kind = DLQ_DEVICE_CUDA,
+        .version = DLQ_VERSION,
+        .count = count,
+        .info = info,
+        .use = use,
+        .alloc = dlq_gpu_alloc,
+        .free = dlq_gpu_free,
+        .upload = dlq_gpu_upload,
+        .flush = dlq_gpu_flush,
+        .copy = dlq_gpu_copy,
+        .stream_create = dlq_gpu_stream_create,
+        .stream_destroy = dlq_gpu_stream_destroy,
+        .stream_synchronize = dlq_gpu_stream_synchronize,
+        .transfer = dlq_gpu_transfer,
+        .capture_begin = dlq_gpu_capture_begin,
+        .capture_end = dlq_gpu_capture_end,
+        .graph_launch = dlq_gpu_graph_launch,
+        .graph_destroy = dlq_gpu_graph_destroy,
+        .event_create = dlq_gpu_event_create,
+        .event_destroy = dlq_gpu_event_destroy,
+        .event_record = dlq_gpu_event_record,
+        .event_elapsed = dlq_gpu_event_elapsed,
+    };
+    return &ops;
+}
