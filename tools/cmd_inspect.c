@@ -213,7 +213,8 @@ cmd_inspect(const struct tool_options *opt)
 
 const struct tool_command tool_cmd_inspect = {
     .name = "inspect",
-    .usage = "CKPT [--explain] [--no-fuse] [--dtype fp16|bf16|fp32] [--json]",
+    .usage = "CKPT [--explain] [--device cpu|cuda|sm80|sm90] [--dtype fp16|bf16|fp32] [--no-fuse] "
+             "[--json]",
     .summary = "Show method, scheme and rule of every linear layer, from the headers alone",
     .options = "device dtype explain json no-fuse plugin-dir ",
     .run = cmd_inspect,

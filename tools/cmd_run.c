@@ -22,6 +22,7 @@ struct run {
     struct tool_session session;
     struct tool_cuts cuts;
     struct tool_seat *seats; ///< One a rank; the first is the session's
+    struct tool_group *group;
     dlq_checkpoint *golden;
     uint32_t dtype;
     struct tool_results results;
@@ -60,7 +61,7 @@ add_result(struct run *run, const struct tool_ranks *ranks, int64_t m,
     row->layer = ranks->layer;
     row->m = m;
     row->dtype = run->dtype;
-    row->us = tool_ranks_us(ranks);
+    row->times = tool_ranks_times(ranks);
     row->verdict = *verdict;
     for (int32_t i = 0; i < ranks->size; ++i) {
         const struct tool_rank *rank = &ranks->rank[i];
@@ -69,7 +70,7 @@ add_result(struct run *run, const struct tool_ranks *ranks, int64_t m,
     }
     const double act =
         (double)m * (double)(ranks->layer->k + ranks->layer->n) * (double)tool_act_size(run->dtype);
-    row->gbps = ((double)row->bytes + act) / row->us * 1e-3;
+    row->gbps = ((double)row->bytes + act) / row->times.us * 1e-3;
     dlq_linear *first = ranks->rank[0].layer;
     struct dlq_explanation e = {.struct_size = sizeof(e)};
     if (dlq_linear_explain(first, &e, NULL) == DLQ_OK) {
@@ -100,6 +101,7 @@ run_seeded(struct run *run, struct tool_ranks *ranks, const float *bias, bool ch
         tool_verify_finite(y, m * layer->n, &verdict);
     }
     if (status == DLQ_OK) {
+        tool_verify_replay(tool_ranks_replay(ranks), &verdict);
         add_result(run, ranks, m, &verdict);
     }
     free(x);
@@ -120,6 +122,7 @@ run_recorded(struct tool_ranks *ranks, const struct tool_recorded *rec, int64_t 
     int32_t status = tool_ranks_apply(ranks, x, m, timed, y, err);
     if (status == DLQ_OK) {
         status = tool_verify_golden(ranks, y, rec, first, bias, verdict, err);
+        tool_verify_replay(tool_ranks_replay(ranks), verdict);
     }
     free(x);
     free(y);
@@ -202,7 +205,8 @@ run_layer(struct run *run, const struct tool_layer *layer, struct dlq_error *err
     desc.max_m = most_rows(run->opt);
     desc.partition = run->cuts.layers[layer - run->session.model->layers].partition;
     struct tool_ranks ranks;
-    int32_t status = tool_ranks_create(run->seats, layer, &desc, run->opt->tp[0], &ranks, err);
+    int32_t status =
+        tool_ranks_create(run->seats, run->group, layer, &desc, run->opt->tp[0], &ranks, err);
     if (status == DLQ_OK) {
         float *bias = read_bias(run, layer);
         status = run_rows(run, &ranks, bias, err);
@@ -254,12 +258,16 @@ take_seats(struct run *run)
             return tool_report(&err, TOOL_STAGE_METHOD);
         }
     }
+    if (tool_group_create(run->session.rt, run->opt->device, size, &run->group, &err) != DLQ_OK) {
+        return tool_report(&err, TOOL_STAGE_METHOD);
+    }
     return TOOL_OK;
 }
 
 static void
 leave_seats(struct run *run)
 {
+    tool_group_destroy(run->group);
     for (int32_t i = 1; run->seats && i < run->opt->tp[0]; ++i) {
         dlq_quant_config_destroy(run->seats[i].config);
         dlq_runtime_destroy(run->seats[i].rt);
@@ -327,11 +335,6 @@ cmd_run(const struct tool_options *opt)
                         "hint: dlquant plan CKPT --tp 1,2,4,8 compares several\n");
         return TOOL_USAGE;
     }
-    if (opt->device.kind != DLQ_DEVICE_CPU) {
-        fprintf(stderr, "dlquant run: this version runs layers on --device cpu only\n"
-                        "hint: dlquant plan CKPT --device cuda shows what a GPU could run\n");
-        return TOOL_UNSUPPORTED;
-    }
     struct run run = {.opt = opt};
     int rc = open_all(&run);
     if (rc == TOOL_OK) {
@@ -347,8 +350,8 @@ cmd_run(const struct tool_options *opt)
 
 const struct tool_command tool_cmd_run = {
     .name = "run",
-    .usage = "CKPT [--golden DIR | --check] [--tp N] [--m ROWS] [--dtype fp16|bf16|fp32] "
-             "[--threads N] [--no-fuse] [--device cpu] [--json]",
+    .usage = "CKPT [--golden DIR | --check] [--device cpu|cuda|cuda:N] [--tp N] [--m ROWS] "
+             "[--dtype fp16|bf16|fp32] [--threads N] [--no-fuse] [--json]",
     .summary = "Load every linear layer, run it and judge the result",
     .options = "check device dtype golden json m no-fuse plugin-dir threads tp ",
     .run = cmd_run,

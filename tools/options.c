@@ -192,7 +192,7 @@ take(const struct tool_command *cmd, int code, const char *value, struct tool_op
         opt->dtype = parse_dtype(value);
         return opt->dtype ? TOOL_OK : complain(cmd, "--dtype is one of fp16, bf16, fp32", value);
     case OPT_DEVICE:
-        if (!parse_device(value, cmd == &tool_cmd_plan, opt)) {
+        if (!parse_device(value, cmd == &tool_cmd_plan || cmd == &tool_cmd_inspect, opt)) {
             return complain(cmd, "unknown device", value);
         }
         return TOOL_OK;

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 256, MAX_REPEATS = 200, TIMEOUT_MS = 60000 };
-
 /// A step that every rank takes.
 struct step {
     struct tool_ranks *ranks;
@@ -27,9 +25,13 @@ step_main(void *arg)
     const struct step *s = arg;
     struct tool_rank *rank = &s->ranks->rank[s->rank];
     rank->err = (struct dlq_error)DLQ_ERROR_INIT;
-    rank->status = s->run(s->ranks, s->rank, s->arg, &rank->err);
-    if (rank->status != DLQ_OK && s->ranks->group) {
-        dlq_collective_threads_abort(s->ranks->group, s->rank, rank->err.msg);
+    rank->status = dlq_device_use(s->ranks->seats[s->rank].rt,
+                                  tool_group_device(s->ranks->device, s->rank), &rank->err);
+    if (rank->status == DLQ_OK) {
+        rank->status = s->run(s->ranks, s->rank, s->arg, &rank->err);
+    }
+    if (rank->status != DLQ_OK) {
+        tool_group_abort(s->ranks->group, s->rank, rank->err.msg);
     }
     return NULL;
 }
@@ -75,7 +77,7 @@ take_step(struct tool_ranks *r,
             rank->status = DLQ_ENOMEM;
             snprintf(rank->err.msg, sizeof(rank->err.msg), "cannot start a thread");
             rank->err.code = DLQ_ENOMEM;
-            dlq_collective_threads_abort(r->group, started, rank->err.msg);
+            tool_group_abort(r->group, started, rank->err.msg);
             break;
         }
     }
@@ -94,7 +96,8 @@ build(struct tool_ranks *r, int32_t index, const void *arg, struct dlq_error *er
     struct tool_rank *rank = &r->rank[index];
     struct dlq_linear_desc desc = *(const struct dlq_linear_desc *)arg;
     const double start = tool_seconds();
-    desc.collective = r->group ? dlq_collective_threads_get(r->group, index) : NULL;
+    desc.collective = tool_group_get(r->group, index);
+    desc.device = tool_group_device(r->device, index);
     desc.config = r->seats[index].config;
     int32_t status = tool_layer_create(r->seats[index].rt, r->layer, &desc, &rank->layer, err);
     if (status == DLQ_OK) {
@@ -112,113 +115,93 @@ build(struct tool_ranks *r, int32_t index, const void *arg, struct dlq_error *er
 }
 
 int32_t
-tool_ranks_create(const struct tool_seat *seats, const struct tool_layer *layer,
-                  const struct dlq_linear_desc *desc, int32_t size, struct tool_ranks *out,
-                  struct dlq_error *err)
+tool_ranks_create(const struct tool_seat *seats, struct tool_group *group,
+                  const struct tool_layer *layer, const struct dlq_linear_desc *desc, int32_t size,
+                  struct tool_ranks *out, struct dlq_error *err)
 {
-    *out = (struct tool_ranks){
-        .rt = seats[0].rt, .seats = seats, .layer = layer, .size = size, .dtype = desc->act_dtype};
+    *out = (struct tool_ranks){.rt = seats[0].rt,
+                               .seats = seats,
+                               .layer = layer,
+                               .size = size,
+                               .dtype = desc->act_dtype,
+                               .device = desc->device,
+                               .group = group};
     out->rank = tool_alloc((size_t)size, sizeof(*out->rank));
-    if (size > 1) {
-        const int32_t status =
-            dlq_collective_threads_create(seats[0].rt, size, TIMEOUT_MS, &out->group, err);
-        if (status != DLQ_OK) {
-            return status;
-        }
-    }
     return take_step(out, build, desc, err);
-}
-
-static void
-free_activations(struct tool_rank *rank)
-{
-    free(rank->x);
-    free(rank->y);
-    free(rank->workspace);
-    rank->x = rank->y = rank->workspace = NULL;
 }
 
 void
 tool_ranks_destroy(struct tool_ranks *r)
 {
     for (int32_t i = 0; i < r->size && r->rank; ++i) {
-        free_activations(&r->rank[i]);
+        tool_buffers_free(&r->rank[i].act);
         free(r->rank[i].weight);
         dlq_linear_destroy(r->rank[i].layer);
     }
-    dlq_collective_threads_destroy(r->group);
     free(r->rank);
     *r = (struct tool_ranks){0};
 }
 
-static void *
-aligned(size_t size)
-{
-    void *p = aligned_alloc(ALIGNMENT, (size + ALIGNMENT) / ALIGNMENT * ALIGNMENT);
-    if (!p) {
-        tool_alloc(SIZE_MAX / 2, 1);
-    }
-    return p;
-}
-
 /// This rank's columns of x, rounded to the layer's dtype.
-static void
-prepare(const struct tool_ranks *r, struct tool_rank *rank, const float *x)
+static int32_t
+prepare(const struct tool_ranks *r, int32_t index, const float *x, struct dlq_error *err)
 {
+    struct tool_rank *rank = &r->rank[index];
     const int64_t full = r->layer->k;
     const int64_t own = dlq_linear_x_size(rank->layer);
     const size_t size = tool_act_size(r->dtype);
-    free_activations(rank);
-    rank->x = aligned((size_t)(r->m * own) * size);
-    rank->y = aligned((size_t)(r->m * dlq_linear_y_size(rank->layer)) * size);
-    memset(rank->y, 0xff, (size_t)(r->m * dlq_linear_y_size(rank->layer)) * size);
-    rank->workspace_size = dlq_linear_workspace_size(rank->layer, r->m);
-    rank->workspace = aligned(rank->workspace_size);
+    tool_buffers_free(&rank->act);
+    int32_t status = tool_buffers_make(
+        &rank->act, r->seats[index].rt, tool_group_device(r->device, index),
+        (size_t)(r->m * own) * size, (size_t)(r->m * dlq_linear_y_size(rank->layer)) * size,
+        dlq_linear_workspace_size(rank->layer, r->m), err);
+    if (status != DLQ_OK) {
+        return status;
+    }
     const int64_t first = own == full ? 0 : rank->info->input_offset;
     for (int64_t i = 0; i < r->m; ++i) {
-        tool_to_act((char *)rank->x + (size_t)(i * own) * size, r->dtype, x + i * full + first,
-                    own);
+        tool_to_act((char *)rank->act.host_x + (size_t)(i * own) * size, r->dtype,
+                    x + i * full + first, own);
     }
+    status = tool_buffers_send(&rank->act, err);
+    return status == DLQ_OK ? tool_buffers_poison(&rank->act, err) : status;
 }
 
-static int
-compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a;
-    const double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+/// What every rank does with its share.
+struct apply_arg {
+    const float *x;
+    int timed;
+};
 
 static int32_t
 apply(struct tool_ranks *r, int32_t index, const void *arg, struct dlq_error *err)
 {
+    const struct apply_arg *a = arg;
     struct tool_rank *rank = &r->rank[index];
+    struct tool_buffers *act = &rank->act;
+    int32_t status = prepare(r, index, a->x, err);
+    if (status != DLQ_OK) {
+        return status;
+    }
     const struct dlq_linear_io io = {
         .struct_size = sizeof(io),
         .m = r->m,
-        .x = rank->x,
-        .y = rank->y,
-        .workspace = rank->workspace,
-        .workspace_size = rank->workspace_size,
+        .x = act->x,
+        .y = act->y,
+        .stream = dlq_stream_handle(act->stream),
+        .workspace = act->workspace,
+        .workspace_size = act->workspace_size,
     };
-    const double start = tool_seconds();
-    int32_t status = dlq_linear_apply(rank->layer, &io, err);
-    const int timed = *(const int *)arg;
-    if (status != DLQ_OK || !timed) {
-        return status;
+    status = dlq_linear_apply(rank->layer, &io, err);
+    if (status == DLQ_OK) {
+        status = tool_buffers_fetch(act, act->host_y, err);
     }
-    // Ranks must agree on the number of calls, so that none waits in a sum for another's.
-    const double first = tool_seconds() - start;
-    int repeats = r->size > 1 ? 9 : first < 5e-3 / MAX_REPEATS ? MAX_REPEATS : (int)(5e-3 / first);
-    repeats = repeats < 5 ? 5 : repeats;
-    double times[MAX_REPEATS];
-    for (int i = 0; i < repeats && status == DLQ_OK; ++i) {
-        const double t = tool_seconds();
-        status = dlq_linear_apply(rank->layer, &io, err);
-        times[i] = tool_seconds() - t;
+    if (status == DLQ_OK) {
+        status = tool_replay_check(rank->layer, act, &io, &rank->replay, err);
     }
-    qsort(times, (size_t)repeats, sizeof(times[0]), compare_doubles);
-    rank->us = times[repeats / 2] * 1e6;
+    if (status == DLQ_OK && a->timed) {
+        status = tool_replay_time(rank->layer, act, &io, r->size > 1, &rank->times, err);
+    }
     return status;
 }
 
@@ -243,7 +226,8 @@ collect(const struct tool_ranks *r, const struct tool_rank *rank, float *y)
     float *row = tool_alloc((size_t)own, sizeof(*row));
     const size_t size = tool_act_size(r->dtype);
     for (int64_t i = 0; i < r->m; ++i) {
-        tool_from_act(row, r->dtype, (const char *)rank->y + (size_t)(i * own) * size, own);
+        tool_from_act(row, r->dtype, (const char *)rank->act.host_y + (size_t)(i * own) * size,
+                      own);
         for (int64_t c = 0; c < own; ++c) {
             const int64_t column = own == n ? c : tool_rank_column(rank, c);
             if (column >= 0 && column < n) {
@@ -258,25 +242,35 @@ int32_t
 tool_ranks_apply(struct tool_ranks *r, const float *x, int64_t m, int timed, float *y,
                  struct dlq_error *err)
 {
+    const struct apply_arg arg = {x, timed};
     r->m = m;
-    for (int32_t i = 0; i < r->size; ++i) {
-        prepare(r, &r->rank[i], x);
-    }
-    const int32_t status = take_step(r, apply, &timed, err);
+    const int32_t status = take_step(r, apply, &arg, err);
     for (int32_t i = 0; status == DLQ_OK && i < r->size; ++i) {
         collect(r, &r->rank[i], y);
     }
     return status;
 }
 
-double
-tool_ranks_us(const struct tool_ranks *r)
+struct tool_times
+tool_ranks_times(const struct tool_ranks *r)
 {
-    double us = 0.0;
+    struct tool_times t = {0};
     for (int32_t i = 0; i < r->size; ++i) {
-        us = r->rank[i].us > us ? r->rank[i].us : us;
+        const struct tool_times *own = &r->rank[i].times;
+        t.us = own->us > t.us ? own->us : t.us;
+        t.host_us = own->host_us > t.host_us ? own->host_us : t.host_us;
     }
-    return us;
+    return t;
+}
+
+enum tool_replay_verdict
+tool_ranks_replay(const struct tool_ranks *r)
+{
+    enum tool_replay_verdict worst = TOOL_REPLAY_NONE;
+    for (int32_t i = 0; i < r->size; ++i) {
+        worst = r->rank[i].replay > worst ? r->rank[i].replay : worst;
+    }
+    return worst;
 }
 
 const struct dlq_ext_inspect *

@@ -7,7 +7,10 @@
 #include <dlquant/dlquant.h>
 #include <dlquant/ext/inspect.h>
 
+#include "buffers.h"
+#include "group.h"
 #include "model.h"
+#include "replay.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -25,15 +28,14 @@ struct tool_seat {
 struct tool_rank {
     dlq_linear *layer;
     const struct dlq_layer_info *info;
-    void *x, *y;           ///< This rank's activations
-    void *workspace;       ///< For apply
-    size_t workspace_size; ///< Bytes of it
-    float *weight;         ///< Dequantized [N of this rank, K of this rank], or NULL
-    double us;             ///< Median time of apply
-    double load_s;         ///< Seconds to create, load and process
-    uint64_t bytes;        ///< Of parameters after processing
-    int32_t status;        ///< Of the last step
-    struct dlq_error err;  ///< Why, when it is no success
+    struct tool_buffers act;         ///< This rank's activations
+    float *weight;                   ///< Dequantized [N of this rank, K of this rank], or NULL
+    struct tool_times times;         ///< Of apply
+    enum tool_replay_verdict replay; ///< Of the last apply
+    double load_s;                   ///< Seconds to create, load and process
+    uint64_t bytes;                  ///< Of parameters after processing
+    int32_t status;                  ///< Of the last step
+    struct dlq_error err;            ///< Why, when it is no success
 };
 
 /// All ranks of one layer.
@@ -42,31 +44,37 @@ struct tool_ranks {
     const struct tool_seat *seats;
     const struct tool_layer *layer;
     int32_t size;
-    uint32_t dtype; ///< Of x and y
+    uint32_t dtype;           ///< Of x and y
+    struct dlq_device device; ///< Of the first rank
     struct tool_rank *rank;
-    dlq_collective_threads *group; ///< NULL for one rank
-    int64_t m;                     ///< Rows of the present activations
+    struct tool_group *group; ///< NULL for one rank
+    int64_t m;                ///< Rows of the present activations
 };
 
-/// Create, load and process the layer on `size` ranks, one a seat. On failure `err` names the rank.
-/// Destroy in any case.
+/// Create, load and process the layer on `size` ranks, one a seat, that talk through `group`, which
+/// outlives this. On failure `err` names the rank. Destroy in any case.
 int32_t
-tool_ranks_create(const struct tool_seat *seats, const struct tool_layer *layer,
-                  const struct dlq_linear_desc *desc, int32_t size, struct tool_ranks *out,
-                  struct dlq_error *err);
+tool_ranks_create(const struct tool_seat *seats, struct tool_group *group,
+                  const struct tool_layer *layer, const struct dlq_linear_desc *desc, int32_t size,
+                  struct tool_ranks *out, struct dlq_error *err);
 
 void
 tool_ranks_destroy(struct tool_ranks *r);
 
 /// Run y = x W^T + b on [m, K] floats, rounded to the layer's dtype first, and collect the [m, N]
-/// result in the order of the checkpoint. `timed`: repeat and take the median.
+/// result in the order of the checkpoint. Where the device has graphs, the call is captured and
+/// replayed too. `timed`: repeat and take the times.
 int32_t
 tool_ranks_apply(struct tool_ranks *r, const float *x, int64_t m, int timed, float *y,
                  struct dlq_error *err);
 
-/// Microseconds of one call: the slowest rank's median.
-double
-tool_ranks_us(const struct tool_ranks *r);
+/// Times of one call: the slowest rank's.
+struct tool_times
+tool_ranks_times(const struct tool_ranks *r);
+
+/// Of the last call: whether a rank's replay differs, and whether there was one.
+enum tool_replay_verdict
+tool_ranks_replay(const struct tool_ranks *r);
 
 /// Dequantize every rank's weights. DLQ_ENOTFOUND when the plugin has no dlq.inspect/1.
 int32_t

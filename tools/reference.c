@@ -86,7 +86,7 @@ activation_values(const struct tool_ranks *r, const struct tool_rank *rank, doub
     const int32_t kind = ext->code_kind(method, &groups);
     if (kind == DLQ_CODES_NONE || !ext->quantize) {
         float *x = tool_alloc((size_t)count, sizeof(*x));
-        tool_from_act(x, r->dtype, rank->x, count);
+        tool_from_act(x, r->dtype, rank->act.host_x, count);
         for (int64_t i = 0; i < count; ++i) {
             out[i] = x[i];
         }
@@ -97,8 +97,8 @@ activation_values(const struct tool_ranks *r, const struct tool_rank *rank, doub
     void *codes = tool_alloc((size_t)count, 2);
     float *scales = tool_alloc((size_t)(r->m * groups), sizeof(*scales));
     int32_t *zeros = tool_alloc((size_t)r->m, sizeof(*zeros));
-    const int32_t status = ext->quantize(method, dlq_runtime_host(r->rt), rank->info, rank->x, r->m,
-                                         codes, scales, zeros, err);
+    const int32_t status = ext->quantize(method, dlq_runtime_host(r->rt), rank->info,
+                                         rank->act.host_x, r->m, codes, scales, zeros, err);
     const int64_t group = tool_group_size(k, groups);
     for (int64_t i = 0; status == DLQ_OK && i < count; ++i) {
         const int64_t row = i / k;

@@ -46,7 +46,8 @@ tool_result_json(const struct tool_result *row)
     tool_json_int("k", row->layer->k);
     tool_json_int("n", row->layer->n);
     tool_json_str("dtype", tool_dtype_name(row->dtype));
-    tool_json_num("us", row->us);
+    tool_json_num("us", row->times.us);
+    tool_json_num("host_us", row->times.host_us);
     tool_json_num("gbps", row->gbps);
     tool_json_int("bytes", (int64_t)row->bytes);
     tool_json_str("reference", v->reference);
@@ -63,6 +64,9 @@ tool_result_json(const struct tool_result *row)
         tool_json_int("codes", v->codes);
         tool_json_int("ties", v->ties);
     }
+    if (v->replay != TOOL_REPLAY_NONE) {
+        tool_json_str("graph", v->replay == TOOL_REPLAY_EQUAL ? "equal" : "differs");
+    }
     tool_json_bool("ok", v->ok);
     if (!v->ok) {
         tool_json_str("why", v->why);
@@ -74,9 +78,10 @@ tool_result_json(const struct tool_result *row)
 struct line {
     const struct tool_result *first;
     size_t count, ok;
-    double us, gbps, err, bound, worst;
+    double us, host_us, gbps, err, bound, worst;
     int64_t ties;
     bool compared;
+    enum tool_replay_verdict replay;
 };
 
 static bool
@@ -91,7 +96,9 @@ static void
 line_add(struct line *line, const struct tool_result *row)
 {
     const struct tool_verdict *v = &row->verdict;
-    line->us += row->us;
+    line->us += row->times.us;
+    line->host_us += row->times.host_us;
+    line->replay = v->replay > line->replay ? v->replay : line->replay;
     line->gbps += row->gbps;
     line->ok += v->ok;
     line->ties += v->ties;
@@ -105,8 +112,9 @@ line_add(struct line *line, const struct tool_result *row)
 }
 
 static void
-print_line(struct tool_table *t, const struct line *line)
+print_line(struct tool_table *t, const struct line *line, bool graphs)
 {
+    static const char *const replays[] = {"-", "equal", "DIFFERS"};
     const struct tool_result *row = line->first;
     tool_table_cell(t, "%s", row->layer->label);
     tool_table_cell(t, "%s", row->scheme[0] ? row->scheme : row->method);
@@ -114,6 +122,10 @@ print_line(struct tool_table *t, const struct line *line)
     tool_table_cell(t, "%lld x %lld", (long long)row->layer->n, (long long)row->layer->k);
     tool_table_cell(t, "%lld", (long long)row->m);
     tool_table_cell(t, "%.1f", line->us / (double)line->count);
+    if (graphs) {
+        tool_table_cell(t, "%.1f", line->host_us / (double)line->count);
+        tool_table_cell(t, "%s", replays[line->replay]);
+    }
     tool_table_cell(t, "%.2f", line->gbps / (double)line->count);
     if (line->compared) {
         tool_table_cell(t, "%.2g", line->err);
@@ -132,8 +144,15 @@ print_line(struct tool_table *t, const struct line *line)
 void
 tool_results_table(const struct tool_results *r)
 {
-    static const char *const columns[] = {"layer", "scheme", "kernel", ">N x K", ">M", ">us",
-                                          ">GB/s", ">error", ">bound", "result", NULL};
+    static const char *const plain[] = {"layer", "scheme", "kernel", ">N x K", ">M", ">us",
+                                        ">GB/s", ">error", ">bound", "result", NULL};
+    static const char *const with_graphs[] = {"layer",  "scheme",   "kernel", ">N x K", ">M",
+                                              ">us",    ">host us", "graph",  ">GB/s",  ">error",
+                                              ">bound", "result",   NULL};
+    bool graphs = false;
+    for (size_t i = 0; i < r->count; ++i) {
+        graphs |= r->list[i].verdict.replay != TOOL_REPLAY_NONE;
+    }
     struct line *lines = tool_alloc(r->count, sizeof(*lines));
     size_t n_lines = 0;
     for (size_t i = 0; i < r->count; ++i) {
@@ -146,9 +165,9 @@ tool_results_table(const struct tool_results *r)
         }
         line_add(&lines[l], &r->list[i]);
     }
-    struct tool_table *t = tool_table_new(columns);
+    struct tool_table *t = tool_table_new(graphs ? with_graphs : plain);
     for (size_t l = 0; l < n_lines; ++l) {
-        print_line(t, &lines[l]);
+        print_line(t, &lines[l], graphs);
     }
     tool_table_print(t);
     free(lines);
@@ -163,7 +182,7 @@ tool_results_table(const struct tool_results *r)
 size_t
 tool_results_sum(const struct tool_results *r, int32_t ranks, double seconds, bool json)
 {
-    size_t layers = 0, failed = 0, compared = 0;
+    size_t layers = 0, failed = 0, compared = 0, replays = 0;
     int64_t codes = 0, ties = 0;
     uint64_t bytes = 0;
     double load = 0.0, us = 0.0, worst = 0.0;
@@ -182,7 +201,8 @@ tool_results_sum(const struct tool_results *r, int32_t ranks, double seconds, bo
         seen |= row->verdict.compared;
         codes += row->verdict.codes;
         ties += row->verdict.ties;
-        us += row->us;
+        us += row->times.us;
+        replays += row->verdict.replay == TOOL_REPLAY_EQUAL;
         worst = row->verdict.worst > worst ? row->verdict.worst : worst;
     }
     if (json) {
@@ -199,6 +219,7 @@ tool_results_sum(const struct tool_results *r, int32_t ranks, double seconds, bo
         tool_json_num("worst", worst);
         tool_json_int("codes", codes);
         tool_json_int("ties", ties);
+        tool_json_int("replays", (int64_t)replays);
         tool_json_end();
         return failed;
     }
@@ -210,6 +231,9 @@ tool_results_sum(const struct tool_results *r, int32_t ranks, double seconds, bo
     if (codes > 0) {
         printf(", %lld activation codes equal but for %lld ties", (long long)codes,
                (long long)ties);
+    }
+    if (replays > 0) {
+        printf(", %zu graph replays equal to their calls", replays);
     }
     printf("\n%s of weights on %d rank%s, loaded in %.3f s, %.3f s in all\n", tool_bytes(bytes),
            ranks, ranks == 1 ? "" : "s", load, seconds);

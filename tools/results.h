@@ -19,7 +19,7 @@ struct tool_result {
     char method[64];
     char scheme[64];
     char kernel[96];
-    double us;
+    struct tool_times times;
     double gbps;    ///< Bytes of weights, x and y over the time
     uint64_t bytes; ///< Of the parameters, all ranks
     double load_s;  ///< Seconds to create, load and process, the slowest rank

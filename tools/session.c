@@ -125,8 +125,10 @@ tool_report(const struct dlq_error *err, enum tool_stage stage)
     };
     const int code = tool_exit_code(err->code, stage);
     const bool sizes = code == TOOL_UNSUPPORTED && err->code == DLQ_ESHAPE;
-    const char *const hint =
-        sizes ? "dlquant plan CKPT --tp 1-8 shows which numbers of ranks work" : hints[code];
+    const char *const hint = sizes ? "dlquant plan CKPT --tp 1-8 shows which numbers of ranks work"
+                             : err->code == DLQ_EDEVICE
+                                 ? "dlquant plan CKPT --device sm90 plans for a GPU without one"
+                                 : hints[code];
     const char *what = err->msg[0] ? err->msg : dlq_status_string(err->code);
     fprintf(stderr, "dlquant: %s\n", what);
     if (code > 0 && hint) {
@@ -143,11 +145,20 @@ print_log(void *ctx, int32_t level, const char *line)
     fprintf(stderr, "dlquant: %s: %s\n", names[level >= 0 && level <= 3 ? level : 3], line);
 }
 
+/// Multiprocessors of a usual GPU of a capability, which plans of kernels depend on.
+static int32_t
+usual_multiprocessors(int32_t sm)
+{
+    return sm >= 100 ? 148 : sm >= 90 ? 132 : sm >= 89 ? 128 : sm >= 86 ? 84 : sm >= 80 ? 108 : 64;
+}
+
 int32_t
 tool_runtime(const struct tool_options *opt, dlq_runtime **out, struct dlq_error *err)
 {
-    struct dlq_device_info planned = {
-        .struct_size = sizeof(planned), .device = opt->device, .capability = opt->sm};
+    struct dlq_device_info planned = {.struct_size = sizeof(planned),
+                                      .device = opt->device,
+                                      .capability = opt->sm,
+                                      .multiprocessors = usual_multiprocessors(opt->sm)};
     snprintf(planned.name, sizeof(planned.name), "sm%d", (int)opt->sm);
     const struct dlq_runtime_options options = {
         .struct_size = sizeof(options),

@@ -41,7 +41,7 @@ struct tool_options {
     int32_t n_threads;          ///< Threads of the CPU; 0: all
     uint32_t dtype;             ///< Dtype of x and y; 0: the checkpoint's
     struct dlq_device device;   ///< Where layers run
-    int32_t sm;                 ///< plan: compute capability to plan for, 0: the device's own
+    int32_t sm;                 ///< inspect, plan: capability to plan for, 0: the device's own
     int32_t tp[TOOL_MAX_LIST];  ///< Numbers of ranks
     int n_tp;                   ///< Number of tp
     int64_t m[TOOL_MAX_LIST];   ///< Rows

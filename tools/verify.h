@@ -14,15 +14,16 @@
 
 struct tool_verdict {
     bool ok;
-    bool compared;         ///< False: nothing to compare with, only finiteness was looked at
-    double err;            ///< norm(y - y64) / norm(y64), the worst of several comparisons
-    double bound;          ///< Of `err`
-    double worst;          ///< Largest abs(y - y64) over its bound, 1 is the limit
-    int64_t codes;         ///< Activation codes compared with recorded ones
-    int64_t ties;          ///< Of those, one step apart at a tie, which is allowed
-    const char *arith;     ///< tool_arith_name()
-    const char *reference; ///< "golden", "recomputed", "float64" or "finite"
-    char why[240];         ///< What failed; empty when ok
+    bool compared; ///< False: nothing to compare with, only finiteness was looked at
+    double err;    ///< norm(y - y64) / norm(y64), the worst of several comparisons
+    double bound;  ///< Of `err`
+    double worst;  ///< Largest abs(y - y64) over its bound, 1 is the limit
+    int64_t codes; ///< Activation codes compared with recorded ones
+    int64_t ties;  ///< Of those, one step apart at a tie, which is allowed
+    enum tool_replay_verdict replay; ///< The worst of several
+    const char *arith;               ///< tool_arith_name()
+    const char *reference;           ///< "golden", "recomputed", "float64" or "finite"
+    char why[240];                   ///< What failed; empty when ok
 };
 
 /// Judge y [m, N] of the present activations against the float64 product of dequantized weights.
@@ -40,5 +41,9 @@ tool_verify_golden(struct tool_ranks *r, const float *y, const struct tool_recor
 /// Judge only that all of y is finite.
 void
 tool_verify_finite(const float *y, int64_t count, struct tool_verdict *v);
+
+/// Judge what tool_replay_check() found.
+void
+tool_verify_replay(enum tool_replay_verdict replay, struct tool_verdict *v);
 
 #endif // DLQ_TOOLS_VERIFY_H

@@ -1,0 +1,38 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#ifndef DLQ_TOOLS_GROUP_H
+#define DLQ_TOOLS_GROUP_H
+
+#include <dlquant/dlquant.h>
+
+#include <stdint.h>
+
+/// The ranks of a run, threads of this process, and what they talk through. One group serves all
+/// layers.
+
+struct tool_group;
+
+/// Make the group of `size` ranks whose first runs on `first` and whose others run on the devices
+/// after it; all ranks of the CPU share it. One rank needs none: `*out` is NULL then.
+int32_t
+tool_group_create(dlq_runtime *rt, struct dlq_device first, int32_t size, struct tool_group **out,
+                  struct dlq_error *err);
+
+/// The device of a rank.
+struct dlq_device
+tool_group_device(struct dlq_device first, int32_t rank);
+
+/// The end of one rank; NULL without a group.
+const struct dlq_collective *
+tool_group_get(struct tool_group *group, int32_t rank);
+
+/// Let no rank wait for one that failed. Nothing without a group.
+void
+tool_group_abort(struct tool_group *group, int32_t rank, const char *reason);
+
+/// NULL is a no-op.
+void
+tool_group_destroy(struct tool_group *group);
+
+#endif // DLQ_TOOLS_GROUP_H

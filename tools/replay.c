@@ -1,0 +1,147 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "replay.h"
+
+#include "tool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MAX_REPEATS = 200, ///< Calls whose times are looked at
+    BATCHES = 7,       ///< Of replays, each with one time
+    BATCH = 20         ///< Replays behind each other, so that the device never waits for the host
+};
+
+static int
+compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double
+median(double *times, int n)
+{
+    qsort(times, (size_t)n, sizeof(times[0]), compare_doubles);
+    return times[n / 2];
+}
+
+/// DLQ_EUNSUPPORTED where the device has no graphs.
+static int32_t
+capture(dlq_linear *layer, struct tool_buffers *b, const struct dlq_linear_io *io, dlq_graph **out,
+        struct dlq_error *err)
+{
+    int32_t status = dlq_stream_capture_begin(b->stream, err);
+    if (status != DLQ_OK) {
+        return status;
+    }
+    status = dlq_linear_apply(layer, io, err);
+    struct dlq_error second = DLQ_ERROR_INIT;
+    const int32_t ended = dlq_stream_capture_end(b->stream, out, status == DLQ_OK ? err : &second);
+    return status == DLQ_OK ? ended : status;
+}
+
+int32_t
+tool_replay_check(dlq_linear *layer, struct tool_buffers *b, const struct dlq_linear_io *io,
+                  enum tool_replay_verdict *out, struct dlq_error *err)
+{
+    dlq_graph *graph = NULL;
+    *out = TOOL_REPLAY_NONE;
+    int32_t status = capture(layer, b, io, &graph, err);
+    if (status != DLQ_OK) {
+        dlq_graph_destroy(graph);
+        return status == DLQ_EUNSUPPORTED ? DLQ_OK : status;
+    }
+    void *y = tool_alloc(b->y_size, 1);
+    status = tool_buffers_poison(b, err);
+    if (status == DLQ_OK) {
+        status = dlq_graph_launch(graph, b->stream, err);
+    }
+    if (status == DLQ_OK) {
+        status = tool_buffers_fetch(b, y, err);
+    }
+    if (status == DLQ_OK) {
+        *out = memcmp(y, b->host_y, b->y_size) == 0 ? TOOL_REPLAY_EQUAL : TOOL_REPLAY_DIFFERS;
+    }
+    free(y);
+    dlq_graph_destroy(graph);
+    return status;
+}
+
+/// Median time until a call returns. The device may lag behind; it is waited for at the end.
+static int32_t
+time_calls(dlq_linear *layer, struct tool_buffers *b, const struct dlq_linear_io *io, int repeats,
+           double *us, struct dlq_error *err)
+{
+    double times[MAX_REPEATS];
+    int32_t status = DLQ_OK;
+    for (int i = 0; i < repeats && status == DLQ_OK; ++i) {
+        const double t = tool_seconds();
+        status = dlq_linear_apply(layer, io, err);
+        times[i] = (tool_seconds() - t) * 1e6;
+    }
+    *us = status == DLQ_OK ? median(times, repeats) : 0.0;
+    return status == DLQ_OK ? dlq_stream_synchronize(b->stream, err) : status;
+}
+
+/// Median time of a replay on the device.
+static int32_t
+time_graph(struct tool_buffers *b, dlq_graph *graph, double *us, struct dlq_error *err)
+{
+    dlq_event *begin = NULL;
+    dlq_event *end = NULL;
+    double times[BATCHES];
+    int32_t status = dlq_event_create(b->rt, b->device, &begin, err);
+    if (status == DLQ_OK) {
+        status = dlq_event_create(b->rt, b->device, &end, err);
+    }
+    for (int i = 0; i < BATCHES && status == DLQ_OK; ++i) {
+        double ms = 0.0;
+        status = dlq_event_record(begin, b->stream, err);
+        for (int j = 0; j < BATCH && status == DLQ_OK; ++j) {
+            status = dlq_graph_launch(graph, b->stream, err);
+        }
+        if (status == DLQ_OK) {
+            status = dlq_event_record(end, b->stream, err);
+        }
+        if (status == DLQ_OK) {
+            status = dlq_event_elapsed(begin, end, &ms, err);
+        }
+        times[i] = ms * 1e3 / BATCH;
+    }
+    *us = status == DLQ_OK ? median(times, BATCHES) : 0.0;
+    dlq_event_destroy(begin);
+    dlq_event_destroy(end);
+    return status;
+}
+
+int32_t
+tool_replay_time(dlq_linear *layer, struct tool_buffers *b, const struct dlq_linear_io *io,
+                 bool together, struct tool_times *out, struct dlq_error *err)
+{
+    double first = 0.0;
+    int32_t status = time_calls(layer, b, io, 1, &first, err);
+    if (status != DLQ_OK) {
+        return status;
+    }
+    int repeats = together ? 9 : first < 5e3 / MAX_REPEATS ? MAX_REPEATS : (int)(5e3 / first);
+    repeats = repeats < 5 ? 5 : repeats;
+    status = time_calls(layer, b, io, repeats, &out->host_us, err);
+    out->us = out->host_us;
+    if (status != DLQ_OK) {
+        return status;
+    }
+    dlq_graph *graph = NULL;
+    status = capture(layer, b, io, &graph, err);
+    if (status == DLQ_EUNSUPPORTED) {
+        return DLQ_OK;
+    }
+    if (status == DLQ_OK) {
+        status = time_graph(b, graph, &out->us, err);
+    }
+    dlq_graph_destroy(graph);
+    return status;
+}
