@@ -36,7 +36,7 @@ struct w4_small_args {
     const char *w;
     const char *x;
     char *y;
-    const char *bias;
+    const float *bias;
     int m, n, k;
     int64_t ldx, ldy; // in elements
     int strips, units;
@@ -205,8 +205,7 @@ struct w4_small {
         uint16_t out[4];
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const float b =
-                a.bias && row + i < a.n ? w4_low<Bf16>(((const uint16_t *)a.bias)[row + i]) : 0;
+            const float b = a.bias && row + i < a.n ? a.bias[row + i] : 0;
             out[i] = w4_round<Bf16>(sum[i] + b);
         }
         if (row + 4 <= a.n && ((uintptr_t)y & 7) == 0)
@@ -488,7 +487,7 @@ w4_small_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pl
     a.w = (const char *)call->packed;
     a.x = (const char *)call->x;
     a.y = (char *)call->y;
-    a.bias = (const char *)call->bias;
+    a.bias = call->bias;
     a.m = call->m, a.n = call->n, a.k = call->k;
     a.ldx = call->ldx, a.ldy = call->ldy;
     a.strips = (call->n + 63) / 64 * 4;

@@ -29,7 +29,7 @@
 struct w4_wide_args {
     const char *w;
     char *y;
-    const char *bias;
+    const float *bias;
     int m, n;
     int64_t ldy; // in elements
     int strips, units;
@@ -258,7 +258,7 @@ template <bool Bf16, int Group, int Bn, int Wgs, int MaxSt, int Mc> struct w4_wi
 
     static __device__ __forceinline__ float bias_at(const w4_wide_args &a, int row)
     {
-        return a.bias && row < a.n ? w4_low<Bf16>(((const uint16_t *)a.bias)[row]) : 0;
+        return a.bias && row < a.n ? a.bias[row] : 0;
     }
 
     // A warpgroup's 64 outputs x BN tokens, through its own piece of shared memory so that a
@@ -483,7 +483,7 @@ w4_wide_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pla
     struct w4_wide_args a;
     a.w = (const char *)call->packed;
     a.y = (char *)call->y;
-    a.bias = (const char *)call->bias;
+    a.bias = call->bias;
     a.m = call->m, a.n = call->n;
     a.ldy = call->ldy;
     a.strips = (call->n + 63) / 64 * 4;

@@ -24,15 +24,15 @@ enum { DLQ_K_W4_SHAPE = -1, DLQ_K_W4_VARIANT = -2, DLQ_K_W4_ALIGN = -3, DLQ_K_W4
 struct dlq_k_w4_gemm {
     int m, n, k;
     int group; // of the checkpoint, as given to the packer
-    int bf16;  // activations, outputs, scales and bias: 0 fp16, 1 bf16
+    int bf16;  // activations, outputs and scales: 0 fp16, 1 bf16
     int pdl;   // 1: let this kernel's start overlap the end of the one before it in the stream
     const void *packed; // 16-byte aligned
     const void *x;      // [m, k], rows ldx elements apart
     int64_t ldx;
     void *y; // [m, n], rows ldy elements apart
     int64_t ldy;
-    const void *bias; // [n] or NULL
-    void *workspace;  // 256-byte aligned, of at least dlq_k_w4_workspace_bytes
+    const float *bias; // [n] or NULL
+    void *workspace;   // 256-byte aligned, of at least dlq_k_w4_workspace_bytes
     size_t workspace_bytes;
 };
 
