@@ -50,7 +50,10 @@ tool_replay_check(dlq_linear *layer, struct tool_buffers *b, const struct dlq_li
 {
     dlq_graph *graph = NULL;
     *out = TOOL_REPLAY_NONE;
-    int32_t status = capture(layer, b, io, &graph, err);
+    int32_t status = tool_buffers_poison(b, err);
+    if (status == DLQ_OK) {
+        status = capture(layer, b, io, &graph, err);
+    }
     if (status != DLQ_OK) {
         dlq_graph_destroy(graph);
         return status == DLQ_EUNSUPPORTED ? DLQ_OK : status;

@@ -177,7 +177,9 @@ tool_session_open(struct tool_session *s, const struct tool_options *opt)
     struct dlq_error err = DLQ_ERROR_INIT;
     *s = (struct tool_session){0};
     s->source.struct_size = sizeof(s->source);
+    struct dlq_device_info info = {.struct_size = sizeof(info)};
     if (tool_runtime(opt, &s->rt, &err) != DLQ_OK ||
+        dlq_runtime_device_info(s->rt, opt->device, &info, &err) != DLQ_OK ||
         dlq_checkpoint_open(s->rt, opt->path, 0, &s->ckpt, &err) != DLQ_OK ||
         dlq_checkpoint_quant_source(s->ckpt, &s->source, &err) != DLQ_OK ||
         tool_model_find(s->rt, s->ckpt, !opt->no_fuse, &s->model, &err) != DLQ_OK) {

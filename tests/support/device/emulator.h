@@ -43,7 +43,7 @@ struct emulator_log {
     void *last_stream; ///< Of the last copy
     int32_t current;   ///< Device of the last use()
     size_t room;       ///< Bytes that may be allocated; 0: all
-    bool lose_graphs;  ///< A launch does nothing
+    bool lose_graphs;  ///< A launch does nothing; also when DLQ_TEST_LOSE_GRAPHS is set
     bool fail_flush;   ///< flush() reports an upload that failed
 };
 
