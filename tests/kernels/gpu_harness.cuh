@@ -169,7 +169,7 @@ harness_replay(cudaGraphExec_t exec, cudaStream_t stream, cudaEvent_t start, cud
 // Microseconds a call: a graph of `copies` calls at least and about `ms` long, one warm-up replay,
 // the median of 5. A call that a first look finds slower than `limit` us is not measured further.
 // Below 0: the call failed.
-static double
+[[maybe_unused]] static double
 harness_time(harness_call call, void *context, int copies, double ms_wanted, double limit,
              cudaStream_t stream)
 {

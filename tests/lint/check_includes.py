@@ -18,7 +18,7 @@ PLUGIN_SIDE = {'abi.h', 'status.h', 'types.h', 'host.h', 'plugin.h'}
 INCLUDE = re.compile(r'^\s*#\s*include\s+(<[^>]+>|"[^"]+")')
 # Headers of libraries, and the only files that may include them.
 OWNERS = (
-    ('dlfcn.h', re.compile(r'core/loader\.c|tools/.*|tests/.*')),
+    ('dlfcn.h', re.compile(r'core/loader\.c|kernels/cuda/cublaslt\.cu|tools/.*|tests/.*')),
     ('jansson.h', re.compile(r'core/config\.c|tests/.*')),
     ('cuda_runtime.h', re.compile(r'core/cuda/.*|kernels/cuda/.*|tests/.*')),
     ('cuda_runtime_api.h', re.compile(r'core/cuda/.*|kernels/cuda/.*|tests/.*')),
