@@ -156,16 +156,17 @@ __device__ __forceinline__ rule
 rule_of(const dlq_k_quantize_act &a, const range &r)
 {
     rule u = {0.0f, 0.0f, 0, false};
-    float amax = __uint_as_float(r.amax);
     const bool finite = r.amax < INF_BITS;
+    float amax = __uint_as_float(finite ? r.amax : 0x7fc00000u);
     if constexpr (Kind == DLQ_K_ACT_I8_TOKEN) {
         u.blank = !finite || amax < 0x1p-100f;
         u.scale = finite && u.blank ? 0.0f : __fdiv_rn(amax, 127.0f);
         u.factor = __fdiv_rn(127.0f, amax);
     } else if constexpr (Kind == DLQ_K_ACT_I8_TOKEN_ASYM) {
-        const float lo = unordered(r.lo), width = __fsub_rn(unordered(r.hi), lo);
-        u.blank = !finite || width < 0x1p-100f;
-        u.scale = !finite ? amax : u.blank ? 0.0f : __fdiv_rn(width, 255.0f);
+        // Halved: the whole range may overflow fp32.
+        const float lo = unordered(r.lo), half = unordered(r.hi) * 0.5f - lo * 0.5f;
+        u.blank = !finite || half < 0x1p-101f;
+        u.scale = !finite ? amax : u.blank ? 0.0f : __fdiv_rn(half, 127.5f);
         u.factor = __frcp_rn(u.scale);
         if (!u.blank)
             u.zero = __float2int_rn(__fsub_rn(-128.0f, __fdiv_rn(lo, u.scale)));
@@ -182,10 +183,10 @@ rule_of(const dlq_k_quantize_act &a, const range &r)
             u.scale = power_of_two_above(fmaxf(u.scale, 1e-10f));
         u.factor = __frcp_rn(u.scale);
     } else {
-        u.blank = !finite;
-        u.scale = finite ? *a.static_scale : __uint_as_float(0x7fc00000u);
+        u.scale = finite ? *a.static_scale : amax;
+        u.blank = !finite || u.scale == 0.0f;
         u.factor = __frcp_rn(u.scale);
-        if (Kind == DLQ_K_ACT_I8_STATIC_ASYM)
+        if (Kind == DLQ_K_ACT_I8_STATIC_ASYM && !u.blank)
             u.zero = *a.static_zero;
     }
     return u;

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The GPU operations behind kernels/gpu_<op>.h against plain C: `check [dense]`, `bench
+// The GPU operations behind kernels/gpu_<op>.h against plain C: `check [dense | w8a8]`, `bench
 // [dense]`. The last line of a check is `N passed, N failed, N skipped`.
 #include "gpu_ops.cuh"
 
@@ -372,11 +372,14 @@ main(int argc, char **argv)
         return 0;
     }
     if (strcmp(what, "check") != 0) {
-        fprintf(stderr, "usage: gpu_ops check [dense] | bench [dense]\n");
+        fprintf(stderr, "usage: gpu_ops check [dense | w8a8] | bench [dense]\n");
         return 2;
     }
     if (all || strcmp(only, "dense") == 0) {
         ops::check_dense();
+    }
+    if (all || strcmp(only, "w8a8") == 0) {
+        ops::check_w8a8();
     }
     printf("%d passed, %d failed, %d skipped\n", ops::counts.passed, ops::counts.failed,
            ops::counts.skipped);

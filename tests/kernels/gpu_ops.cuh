@@ -80,6 +80,8 @@ void
 check_dense(void);
 void
 bench_dense(void);
+void
+check_w8a8(void);
 
 } // namespace ops
 

@@ -41,15 +41,13 @@ static struct row_range
 range_of(const float *x, int64_t k)
 {
     struct row_range r = {0.0f, 0.0f, 0.0f, 1};
-    int nan = 0;
     for (int64_t i = 0; i < k; i++) {
-        nan |= isnan(x[i]);
         r.finite &= isfinite(x[i]);
         r.amax = fmaxf(r.amax, fabsf(x[i]));
         r.lo = fminf(r.lo, x[i]);
         r.hi = fmaxf(r.hi, x[i]);
     }
-    if (nan)
+    if (!r.finite)
         r.amax = NAN;
     return r;
 }
@@ -83,9 +81,9 @@ static void
 quantize_token_asym(const float *x, int64_t k, const struct row_range *r, uint8_t *q, float *scale,
                     int32_t *zero)
 {
-    const float width = r->hi - r->lo;
-    const int blank = !r->finite || width < 0x1p-100f;
-    *scale = !r->finite ? r->amax : blank ? 0.0f : width / 255.0f;
+    const float half = r->hi * 0.5f - r->lo * 0.5f;
+    const int blank = !r->finite || half < 0x1p-101f;
+    *scale = !r->finite ? r->amax : blank ? 0.0f : half / 127.5f;
     *zero = blank ? 0 : (int32_t)rintf(-128.0f - r->lo / *scale);
     const float inv = 1.0f / *scale;
     for (int64_t i = 0; i < k; i++)
@@ -119,7 +117,7 @@ ref_quantize_row(int kind, const float *x, int64_t k, float static_scale, int32_
         return;
     }
     *scale = r.finite ? static_scale : NAN;
-    *zero = kind == DLQ_K_ACT_I8_STATIC_ASYM ? static_zero : 0;
+    *zero = kind == DLQ_K_ACT_I8_STATIC_ASYM && r.finite ? static_zero : 0;
     const float inv = 1.0f / static_scale;
     for (int64_t i = 0; i < k; i++) {
         if (!r.finite)
