@@ -46,7 +46,8 @@ struct dlq_kg_w8a8_ops {
     /// As dlq_k_w8a8_plan(). [any-thread]
     int (*plan)(struct dlq_kg_w8a8 *w, const struct dlq_kg_w8a8_desc *desc);
     /// Packs into `data` (w->bytes) on the device and sets w->data; waits for the result.
-    /// DLQ_K_ESCALE or DLQ_K_ECODE with `*bad`.
+    /// DLQ_K_ESCALE with the scale's index in `*bad`, DLQ_K_ECODE with a zero point's index or n +
+    /// a code's (row n, column k: n * desc.k + k); DLQ_K_ESHAPE when zero points make K too large.
     int (*pack)(struct dlq_kg_w8a8 *w, const struct dlq_kg_w8a8_source *source, void *data,
                 int64_t *bad);
     /// Bytes of workspace for up to max_m rows; grows with max_m. [any-thread]
@@ -62,7 +63,7 @@ struct dlq_kg_w8a8_ops {
     int (*quantize)(const struct dlq_kg_w8a8 *w, const void *x, int64_t m, int8_t *codes,
                     float *scales, int32_t *zeros);
     /// acc[m, n], zero points corrected, of codes [m, k] and azp [m] (or NULL) in host memory, by
-    /// the kernel that apply() uses for m rows; waits. [setup]
+    /// the mma.sync kernel: the sums are exact, so every kernel has these; waits. [setup]
     int (*accumulate)(const struct dlq_kg_w8a8 *w, const int8_t *codes, const int32_t *azp,
                       int64_t m, int32_t *acc);
 };
