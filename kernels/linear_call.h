@@ -48,6 +48,10 @@ struct dlq_k_linear_call {
     /// value, as dlq_k_row_ranges() finds them in a share. One scale a row is then that of the
     /// whole row. NULL: x has the whole rows.
     const float *ranges;
+    /// [m, group_max_stride], for x that begins or ends inside a group of activations
+    /// (linear_fp.h): max|x| of every whole group that x touches. NULL: of what x has of them.
+    const float *group_max;
+    int64_t group_max_stride;              ///< At least the groups that x touches
     const struct dlq_k_parallel *parallel; ///< NULL: run on the calling thread
 };
 

@@ -52,8 +52,11 @@ struct dlq_k_fp_shape {
     int64_t group;        ///< Rows of K that share a scale, 1..k; k is one scale a row of W
     int64_t scale_rows;   ///< Columns that share a row of scales: 1, 128 (block), n (tensor)
     enum dlq_k_fp_activation activation;
-    int64_t act_group; ///< FP8_GROUP: 1..k
-    float act_scale;   ///< FP8_STATIC: s; NVFP4: gs, a divisor; else ignored
+    int64_t act_group; ///< FP8_GROUP: 1 or more; above k, x is part of one group
+    /// Inputs before x that belong to its first group of activations: x is a share of a longer row.
+    /// 0 .. group - 1; ignored by modes without groups.
+    int64_t act_offset;
+    float act_scale; ///< FP8_STATIC: s; NVFP4: gs, a divisor; else ignored
 };
 
 /// Packed weights. `dlq_k_fp_plan` fills everything but `data`.
@@ -85,9 +88,18 @@ dlq_k_fp_pack(struct dlq_k_fp *w, const uint8_t *codes, const void *scales, cons
 void
 dlq_k_fp_dequantize(const struct dlq_k_fp *w, int64_t n0, int64_t rows, float *out);
 
-/// Scales of one row of quantized x: 1 or ceil(k / group of the mode).
+/// Scales of one row of quantized x: 1, or the groups of the mode that it touches.
 int64_t
 dlq_k_fp_act_scales(const struct dlq_k_fp *w);
+
+/// Inputs that share a scale of quantized x: the mode's group, or k.
+int64_t
+dlq_k_fp_act_group(const struct dlq_k_fp *w);
+
+/// max[m, dlq_k_fp_act_scales()] of what x has of each group; infinite where that is not finite.
+/// [any-thread]
+void
+dlq_k_fp_group_max(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call, float *max);
 
 /// Quantizes one row of x: the definition that every level meets. `values` gets a / row_scale,
 /// `codes` (may be NULL) one code a byte, `scales` (may be NULL) dlq_k_fp_act_scales() scales as
@@ -99,11 +111,12 @@ dlq_k_fp_quantize_row(const struct dlq_k_fp *w, const void *x, uint32_t x_dtype,
                       float *values, uint8_t *codes, float *scales, float *row_scale);
 
 /// The same for a share of a row: `max`, max|x| that one scale a row (FP8_TOKEN) or of all rows
-/// (FP8_TENSOR) is made from, is that of whole rows, NaN where they are not finite. Ignored by the
-/// other modes. [any-thread]
+/// (FP8_TENSOR) is made from, is that of whole rows, NaN where they are not finite. `group_max`:
+/// those of whole groups, for modes that have some; NULL: of what x has of them. [any-thread]
 void
 dlq_k_fp_quantize_share(const struct dlq_k_fp *w, const void *x, uint32_t x_dtype, float max,
-                        float *values, uint8_t *codes, float *scales, float *row_scale);
+                        const float *group_max, float *values, uint8_t *codes, float *scales,
+                        float *row_scale);
 
 /// The kernels of one set of instructions.
 struct dlq_k_fp_ops {

@@ -157,10 +157,7 @@ load_fp_row(const struct dlq_float_run *run, int64_t m, float *values, float *sc
         load_plain_row(run, m, values, scale);
         return;
     }
-    const bool token = w->shape.activation == DLQ_K_FP_FP8_TOKEN;
-    const float max = token ? dlq_fp_row_max(w, run->call, m) : run->tensor_max;
-    dlq_k_fp_quantize_share(w, dlq_call_x(run->call, m), run->call->x_dtype, max, values, NULL,
-                            NULL, scale);
+    dlq_fp_load_row(w, run->call, m, run->tensor_max, values, scale);
 }
 
 static const float *

@@ -41,8 +41,12 @@ dlq_k_fp_plan(struct dlq_k_fp *w, const struct dlq_k_fp_shape *shape)
     if (shape->k <= 0 || shape->n <= 0 || shape->k > INT32_MAX || shape->n > INT32_MAX ||
         shape->group <= 0 || shape->group > shape->k || shape->scale_rows <= 0 ||
         (fp4 && (shape->k % 2 != 0 || (shape->group % 2 != 0 && shape->group != shape->k))) ||
-        (shape->activation == DLQ_K_FP_FP8_GROUP &&
-         (shape->act_group <= 0 || shape->act_group > shape->k))) {
+        (shape->activation == DLQ_K_FP_FP8_GROUP && shape->act_group <= 0)) {
+        return DLQ_K_ESHAPE;
+    }
+    const struct dlq_k_fp asked = {.shape = *shape};
+    if (shape->activation >= DLQ_K_FP_FP8_GROUP &&
+        (shape->act_offset < 0 || shape->act_offset >= dlq_k_fp_act_group(&asked))) {
         return DLQ_K_ESHAPE;
     }
     if ((!fp4 && shape->dtype != DLQ_F8_E4M3) ||

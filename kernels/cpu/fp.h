@@ -36,10 +36,10 @@ dlq_fp_decode_avx2(const void *w, int64_t block, int64_t k0, int64_t count, floa
 void
 dlq_fp_decode_avx512(const void *w, int64_t block, int64_t k0, int64_t count, float *out);
 
-/// max|x| that the scale of row m is made from, of the call's ranges where it has some; NaN for
-/// rows that are not finite.
-float
-dlq_fp_row_max(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call, int64_t m);
+/// Row m of a call, quantized as dlq_k_fp_quantize_share() does.
+void
+dlq_fp_load_row(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call, int64_t m,
+                float tensor_max, float *values, float *scale);
 
 /// max|x| over all rows for FP8_TENSOR, 0 for the other modes.
 float

@@ -6,8 +6,8 @@
 
 // Rows of x to fp8 and fp4: the definitions.
 
-static int64_t
-act_group(const struct dlq_k_fp *w)
+int64_t
+dlq_k_fp_act_group(const struct dlq_k_fp *w)
 {
     switch (w->shape.activation) {
     case DLQ_K_FP_FP8_GROUP:
@@ -26,10 +26,18 @@ act_group(const struct dlq_k_fp *w)
     return w->shape.k;
 }
 
+// Inputs of the first group that lie before x.
+static int64_t
+act_offset(const struct dlq_k_fp *w)
+{
+    return w->shape.activation >= DLQ_K_FP_FP8_GROUP ? w->shape.act_offset : 0;
+}
+
 int64_t
 dlq_k_fp_act_scales(const struct dlq_k_fp *w)
 {
-    return (w->shape.k + act_group(w) - 1) / act_group(w);
+    const int64_t group = dlq_k_fp_act_group(w);
+    return (act_offset(w) + w->shape.k + group - 1) / group;
 }
 
 // max |x|; NaN when some x is NaN or infinite.
@@ -44,8 +52,10 @@ max_magnitude(const void *x, uint32_t x_dtype, int64_t first, int64_t count)
     return dlq_k_f32_from_bits(max >= 0x7f800000u ? 0x7fc00000u : max);
 }
 
-float
-dlq_fp_row_max(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call, int64_t m)
+// max|x| that the scale of row m is made from, of the call's ranges where it has some; NaN for rows
+// that are not finite.
+static float
+row_max(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call, int64_t m)
 {
     if (call->ranges == NULL) {
         return max_magnitude(dlq_call_x(call, m), call->x_dtype, 0, w->shape.k);
@@ -58,7 +68,7 @@ dlq_fp_tensor_max(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call
 {
     float max = 0.0f;
     for (int64_t m = 0; w->shape.activation == DLQ_K_FP_FP8_TENSOR && m < call->m; m++) {
-        const float a = dlq_fp_row_max(w, call, m);
+        const float a = row_max(w, call, m);
         max = a > max || a != a ? a : max;
         if (max != max) {
             break;
@@ -145,34 +155,52 @@ dlq_k_fp_quantize_row(const struct dlq_k_fp *w, const void *x, uint32_t x_dtype,
 {
     const bool token = w->shape.activation == DLQ_K_FP_FP8_TOKEN;
     const float max = token ? max_magnitude(x, x_dtype, 0, w->shape.k) : tensor_max;
-    dlq_k_fp_quantize_share(w, x, x_dtype, max, values, codes, scales, row_scale);
+    dlq_k_fp_quantize_share(w, x, x_dtype, max, NULL, values, codes, scales, row_scale);
+}
+
+void
+dlq_k_fp_group_max(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call, float *max)
+{
+    const int64_t size = dlq_k_fp_act_group(w);
+    for (int64_t m = 0; m < call->m; m++) {
+        for (int64_t first = -act_offset(w); first < w->shape.k; first += size) {
+            const int64_t begin = first > 0 ? first : 0;
+            const int64_t end = first + size < w->shape.k ? first + size : w->shape.k;
+            const float a = max_magnitude(dlq_call_x(call, m), call->x_dtype, begin, end - begin);
+            *max++ = a == a ? a : INFINITY;
+        }
+    }
 }
 
 void
 dlq_k_fp_quantize_share(const struct dlq_k_fp *w, const void *x, uint32_t x_dtype, float given_max,
-                        float *values, uint8_t *codes, float *scales, float *row_scale)
+                        const float *group_max, float *values, uint8_t *codes, float *scales,
+                        float *row_scale)
 {
-    const int64_t size = act_group(w);
+    if (w->shape.activation == DLQ_K_FP_NONE) {
+        for (int64_t i = 0; i < w->shape.k; i++) {
+            values[i] = dlq_k_load_f32(x, x_dtype, i);
+        }
+        *row_scale = 1.0f;
+        return;
+    }
+    const int64_t size = dlq_k_fp_act_group(w);
     // One scale a row multiplies the sum; scales of groups are exact products with their codes
     // (fp32 scales: rounded once), so they go into the values.
-    const bool in_row = size == w->shape.k && w->shape.activation != DLQ_K_FP_FP8_GROUP &&
-                        w->shape.activation <= DLQ_K_FP_FP8_STATIC;
+    const bool in_row = w->shape.activation <= DLQ_K_FP_FP8_STATIC;
     const bool given =
         w->shape.activation == DLQ_K_FP_FP8_TOKEN || w->shape.activation == DLQ_K_FP_FP8_TENSOR;
     *row_scale = w->shape.activation == DLQ_K_FP_NVFP4 ? 1.0f / w->shape.act_scale : 1.0f;
-    for (int64_t first = 0; first < w->shape.k; first += size) {
-        const int64_t left = w->shape.k - first;
-        const int64_t count = left < size ? left : size;
-        if (w->shape.activation == DLQ_K_FP_NONE) {
-            for (int64_t i = 0; i < count; i++) {
-                values[i] = dlq_k_load_f32(x, x_dtype, i);
-            }
-            break;
-        }
-        const float max = given ? given_max : max_magnitude(x, x_dtype, first, count);
+    for (int64_t n = 0, first = -act_offset(w); first < w->shape.k; n++, first += size) {
+        const int64_t begin = first > 0 ? first : 0;
+        const int64_t end = first + size < w->shape.k ? first + size : w->shape.k;
+        const float max = given ? given_max
+                          : group_max != NULL && !in_row
+                              ? max_magnitude(group_max, DLQ_F32, n, 1)
+                              : max_magnitude(x, x_dtype, begin, end - begin);
         const struct group g = choose_group(w, max);
         const float outside = max != max ? max : 1.0f;
-        for (int64_t i = first; i < first + count; i++) {
+        for (int64_t i = begin; i < end; i++) {
             float v = dlq_k_load_f32(x, x_dtype, i);
             v = g.multiply != 0.0f ? v * g.multiply : v;
             v = g.divide != 0.0f ? v / g.divide : v;
@@ -184,8 +212,19 @@ dlq_k_fp_quantize_share(const struct dlq_k_fp *w, const void *x, uint32_t x_dtyp
             }
         }
         if (scales != NULL) {
-            scales[first / size] = g.scale;
+            scales[n] = g.scale;
         }
         *row_scale = in_row ? g.scale : *row_scale;
     }
+}
+
+void
+dlq_fp_load_row(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call, int64_t m,
+                float tensor_max, float *values, float *scale)
+{
+    const float max = w->shape.activation == DLQ_K_FP_FP8_TOKEN ? row_max(w, call, m) : tensor_max;
+    const float *group_max =
+        call->group_max != NULL ? call->group_max + m * call->group_max_stride : NULL;
+    dlq_k_fp_quantize_share(w, dlq_call_x(call, m), call->x_dtype, max, group_max, values, NULL,
+                            NULL, scale);
 }

@@ -41,10 +41,7 @@ quantize_task(void *arg, int task)
     const int64_t end = dlq_task_begin(job->call->m, task + 1, job->n_tasks);
     for (int64_t m = dlq_task_begin(job->call->m, task, job->n_tasks); m < end; m++) {
         float *row = row_of(job, m);
-        const bool token = job->w->shape.activation == DLQ_K_FP_FP8_TOKEN;
-        const float max = token ? dlq_fp_row_max(job->w, job->call, m) : job->tensor_max;
-        dlq_k_fp_quantize_share(job->w, dlq_call_x(job->call, m), job->call->x_dtype, max, row,
-                                NULL, NULL, row + k);
+        dlq_fp_load_row(job->w, job->call, m, job->tensor_max, row, row + k);
     }
 }
 

@@ -239,70 +239,96 @@ layer_free(struct layer *l)
     check_layer_free(&l->op);
 }
 
-// The first half of each row as a share of its own, with the ranges of whole rows, against the
-// whole with nothing in the second half of the weights.
+// A share of the rows from `first` on, with what is known of whole rows or groups, against the
+// whole layer, in whose weights there is nothing outside the share.
+static void
+check_against_whole(const struct layer *l, const struct dlq_k_fp *share, int64_t first)
+{
+    const struct check_layer *op = &l->op;
+    const int64_t n_groups = dlq_k_fp_act_scales(&l->w);
+    float *ranges = check_alloc(op->m * 8, 0);
+    float *group_max = check_alloc(op->m * n_groups * 4, 0);
+    for (int i = 0; i < check_n_levels; i++) {
+        if (!check_have_level(&check_levels[i])) {
+            continue;
+        }
+        struct dlq_k_fp_ops ops;
+        dlq_k_fp_init(&ops, check_levels[i].flags);
+        void *whole = check_layer_apply(op, &ops, ops.name, op->x, op->m, 1, op->bias);
+        void *workspace = check_alloc(ops.workspace_size(&l->w, op->m, 1), 0);
+        struct dlq_k_linear_call call = {.m = op->m,
+                                         .x = op->x,
+                                         .x_stride = op->x_stride,
+                                         .x_dtype = DLQ_F32,
+                                         .y_dtype = DLQ_F32,
+                                         .y = check_alloc(op->m * op->y_stride * 4, 0),
+                                         .y_stride = op->y_stride,
+                                         .bias = op->bias,
+                                         .bias_dtype = DLQ_F32,
+                                         .workspace = workspace};
+        dlq_k_row_ranges(check_levels[i].flags, &call, op->k, ranges);
+        dlq_k_fp_group_max(&l->w, &call, group_max);
+        call.x = (const float *)op->x + first;
+        call.ranges = ranges;
+        call.group_max = group_max + first / dlq_k_fp_act_group(&l->w);
+        call.group_max_stride = n_groups;
+        check_that(ops.apply(share, &call) == DLQ_K_OK, "share");
+        bool same = true;
+        for (int64_t j = 0; j < op->m * op->n; j++) {
+            const int64_t at = j / op->n * op->y_stride + j % op->n;
+            const float a = ((const float *)whole)[at];
+            const float b = ((const float *)call.y)[at];
+            same = same && (a == b || (a != a && b != b));
+        }
+        check_that(same, "%s, %s: a share with what whole rows have", l->what, ops.name);
+        check_free(call.y);
+        check_free(workspace);
+        check_free(whole);
+    }
+    check_free(ranges);
+    check_free(group_max);
+}
+
+// The end of each row as a share of its own. It begins inside a group of activations, in whose
+// other share lie an extreme and a NaN.
 static void
 check_share(enum dlq_k_fp_activation activation)
 {
-    enum { M = 7, K = 128, N = 24 };
+    enum { M = 7, K = 200, CUT = 70, N = 24 };
     struct dlq_k_fp_shape shape = {.k = K,
                                    .n = N,
                                    .dtype = DLQ_F8_E4M3,
                                    .scale_dtype = DLQ_F32,
                                    .group = K,
                                    .scale_rows = 1,
-                                   .activation = activation};
+                                   .activation = activation,
+                                   .act_group = 48,
+                                   .act_scale = 2.0f};
     struct layer l;
     layer_init(&l, M, &shape, DLQ_F32);
-    uint8_t codes[N * K / 2];
+    uint8_t codes[N * (K - CUT)];
     for (int64_t n = 0; n < N; n++) {
-        memset(l.codes + n * K + K / 2, 0, K / 2);
-        memcpy(codes + n * K / 2, l.codes + n * K, K / 2);
+        memset(l.codes + n * K, 0, CUT);
+        memcpy(codes + n * (K - CUT), l.codes + n * K + CUT, K - CUT);
     }
     check_that(dlq_k_fp_pack(&l.w, l.codes, l.scales, l.factors, l.data, NULL, NULL) == DLQ_K_OK,
                "pack");
     struct dlq_k_fp w;
-    shape.k = K / 2;
-    shape.group = K / 2;
+    const int64_t group = dlq_k_fp_act_group(&l.w);
+    shape.k = K - CUT;
+    shape.group = K - CUT;
+    shape.act_offset = CUT % group;
     check_that(dlq_k_fp_plan(&w, &shape) == DLQ_K_OK, "plan");
     void *data = check_alloc(w.bytes, 0);
     check_that(dlq_k_fp_pack(&w, codes, l.scales, l.factors, data, NULL, NULL) == DLQ_K_OK, "pack");
-    // What only the other half of a row has must show.
-    dlq_k_store_f32(l.op.x, DLQ_F32, (M - 1) * l.op.x_stride + K - 1, NAN);
-    for (int i = 0; i < check_n_levels; i++) {
-        if (!check_have_level(&check_levels[i])) {
-            continue;
-        }
-        struct dlq_k_fp_ops ops;
-        float ranges[2 * M];
-        dlq_k_fp_init(&ops, check_levels[i].flags);
-        void *whole = check_layer_apply(&l.op, &ops, ops.name, l.op.x, M, 1, l.op.bias);
-        void *workspace = check_alloc(ops.workspace_size(&l.w, M, 1), 0);
-        struct dlq_k_linear_call call = {.m = M,
-                                         .x = l.op.x,
-                                         .x_stride = l.op.x_stride,
-                                         .x_dtype = DLQ_F32,
-                                         .y_dtype = DLQ_F32,
-                                         .y_stride = l.op.y_stride,
-                                         .bias = l.op.bias,
-                                         .bias_dtype = DLQ_F32,
-                                         .workspace = workspace};
-        dlq_k_row_ranges(check_levels[i].flags, &call, K, ranges);
-        call.ranges = ranges;
-        call.y = check_alloc(M * l.op.y_stride * 4, 0);
-        check_that(ops.apply(&w, &call) == DLQ_K_OK, "share");
-        bool same = true;
-        for (int64_t m = 0; m < M; m++) {
-            for (int64_t n = 0; n < N; n++) {
-                const float a = ((const float *)whole)[m * l.op.y_stride + n];
-                const float b = ((const float *)call.y)[m * l.op.y_stride + n];
-                same = same && (a == b || (a != a && b != b));
-            }
-        }
-        check_that(same, "%s, %s: a share with the ranges of whole rows", l.what, ops.name);
-        check_free(call.y);
-        check_free(workspace);
-        check_free(whole);
+    ((float *)l.op.x)[CUT - 1] = 1000.0f;
+    ((float *)l.op.x)[2 * l.op.x_stride + CUT - 1] = NAN;
+    check_against_whole(&l, &w, CUT);
+    if (dlq_k_fp_act_scales(&l.w) > 1) {
+        check_that(dlq_k_fp_act_scales(&w) == (CUT % group + K - CUT + group - 1) / group,
+                   "%s: groups of a share", l.what);
+        shape.act_offset = group;
+        check_that(dlq_k_fp_plan(&w, &shape) == DLQ_K_ESHAPE, "an offset of a whole group");
     }
     check_free(data);
     layer_free(&l);
@@ -445,5 +471,9 @@ check_fp(void)
     }
     check_share(DLQ_K_FP_FP8_TOKEN);
     check_share(DLQ_K_FP_FP8_TENSOR);
+    check_share(DLQ_K_FP_FP8_GROUP);
+    check_share(DLQ_K_FP_MXFP8);
+    check_share(DLQ_K_FP_MXFP4);
+    check_share(DLQ_K_FP_NVFP4);
     check_refusals();
 }
