@@ -27,8 +27,9 @@ dlq_post_all_reduce(struct dlq_post *post, const void *data, int64_t count, uint
     if (count < 0 || (!data && count > 0)) {
         rc = dlq_fail(err, DLQ_EINVAL, "all_reduce: no data or a negative count");
     } else if (!dlq_reduce_supports(dtype)) {
-        rc = dlq_fail(err, DLQ_EDTYPE, "all_reduce: expected f16, bf16 or f32, found dtype %#x",
-                      (unsigned)dtype);
+        rc =
+            dlq_fail(err, DLQ_EDTYPE, "all_reduce: expected f16, bf16, f32 or i32, found dtype %#x",
+                     (unsigned)dtype);
     }
     *post = (struct dlq_post){.op = DLQ_OP_ALL_REDUCE,
                               .invalid = rc != DLQ_OK,

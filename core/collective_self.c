@@ -24,7 +24,8 @@ self_all_reduce(void *ctx, void *data, int64_t count, uint32_t dtype, uint32_t f
     }
     return dlq_reduce_supports(dtype)
                ? DLQ_OK
-               : dlq_fail(err, DLQ_EDTYPE, "all_reduce: expected f16, bf16 or f32, found dtype %#x",
+               : dlq_fail(err, DLQ_EDTYPE,
+                          "all_reduce: expected f16, bf16, f32 or i32, found dtype %#x",
                           (unsigned)dtype);
 }
 
@@ -81,6 +82,7 @@ static const struct dlq_collective self = {
     .struct_size = sizeof(self),
     .rank = 0,
     .size = 1,
+    .flags = DLQ_COLLECTIVE_SUMS_I32,
     .all_reduce = self_all_reduce,
     .all_gather = self_all_gather,
     .broadcast = self_broadcast,

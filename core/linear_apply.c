@@ -2,18 +2,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "error.h"
-#include "linear_internal.h"
+#include "linear_split.h"
 
 // Scratch begins at multiples of this, the method's too.
 #define WORKSPACE_ALIGN 256
 
 // Scratch of one call, in this order, each piece aligned:
 //     [ method's own ][ y of this rank, contiguous ][ gathered: y of rank 0, y of rank 1, ... ]
-// The second is there when the ranks talk, the third when they gather.
+//     [ statistics of this rank ][ statistics of all ranks ][ sums ]
+// The second is there when the ranks talk, the third when they gather, the others when a row layer
+// is split by its method's extension.
 struct layout {
-    size_t local;    ///< Where y of this rank begins
-    size_t gathered; ///< Where the gathered y begins
-    size_t size;     ///< All of it; SIZE_MAX when it overflows
+    size_t local;     ///< Where y of this rank begins
+    size_t gathered;  ///< Where the gathered y begins
+    size_t stats;     ///< Where the statistics of this rank begin
+    size_t all_stats; ///< Where those of all ranks begin
+    size_t sums;      ///< Where the sums begin
+    size_t size;      ///< All of it; SIZE_MAX when it overflows
 };
 
 static bool
@@ -22,19 +27,12 @@ gathers(const struct dlq_layer *layer)
     return (layer->flags & DLQ_LINEAR_GATHER_OUTPUT) && layer->info.tp_size > 1;
 }
 
-static bool
-reduces(const struct dlq_layer *layer)
-{
-    return layer->info.kind == DLQ_ROW && !(layer->flags & DLQ_LINEAR_NO_REDUCE) &&
-           layer->info.tp_size > 1;
-}
-
 static size_t
-add_piece(const struct dlq_layer *layer, size_t at, int64_t m, int64_t columns)
+add_piece(size_t at, int64_t m, int64_t columns, size_t elem_bytes)
 {
     size_t bytes;
     if (at == SIZE_MAX || __builtin_mul_overflow((size_t)m, (size_t)columns, &bytes) ||
-        __builtin_mul_overflow(bytes, layer->elem_bytes, &bytes) ||
+        __builtin_mul_overflow(bytes, elem_bytes, &bytes) ||
         __builtin_add_overflow(bytes, at, &bytes) || bytes > SIZE_MAX - WORKSPACE_ALIGN) {
         return SIZE_MAX;
     }
@@ -44,16 +42,32 @@ add_piece(const struct dlq_layer *layer, size_t at, int64_t m, int64_t columns)
 static struct layout
 lay_out(const struct dlq_layer *layer, int64_t m)
 {
-    const size_t own =
-        layer->ops->workspace_size ? layer->ops->workspace_size(layer->method, m) : 0;
+    const struct dlq_layer_info *const info = &layer->info;
+    size_t own = layer->ops->workspace_size ? layer->ops->workspace_size(layer->method, m) : 0;
+    if (layer->split) {
+        // A call that is told not to sum runs apply() all the same.
+        const size_t steps = layer->split->workspace_size(layer->method, m, info->tp_size);
+        own = own > steps ? own : steps;
+    }
     struct layout l = {.size = own};
-    if (gathers(layer) || reduces(layer)) {
+    if (gathers(layer) || dlq_layer_reduces(layer)) {
         l.local = own > SIZE_MAX - WORKSPACE_ALIGN
                       ? SIZE_MAX
                       : (own + WORKSPACE_ALIGN - 1) & ~(size_t)(WORKSPACE_ALIGN - 1);
-        l.gathered = add_piece(layer, l.local, m, layer->info.output_size_per_partition);
-        l.size = gathers(layer) ? add_piece(layer, l.gathered, m, layer->info.ckpt_output_size)
-                                : l.gathered;
+        l.gathered = add_piece(l.local, m, info->output_size_per_partition, layer->elem_bytes);
+        l.size = gathers(layer)
+                     ? add_piece(l.gathered, m, info->ckpt_output_size, layer->elem_bytes)
+                     : l.gathered;
+    }
+    if (layer->split) {
+        const int64_t n_stats = layer->split_wants.n_stats;
+        l.stats = l.size;
+        l.all_stats = add_piece(l.stats, m, n_stats, sizeof(float));
+        l.sums = add_piece(l.all_stats, m, n_stats * info->tp_size, sizeof(float));
+        l.size = layer->split_wants.sum_dtype == DLQ_DTYPE_NONE
+                     ? l.sums
+                     : add_piece(l.sums, m, info->output_size_per_partition,
+                                 DLQ_DTYPE_BITS(layer->split_wants.sum_dtype) / 8);
     }
     return l;
 }
@@ -203,9 +217,11 @@ dlq_linear_apply(dlq_linear *layer, const struct dlq_linear_io *io, struct dlq_e
     const int64_t n = layer->info.output_size_per_partition;
     const int64_t y_stride = io->y_stride ? io->y_stride : dlq_linear_y_size(layer);
     const bool to_gather = gathers(layer);
-    const bool to_reduce = reduces(layer) && !(io->flags & DLQ_LINEAR_NO_REDUCE);
+    const bool to_reduce = dlq_layer_reduces(layer) && !(io->flags & DLQ_LINEAR_NO_REDUCE);
+    const bool has_sums =
+        to_reduce && layer->split && layer->split_wants.sum_dtype != DLQ_DTYPE_NONE;
     // Ranks may have y of different strides, and must all sum the same number of elements.
-    const bool to_scratch = to_gather || (to_reduce && y_stride != n && io->m > 1);
+    const bool to_scratch = to_gather || (to_reduce && !has_sums && y_stride != n && io->m > 1);
     const struct dlq_linear_call call = {
         .struct_size = DLQ_SIZE_UPTO(struct dlq_linear_call, host),
         .m = io->m,
@@ -219,10 +235,20 @@ dlq_linear_apply(dlq_linear *layer, const struct dlq_linear_io *io, struct dlq_e
         .workspace_size = l.gathered ? l.local : io->workspace_size,
         .host = layer->host,
     };
-    rc = layer->ops->apply(layer->method, &call, err);
+    if (to_reduce && layer->split) {
+        char *const scratch = io->workspace;
+        const struct dlq_split_scratch split = {
+            .stats = (float *)(void *)(scratch + l.stats),
+            .all_stats = (float *)(void *)(scratch + l.all_stats),
+            .sums = has_sums ? scratch + l.sums : NULL,
+        };
+        rc = dlq_layer_apply_split(layer, &call, &split, err);
+    } else {
+        rc = layer->ops->apply(layer->method, &call, err);
+    }
     if (rc == DLQ_OK && to_gather) {
         rc = gather(layer, io, &l, y_stride, err);
-    } else if (rc == DLQ_OK && to_reduce) {
+    } else if (rc == DLQ_OK && to_reduce && !has_sums) {
         rc = reduce(layer, io, call.y, y_stride, err);
     }
     return rc == DLQ_OK ? rc : fail_apply(layer, rc, err);

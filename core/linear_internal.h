@@ -4,6 +4,7 @@
 #ifndef DLQ_CORE_LINEAR_INTERNAL_H
 #define DLQ_CORE_LINEAR_INTERNAL_H
 
+#include <dlquant/ext/row_split.h>
 #include <dlquant/linear.h>
 
 #include "params.h"
@@ -42,10 +43,13 @@ struct dlq_layer {
     struct dlq_collective coll;              ///< Rank's end of the group; size 1 without one
     const struct dlq_linear_method_ops *ops; ///< The method that runs the layer
     void *method;
-    dlq_quant_config *config;     ///< Where the method is from
-    struct dlq_decision decision; ///< The answer of the configuration that was asked first
-    const float *bias;            ///< To be fused on this rank; set by process
-    dlq_device_copy_fn copy;      ///< Inside the layer's device; NULL for a layer that never talks
+    dlq_quant_config *config;              ///< Where the method is from
+    struct dlq_decision decision;          ///< The answer of the configuration that was asked first
+    const float *bias;                     ///< To be fused on this rank; set by process
+    const float *whole_bias;               ///< The same for a sum that is complete: on every rank
+    const struct dlq_ext_row_split *split; ///< How the ranks of a row layer share it; NULL: by y
+    struct dlq_row_split split_wants;      ///< What they exchange
+    dlq_device_copy_fn copy; ///< Inside the layer's device; NULL for a layer that never talks
 
     char *prefix;
     struct dlq_part *parts;            ///< n_parts, as info.parts points to
@@ -59,5 +63,13 @@ struct dlq_layer {
     const struct dlq_evidence **evidence_ptrs;
     bool named_parts; ///< Parts have paths of their own in the checkpoint
 };
+
+/// Whether the ranks of a layer sum their outputs.
+static inline bool
+dlq_layer_reduces(const struct dlq_layer *layer)
+{
+    return layer->info.kind == DLQ_ROW && !(layer->flags & DLQ_LINEAR_NO_REDUCE) &&
+           layer->info.tp_size > 1;
+}
 
 #endif // DLQ_CORE_LINEAR_INTERNAL_H

@@ -3,6 +3,7 @@
 
 #include "error.h"
 #include "linear_make.h"
+#include "linear_split.h"
 
 static int32_t
 check_state(const struct dlq_layer *layer, struct dlq_error *err)
@@ -25,9 +26,10 @@ check_state(const struct dlq_layer *layer, struct dlq_error *err)
 static void
 set_bias(struct dlq_layer *layer)
 {
-    const bool fused = layer->info.has_bias && !(layer->flags & DLQ_LINEAR_SKIP_BIAS_ADD) &&
-                       (layer->info.kind != DLQ_ROW || layer->info.tp_rank == 0);
-    layer->bias = fused ? dlq_params_find(&layer->params, DLQ_PARAM_BIAS)->view.data : NULL;
+    const bool fused = layer->info.has_bias && !(layer->flags & DLQ_LINEAR_SKIP_BIAS_ADD);
+    layer->whole_bias = fused ? dlq_params_find(&layer->params, DLQ_PARAM_BIAS)->view.data : NULL;
+    layer->bias =
+        layer->info.kind != DLQ_ROW || layer->info.tp_rank == 0 ? layer->whole_bias : NULL;
 }
 
 int32_t
@@ -50,6 +52,13 @@ dlq_linear_process(dlq_linear *layer, struct dlq_error *err)
             layer->state = DLQ_LAYER_BROKEN;
             return dlq_layer_fail_method(layer, "process_weights", rc, &why, err);
         }
+    }
+    if (dlq_layer_reduces(layer)) {
+        rc = dlq_layer_find_split(layer, err);
+    }
+    if (rc != DLQ_OK) {
+        layer->state = DLQ_LAYER_BROKEN;
+        return rc;
     }
     set_bias(layer);
     layer->state = DLQ_LAYER_READY;

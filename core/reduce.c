@@ -15,7 +15,7 @@
 bool
 dlq_reduce_supports(uint32_t dtype)
 {
-    return dtype == DLQ_F16 || dtype == DLQ_BF16 || dtype == DLQ_F32;
+    return dtype == DLQ_F16 || dtype == DLQ_BF16 || dtype == DLQ_F32 || dtype == DLQ_I32;
 }
 
 static void
@@ -42,11 +42,30 @@ sum_block(void *const *buffers, int32_t n, size_t offset, size_t count, uint32_t
     }
 }
 
+static void
+sum_integers(void *const *buffers, int32_t n, size_t first, size_t count)
+{
+    uint32_t *const sum = (uint32_t *)buffers[0] + first;
+    for (int32_t r = 1; r < n; r++) {
+        const uint32_t *const term = (const uint32_t *)buffers[r] + first;
+        for (size_t i = 0; i < count; i++) {
+            sum[i] += term[i];
+        }
+    }
+    for (int32_t r = 1; r < n; r++) {
+        memcpy((uint32_t *)buffers[r] + first, sum, count * sizeof(*sum));
+    }
+}
+
 void
 dlq_reduce_sum(void *const *buffers, int32_t n, size_t first, size_t count, uint32_t dtype,
                bool fp32)
 {
     const size_t width = DLQ_DTYPE_BITS(dtype) / 8;
+    if (dtype == DLQ_I32) {
+        sum_integers(buffers, n, first, count);
+        return;
+    }
     for (size_t done = 0; done < count; done += BLOCK) {
         const size_t left = count - done;
         sum_block(buffers, n, (first + done) * width, left < BLOCK ? left : BLOCK, dtype,

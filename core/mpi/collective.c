@@ -389,6 +389,7 @@ dlq_mpi_fill_table(struct dlq_mpi_group *g)
         .struct_size = sizeof(struct dlq_collective),
         .rank = g->rank,
         .size = g->size,
+        .flags = DLQ_COLLECTIVE_SUMS_I32,
         .ctx = g,
         .all_reduce = mpi_all_reduce,
         .all_gather = mpi_all_gather,

@@ -516,6 +516,9 @@ static const void *
 get_extension(void *ctx, const char *id)
 {
     (void)ctx;
+    if (strcmp(id, DLQ_EXT_ROW_SPLIT) == 0) {
+        return fake.row_split;
+    }
     return strcmp(id, "test.fake/1") == 0 ? &fake : NULL;
 }
 

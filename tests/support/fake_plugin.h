@@ -4,6 +4,7 @@
 #ifndef DLQ_TESTS_FAKE_PLUGIN_H
 #define DLQ_TESTS_FAKE_PLUGIN_H
 
+#include <dlquant/ext/row_split.h>
 #include <dlquant/linear.h>
 #include <dlquant/plugin.h>
 #include <dlquant/runtime.h>
@@ -40,7 +41,8 @@ struct fake_knobs {
     bool repacks;       ///< process_weights() moves the weight to new memory
     /// Instead of the scheme's.
     int32_t (*apply)(const void *method, const struct dlq_linear_call *call, struct dlq_error *err);
-    size_t workspace;        ///< Bytes for each row; apply() writes all of it
+    const struct dlq_ext_row_split *row_split; ///< The extension of that name
+    size_t workspace;                          ///< Bytes for each row; apply() writes all of it
     const char *module_dir;  ///< Where the next runtime finds device modules; NULL: no files at all
     ptrdiff_t device_offset; ///< From an address of the device to where the method may touch it
     int32_t methods;         ///< Methods that exist

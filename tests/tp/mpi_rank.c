@@ -63,6 +63,10 @@ fill(void *data, uint32_t dtype, int32_t rank, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
         const uint32_t x = ((uint32_t)i * 2654435761u) ^ ((uint32_t)(rank + 1) * 40503u);
+        if (dtype == DLQ_I32) {
+            memcpy((char *)data + i * 4, &x, 4);
+            continue;
+        }
         const float v = ((float)(x >> 8) / 16777216.0f - 0.5f) * (float)(1 << (rank * 3));
         (void)dlq_cast(dtype, (char *)data + i * (DLQ_DTYPE_BITS(dtype) / 8), DLQ_F32, &v, 1);
     }
@@ -71,9 +75,9 @@ fill(void *data, uint32_t dtype, int32_t rank, int64_t count)
 static void
 run_sums(struct end *e, int64_t count)
 {
-    static const uint32_t dtypes[] = {DLQ_F16, DLQ_BF16, DLQ_F32};
+    static const uint32_t dtypes[] = {DLQ_F16, DLQ_BF16, DLQ_F32, DLQ_I32};
     void *const data = malloc((size_t)count * 4 + 1);
-    for (int d = 0; d < 3; d++) {
+    for (int d = 0; d < 4; d++) {
         for (uint32_t flags = 0; flags <= DLQ_REDUCE_FP32; flags += DLQ_REDUCE_FP32) {
             fill(data, dtypes[d], e->c->rank, count);
             expect(e,

@@ -161,6 +161,31 @@ check_all_reduce(dlq_runtime *rt, int32_t n, int64_t count, uint32_t dtype, uint
 }
 
 static void
+all_reduce_adds_integers_modulo_their_width(void **state)
+{
+    enum { COUNT = 777 };
+    dlq_collective_threads *const group = make_group(*state, 3, 10000);
+    assert_true(dlq_collective_threads_get(group, 0)->flags & DLQ_COLLECTIVE_SUMS_I32);
+    struct rank ranks[3];
+    static int32_t data[3][COUNT];
+    for (int32_t r = 0; r < 3; r++) {
+        for (int32_t i = 0; i < COUNT; i++) {
+            data[r][i] = i == 5 ? INT32_MAX : (i - 300) * (r + 1) * 70001;
+        }
+        ranks[r] = (struct rank){
+            .body = body_all_reduce, .count = COUNT, .dtype = DLQ_I32, .data = data[r]};
+    }
+    run_ranks(group, ranks, 3);
+    for (int32_t r = 0; r < 3; r++) {
+        test_assert_ok(ranks[r].rc, &ranks[r].err);
+        for (int32_t i = 0; i < COUNT; i++) {
+            assert_int_equal(data[r][i], i == 5 ? INT32_MAX - 2 : (i - 300) * 6 * 70001);
+        }
+    }
+    dlq_collective_threads_destroy(group);
+}
+
+static void
 all_reduce_adds_in_rank_order_with_equal_bits_everywhere(void **state)
 {
     static const uint32_t dtypes[] = {DLQ_F16, DLQ_BF16, DLQ_F32};
@@ -486,7 +511,7 @@ wrong_arguments_of_one_rank_reach_all(void **state)
     test_assert_error(ranks[0].rc, &ranks[0].err, DLQ_ECOMM,
                       "rank 0 of 3: rank 1 called all_reduce with invalid arguments");
     test_assert_error(ranks[1].rc, &ranks[1].err, DLQ_EDTYPE,
-                      "all_reduce: expected f16, bf16 or f32, found dtype 0x8");
+                      "all_reduce: expected f16, bf16, f32 or i32, found dtype 0x8");
     test_assert_error(ranks[2].rc, &ranks[2].err, DLQ_ECOMM, "rank 1 called all_reduce");
     dlq_collective_threads_destroy(group);
 }
@@ -527,8 +552,8 @@ the_group_of_one_has_nothing_to_do(void **state)
     test_assert_ok(c->broadcast(c->ctx, data, 3, DLQ_F32, 0, NULL, &err), &err);
     test_assert_ok(c->barrier(c->ctx, NULL, &err), &err);
     assert_true(data[0] == 1 && data[1] == 2 && data[2] == 3);
-    test_assert_error(c->all_reduce(c->ctx, data, 3, DLQ_I32, 0, NULL, &err), &err, DLQ_EDTYPE,
-                      "found dtype 0x20");
+    test_assert_error(c->all_reduce(c->ctx, data, 3, DLQ_I64, 0, NULL, &err), &err, DLQ_EDTYPE,
+                      "found dtype 0x40");
     test_assert_error(c->all_reduce(c->ctx, NULL, 3, DLQ_F32, 0, NULL, &err), &err, DLQ_EINVAL,
                       "all_reduce: no data");
     test_assert_error(c->broadcast(c->ctx, data, 3, DLQ_F32, 1, NULL, &err), &err, DLQ_EINVAL,
@@ -572,6 +597,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        GROUP_TEST(all_reduce_adds_integers_modulo_their_width),
         GROUP_TEST(all_reduce_adds_in_rank_order_with_equal_bits_everywhere),
         GROUP_TEST(the_fp32_option_rounds_once),
         GROUP_TEST(all_gather_takes_unequal_counts),

@@ -52,6 +52,14 @@ struct dlq_ext_inspect {
                           const struct dlq_layer_info *info, const void *codes,
                           const int32_t *zero_points, int64_t m, int32_t *acc,
                           struct dlq_error *err);
+
+    /// quantize() of a share of the rows that ranks split: `stats` [ranks, m, n_stats] as
+    /// multiply() of ext/row_split.h gets them. NULL, or DLQ_EUNSUPPORTED for a layer without
+    /// statistics: a share is quantized by itself. [per-layer]
+    int32_t (*quantize_split)(const void *method, const struct dlq_host *host,
+                              const struct dlq_layer_info *info, const void *x, int64_t m,
+                              const float *stats, int32_t ranks, void *codes, float *scales,
+                              int32_t *zero_points, struct dlq_error *err);
 };
 
 DLQ_END_DECLS

@@ -21,6 +21,11 @@ enum dlq_reduce_flags {
     DLQ_REDUCE_FP32 = 1 << 0 ///< Sum in fp32 and round once, also for 16-bit elements
 };
 
+/// What a group can do besides (`flags` of struct dlq_collective).
+enum dlq_collective_flags {
+    DLQ_COLLECTIVE_SUMS_I32 = 1 << 0 ///< all_reduce takes DLQ_I32
+};
+
 /// One rank's end of a group. Every rank makes the same calls in the same order. Buffers are on the
 /// layers' device; `stream` orders the call there and is NULL on the CPU. All functions are
 /// [stream] on a GPU and block on the CPU; DLQ_ECOMM and DLQ_ETIMEOUT name the rank at fault.
@@ -28,11 +33,12 @@ struct dlq_collective {
     uint32_t struct_size; ///< Size of this struct as its maker knows it
     int32_t rank;         ///< 0 to size - 1
     int32_t size;         ///< Ranks of the group, 1 or more
-    int32_t reserved;     ///< Zero
+    uint32_t flags;       ///< Mask of enum dlq_collective_flags, the same on every rank
     void *ctx;            ///< First argument of every function
 
     /// In place: `data[i]` becomes the sum over the ranks, added in rank order. dtype: DLQ_F16,
-    /// DLQ_BF16 or DLQ_F32. The result is the same bits on every rank.
+    /// DLQ_BF16 or DLQ_F32; with DLQ_COLLECTIVE_SUMS_I32 also DLQ_I32, modulo 2^32. The result is
+    /// the same bits on every rank.
     int32_t (*all_reduce)(void *ctx, void *data, int64_t count, uint32_t dtype, uint32_t flags,
                           void *stream, struct dlq_error *err);
 
