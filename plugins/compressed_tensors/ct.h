@@ -11,6 +11,7 @@
 
 #include <dlquant/ext/inspect.h>
 #include <dlquant/ext/kv_cache.h>
+#include <dlquant/ext/row_split.h>
 #include <dlquant/plugin.h>
 
 #include <stdbool.h>
@@ -171,6 +172,26 @@ enum ct_storage { CT_PLAIN, CT_PACKED };
 
 struct ct_layer;
 
+/// What a scheme does with a share of the rows of x, on the CPU. `call` has the ranges of the whole
+/// rows, or the maxima of whole groups; results are enum dlq_k_result.
+struct ct_split_ops {
+    /// describe() of the row-split extension. Statistics are ranges, 2 a row, or with `measure` one
+    /// maximum a group of the whole row.
+    void (*describe)(const struct ct_layer *l, struct dlq_row_split *out);
+    /// Maxima of the groups that x touches, max[m, groups]; used where ct_layer.shared_groups.
+    void (*measure)(const struct ct_layer *l, const struct dlq_k_linear_call *call, float *max);
+    int (*multiply)(const struct ct_layer *l, const struct dlq_k_linear_call *call);
+    /// Exact sums, and y of them; NULL: none.
+    int (*accumulate)(const struct ct_layer *l, const struct dlq_k_linear_call *call,
+                      int32_t *sums);
+    int (*finish)(const struct ct_layer *l, const struct dlq_k_linear_call *call,
+                  const int32_t *sums);
+    /// quantize() below of the rows of a call, which are contiguous.
+    int32_t (*quantize)(const struct ct_layer *l, const struct dlq_host *host,
+                        const struct dlq_k_linear_call *call, void *codes, float *scales,
+                        int32_t *zero_points, struct dlq_error *err);
+};
+
 /// What a scheme does. The functions are those of struct dlq_linear_method_ops with the layer's
 /// object.
 struct ct_scheme_ops {
@@ -197,8 +218,9 @@ struct ct_scheme_ops {
                         float *scales, int32_t *zero_points, struct dlq_error *err);
     int32_t (*accumulate)(const struct ct_layer *l, const struct dlq_layer_info *info,
                           const void *codes, const int32_t *zero_points, int64_t m, int32_t *acc);
-    size_t size;                     ///< Of the scheme's object, which begins with struct ct_layer
-    const struct ct_scheme_ops *gpu; ///< The same scheme on a GPU
+    const struct ct_split_ops *split; ///< NULL: a share of a row is a row
+    size_t size;                      ///< Of the scheme's object, which begins with struct ct_layer
+    const struct ct_scheme_ops *gpu;  ///< The same scheme on a GPU
 };
 
 /// What every scheme's object begins with.
@@ -209,6 +231,13 @@ struct ct_layer {
     enum ct_storage storage;
     uint32_t act_dtype;
     int32_t n_threads; ///< Threads that workspaces are made for
+    uint32_t cpu_flags;
+    int64_t k;       ///< Inputs of this rank
+    int64_t whole_k; ///< Inputs of all ranks
+    /// Groups of activations, over all of K, where a rank cuts one; else 0.
+    int64_t shared_groups;
+    int64_t first_group; ///< The first of them that this rank's inputs touch
+    int64_t own_groups;  ///< How many they touch
 };
 
 extern const struct ct_scheme_ops ct_scheme_wna16;
@@ -304,5 +333,25 @@ ct_declare_shape(const struct dlq_host *host, struct dlq_layer *layer, struct dl
 
 extern const struct dlq_linear_method_ops ct_method_ops;
 extern const struct dlq_ext_inspect ct_inspect;
+
+// row_split.c
+
+extern const struct dlq_ext_row_split ct_row_split;
+
+/// A call that reads m contiguous rows.
+static inline struct dlq_k_linear_call
+ct_rows_call(const struct ct_layer *l, const void *x, int64_t m)
+{
+    const struct dlq_k_linear_call call = {
+        .m = m, .x = x, .x_stride = l->k, .x_dtype = l->act_dtype};
+    return call;
+}
+
+/// quantize_split() of the inspect extension.
+int32_t
+ct_quantize_split(const void *method, const struct dlq_host *host,
+                  const struct dlq_layer_info *info, const void *x, int64_t m, const float *stats,
+                  int32_t ranks, void *codes, float *scales, int32_t *zero_points,
+                  struct dlq_error *err);
 
 #endif // DLQ_CT_H

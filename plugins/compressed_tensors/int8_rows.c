@@ -4,15 +4,20 @@
 #include "int8_rows.h"
 
 void
-ct_int8_rows_inspect(const struct dlq_k_w8a8 *quantizer, uint32_t x_dtype, const void *x, int64_t m,
+ct_int8_rows_inspect(const struct dlq_k_w8a8 *quantizer, const struct dlq_k_linear_call *call,
                      int8_t *codes, float *scales, int32_t *zero_points)
 {
     const int64_t k = quantizer->k;
-    const int64_t row = k * (int64_t)(DLQ_DTYPE_BITS(x_dtype) / 8);
-    for (int64_t i = 0; i < m; i++) {
+    const int64_t row = k * (int64_t)(DLQ_DTYPE_BITS(call->x_dtype) / 8);
+    for (int64_t i = 0; i < call->m; i++) {
         int32_t azp = 0;
-        dlq_k_w8a8_quantize_row(quantizer, (const char *)x + i * row, x_dtype, codes + i * k,
-                                &scales[i], &azp);
+        const char *const x = (const char *)call->x + i * row;
+        if (call->ranges) {
+            dlq_k_w8a8_quantize_share(quantizer, x, call->x_dtype, call->ranges + 2 * i,
+                                      codes + i * k, &scales[i], &azp);
+        } else {
+            dlq_k_w8a8_quantize_row(quantizer, x, call->x_dtype, codes + i * k, &scales[i], &azp);
+        }
         if (zero_points) {
             zero_points[i] = azp;
         }

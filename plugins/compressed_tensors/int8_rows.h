@@ -8,10 +8,10 @@
 
 #include <dlquant/plugin.h>
 
-/// Codes, scales and zero points of m contiguous rows, as quantize() of the inspect extension has
-/// them.
+/// Codes, scales and zero points of the rows of a call, which are contiguous, as quantize() of the
+/// inspect extension has them.
 void
-ct_int8_rows_inspect(const struct dlq_k_w8a8 *quantizer, uint32_t x_dtype, const void *x, int64_t m,
+ct_int8_rows_inspect(const struct dlq_k_w8a8 *quantizer, const struct dlq_k_linear_call *call,
                      int8_t *codes, float *scales, int32_t *zero_points);
 
 #endif // DLQ_CT_INT8_ROWS_H

@@ -123,9 +123,10 @@ inspect_accumulate(const void *method, const struct dlq_host *host,
 }
 
 const struct dlq_ext_inspect ct_inspect = {
-    .struct_size = DLQ_SIZE_UPTO(struct dlq_ext_inspect, accumulate),
+    .struct_size = DLQ_SIZE_UPTO(struct dlq_ext_inspect, quantize_split),
     .dequantize = inspect_dequantize,
     .code_kind = inspect_code_kind,
     .quantize = inspect_quantize,
     .accumulate = inspect_accumulate,
+    .quantize_split = ct_quantize_split,
 };

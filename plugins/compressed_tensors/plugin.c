@@ -21,6 +21,9 @@ get_extension(void *ctx, const char *id)
     if (strcmp(id, DLQ_EXT_KV_CACHE) == 0) {
         return &ct_kv_cache;
     }
+    if (strcmp(id, DLQ_EXT_ROW_SPLIT) == 0) {
+        return &ct_row_split;
+    }
     return strcmp(id, DLQ_EXT_INSPECT) == 0 ? &ct_inspect : NULL;
 }
 

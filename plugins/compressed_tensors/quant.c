@@ -188,6 +188,9 @@ config_get_quant_method(void *config, const struct dlq_host *host,
     layer->storage = storage;
     layer->act_dtype = info->act_dtype;
     layer->n_threads = host->n_threads(host->ctx);
+    layer->cpu_flags = info->device.cpu_flags;
+    layer->k = info->input_size_per_partition;
+    layer->whole_k = info->input_size;
     out->answer = DLQ_METHOD;
     out->ops = &ct_method_ops;
     out->method = layer;

@@ -106,7 +106,6 @@ ct_fp_plan(const struct ct_fp *s, const struct dlq_layer_info *info, float act_s
     const struct ct_args *const w = ct_fp_weights(s);
     const int64_t k = info->input_size_per_partition;
     const bool block = w->strategy == CT_BLOCK;
-    const int64_t act_group = s->base.group->input.group;
     const struct dlq_k_fp_shape shape = {
         .k = k,
         .n = info->output_size_per_partition,
@@ -117,10 +116,32 @@ ct_fp_plan(const struct ct_fp *s, const struct dlq_layer_info *info, float act_s
                                           : k,
         .scale_rows = block ? s->block[0] : 1,
         .activation = s->activation,
-        .act_group = act_group < k ? act_group : k,
+        .act_group = s->base.group->input.group,
+        .act_offset = s->act_offset,
         .act_scale = act_scale,
     };
     return dlq_k_fp_plan(weight, &shape);
+}
+
+// Where ranks cut a group of activations, they agree on its maximum; see row_split.c.
+static void
+find_shared_groups(struct ct_fp *s, const struct dlq_layer_info *info)
+{
+    struct ct_layer *const l = &s->base;
+    const int64_t group = l->group->input.group;
+    const int64_t count = group > 0 ? (info->input_size + group - 1) / group : 0;
+    bool cut = false;
+    for (int32_t r = 1; r < info->tp_size && count > 0; r++) {
+        cut =
+            cut || (info->input_bounds[r] % group != 0 && info->input_bounds[r] < info->input_size);
+    }
+    if (cut && count <= DLQ_ROW_STATS_MAX && info->device.device.kind == DLQ_DEVICE_CPU) {
+        l->shared_groups = count;
+        l->first_group = info->input_offset / group;
+        l->own_groups =
+            (info->input_offset + info->input_size_per_partition - 1) / group - l->first_group + 1;
+        s->act_offset = info->input_offset % group;
+    }
 }
 
 // Everything that follows from configuration, headers and sizes.
@@ -129,6 +150,7 @@ prepare(struct ct_fp *s, const struct dlq_host *host, const struct dlq_layer_inf
         struct dlq_error *err)
 {
     ct_fp_activation(&s->base.group->input, &s->activation);
+    find_shared_groups(s, info);
     dlq_k_fp_init(&s->ops, info->device.cpu_flags);
     int32_t status = require_tensors(s, host, info, err);
     if (status == DLQ_OK && ct_fp_is_integer(s)) {
@@ -321,21 +343,30 @@ tensor_max(const void *x, uint32_t dtype, int64_t count)
 }
 
 static int32_t
-quantize(const struct ct_layer *l, const struct dlq_host *host, const struct dlq_layer_info *info,
-         const void *x, int64_t m, void *codes, float *scales, int32_t *zero_points,
-         struct dlq_error *err)
+split_quantize(const struct ct_layer *l, const struct dlq_host *host,
+               const struct dlq_k_linear_call *call, void *codes, float *scales,
+               int32_t *zero_points, struct dlq_error *err)
 {
     const struct ct_fp *const s = (const struct ct_fp *)l;
     const int64_t k = s->weight.shape.k;
     const int64_t per_row = dlq_k_fp_act_scales(&s->weight);
-    const size_t row = (size_t)k * dlq_k_act_size(info->act_dtype);
+    const size_t row = (size_t)k * dlq_k_act_size(call->x_dtype);
     float *const values = dlq_host_calloc(host, (size_t)k * sizeof(*values), err);
     uint8_t *const bytes = values ? dlq_host_calloc(host, (size_t)k, err) : NULL;
-    const float max = tensor_max(x, info->act_dtype, m * k);
-    for (int64_t i = 0; bytes && i < m; i++) {
+    const bool token = s->activation == DLQ_K_FP_FP8_TOKEN;
+    float max = call->ranges ? tensor_max(call->ranges, DLQ_F32, call->m * 2)
+                             : tensor_max(call->x, call->x_dtype, call->m * k);
+    for (int64_t i = 0; bytes && i < call->m; i++) {
         float row_scale = 1.0F;
-        dlq_k_fp_quantize_row(&s->weight, (const char *)x + (size_t)i * row, info->act_dtype, max,
-                              values, bytes, scales + i * per_row, &row_scale);
+        const char *const from = (const char *)call->x + (size_t)i * row;
+        if (token) {
+            max = call->ranges ? tensor_max(call->ranges + 2 * i, DLQ_F32, 2)
+                               : tensor_max(from, call->x_dtype, k);
+        }
+        dlq_k_fp_quantize_share(&s->weight, from, call->x_dtype, max,
+                                call->group_max ? call->group_max + i * call->group_max_stride
+                                                : NULL,
+                                values, bytes, scales + i * per_row, &row_scale);
         // nvfp4 divides by one scale of the whole tensor: what a code stands for includes it.
         for (int64_t g = 0; g < per_row && s->activation == DLQ_K_FP_NVFP4; g++) {
             scales[i * per_row + g] *= row_scale;
@@ -357,6 +388,47 @@ quantize(const struct ct_layer *l, const struct dlq_host *host, const struct dlq
     return ok ? DLQ_OK : DLQ_ENOMEM;
 }
 
+static int32_t
+quantize(const struct ct_layer *l, const struct dlq_host *host, const struct dlq_layer_info *info,
+         const void *x, int64_t m, void *codes, float *scales, int32_t *zero_points,
+         struct dlq_error *err)
+{
+    (void)info;
+    const struct dlq_k_linear_call call = ct_rows_call(l, x, m);
+    return split_quantize(l, host, &call, codes, scales, zero_points, err);
+}
+
+// One scale of a whole row or of all of them is made from what all ranks see, as is that of a group
+// that a rank cuts.
+static void
+split_describe(const struct ct_layer *l, struct dlq_row_split *out)
+{
+    const struct ct_fp *const s = (const struct ct_fp *)l;
+    const bool rows = s->activation == DLQ_K_FP_FP8_TOKEN || s->activation == DLQ_K_FP_FP8_TENSOR;
+    out->n_stats = rows ? 2 : (int32_t)l->shared_groups;
+}
+
+static void
+split_measure(const struct ct_layer *l, const struct dlq_k_linear_call *call, float *max)
+{
+    const struct ct_fp *const s = (const struct ct_fp *)l;
+    dlq_k_fp_group_max(&s->weight, call, max);
+}
+
+static int
+split_multiply(const struct ct_layer *l, const struct dlq_k_linear_call *call)
+{
+    const struct ct_fp *const s = (const struct ct_fp *)l;
+    return s->ops.apply(&s->weight, call);
+}
+
+static const struct ct_split_ops split = {
+    .describe = split_describe,
+    .measure = split_measure,
+    .multiply = split_multiply,
+    .quantize = split_quantize,
+};
+
 const struct ct_scheme_ops ct_scheme_fp = {
     .name = "fp",
     .can_implement = can_implement,
@@ -368,6 +440,7 @@ const struct ct_scheme_ops ct_scheme_fp = {
     .dequantize = dequantize,
     .code_kind = code_kind,
     .quantize = quantize,
+    .split = &split,
     .size = sizeof(struct ct_fp),
     .gpu = &ct_scheme_fp_gpu,
 };

@@ -16,6 +16,7 @@ struct ct_fp {
     int64_t block[2];            ///< Of strategy block: outputs, inputs; no part or rank cuts one
     enum dlq_bits_layout layout; ///< Of packed integers
     enum dlq_k_fp_activation activation;
+    int64_t act_offset; ///< Inputs of the first group of activations that lie on the rank before
     struct dlq_k_fp weight; ///< data is NULL before process_weights()
     struct dlq_k_fp_ops ops;
 };

@@ -38,18 +38,29 @@ require_tensors(const struct ct_w8a8 *s, const struct dlq_host *host,
     return ct_require_tensors(host, info, names, err);
 }
 
+static bool
+is_asymmetric(const struct ct_w8a8 *s)
+{
+    return !ct_w8a8_weights(s)->symmetric || !s->base.group->input.symmetric;
+}
+
+// The largest K whose sums fit int32.
+static int64_t
+largest_k(const struct ct_w8a8 *s)
+{
+    return is_asymmetric(s) ? DLQ_K_W8A8_MAX_K_ASYMMETRIC : DLQ_K_W8A8_MAX_K;
+}
+
 static int32_t
 check_size(const struct ct_w8a8 *s, const struct dlq_host *host, const struct dlq_layer_info *info,
            struct dlq_error *err)
 {
-    const bool asymmetric = !ct_w8a8_weights(s)->symmetric || !s->base.group->input.symmetric;
-    const int64_t limit = asymmetric ? DLQ_K_W8A8_MAX_K_ASYMMETRIC : DLQ_K_W8A8_MAX_K;
-    if (info->input_size_per_partition > limit) {
+    if (info->input_size_per_partition > largest_k(s)) {
         return host->fail(err, DLQ_ESHAPE,
                           "%s: K_pp %" PRId64 " could overflow int32 sums; up to %" PRId64
                           " is accepted%s",
-                          info->prefix, info->input_size_per_partition, limit,
-                          asymmetric ? " with zero points" : "");
+                          info->prefix, info->input_size_per_partition, largest_k(s),
+                          is_asymmetric(s) ? " with zero points" : "");
     }
     return DLQ_OK;
 }
@@ -187,9 +198,11 @@ quantize(const struct ct_layer *l, const struct dlq_host *host, const struct dlq
          struct dlq_error *err)
 {
     (void)host;
+    (void)info;
     (void)err;
     const struct ct_w8a8 *const s = (const struct ct_w8a8 *)l;
-    ct_int8_rows_inspect(&s->weight, info->act_dtype, x, m, codes, scales, zero_points);
+    const struct dlq_k_linear_call call = ct_rows_call(l, x, m);
+    ct_int8_rows_inspect(&s->weight, &call, codes, scales, zero_points);
     return DLQ_OK;
 }
 
@@ -206,6 +219,56 @@ accumulate(const struct ct_layer *l, const struct dlq_layer_info *info, const vo
     return DLQ_OK;
 }
 
+// Also a static scale is shared: NaN in one rank's share must show in the whole row.
+static void
+split_describe(const struct ct_layer *l, struct dlq_row_split *out)
+{
+    out->n_stats = 2;
+    out->sum_dtype = l->whole_k <= largest_k((const struct ct_w8a8 *)l) ? (uint32_t)DLQ_I32
+                                                                        : (uint32_t)DLQ_DTYPE_NONE;
+}
+
+static int
+split_multiply(const struct ct_layer *l, const struct dlq_k_linear_call *call)
+{
+    const struct ct_w8a8 *const s = (const struct ct_w8a8 *)l;
+    return s->ops.apply(&s->weight, call);
+}
+
+static int
+split_accumulate(const struct ct_layer *l, const struct dlq_k_linear_call *call, int32_t *sums)
+{
+    const struct ct_w8a8 *const s = (const struct ct_w8a8 *)l;
+    return s->ops.accumulate(&s->weight, call, sums);
+}
+
+static int
+split_finish(const struct ct_layer *l, const struct dlq_k_linear_call *call, const int32_t *sums)
+{
+    const struct ct_w8a8 *const s = (const struct ct_w8a8 *)l;
+    return s->ops.finish(&s->weight, call, sums);
+}
+
+static int32_t
+split_quantize(const struct ct_layer *l, const struct dlq_host *host,
+               const struct dlq_k_linear_call *call, void *codes, float *scales,
+               int32_t *zero_points, struct dlq_error *err)
+{
+    (void)host;
+    (void)err;
+    const struct ct_w8a8 *const s = (const struct ct_w8a8 *)l;
+    ct_int8_rows_inspect(&s->weight, call, codes, scales, zero_points);
+    return DLQ_OK;
+}
+
+static const struct ct_split_ops split = {
+    .describe = split_describe,
+    .multiply = split_multiply,
+    .accumulate = split_accumulate,
+    .finish = split_finish,
+    .quantize = split_quantize,
+};
+
 const struct ct_scheme_ops ct_scheme_w8a8_int8 = {
     .name = "w8a8_int8",
     .can_implement = can_implement,
@@ -218,6 +281,7 @@ const struct ct_scheme_ops ct_scheme_w8a8_int8 = {
     .code_kind = code_kind,
     .quantize = quantize,
     .accumulate = accumulate,
+    .split = &split,
     .size = sizeof(struct ct_w8a8),
     .gpu = &ct_scheme_w8a8_gpu,
 };

@@ -251,11 +251,46 @@ int8_quantize(const struct ct_layer *l, const struct dlq_host *host,
               float *scales, int32_t *zero_points, struct dlq_error *err)
 {
     (void)host;
+    (void)info;
     (void)err;
     const struct ct_wna16 *const s = (const struct ct_wna16 *)l;
-    ct_int8_rows_inspect(&s->quantizer, info->act_dtype, x, m, codes, scales, zero_points);
+    const struct dlq_k_linear_call call = ct_rows_call(l, x, m);
+    ct_int8_rows_inspect(&s->quantizer, &call, codes, scales, zero_points);
     return DLQ_OK;
 }
+
+// Sums over groups are fp32, so that y itself is added up.
+static void
+int8_split_describe(const struct ct_layer *l, struct dlq_row_split *out)
+{
+    (void)l;
+    out->n_stats = 2;
+}
+
+static int
+int8_split_multiply(const struct ct_layer *l, const struct dlq_k_linear_call *call)
+{
+    const struct ct_wna16 *const s = (const struct ct_wna16 *)l;
+    return s->ops.apply(&s->weight, s->arithmetic, call);
+}
+
+static int32_t
+int8_split_quantize(const struct ct_layer *l, const struct dlq_host *host,
+                    const struct dlq_k_linear_call *call, void *codes, float *scales,
+                    int32_t *zero_points, struct dlq_error *err)
+{
+    (void)host;
+    (void)err;
+    const struct ct_wna16 *const s = (const struct ct_wna16 *)l;
+    ct_int8_rows_inspect(&s->quantizer, call, codes, scales, zero_points);
+    return DLQ_OK;
+}
+
+static const struct ct_split_ops int8_split = {
+    .describe = int8_split_describe,
+    .multiply = int8_split_multiply,
+    .quantize = int8_split_quantize,
+};
 
 const struct ct_scheme_ops ct_scheme_wna8 = {
     .name = "wna8",
@@ -268,6 +303,7 @@ const struct ct_scheme_ops ct_scheme_wna8 = {
     .dequantize = dequantize,
     .code_kind = int8_code_kind,
     .quantize = int8_quantize,
+    .split = &int8_split,
     .size = sizeof(struct ct_wna16),
     .gpu = &ct_scheme_wna8_gpu,
 };
