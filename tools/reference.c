@@ -4,6 +4,7 @@
 #include "reference.h"
 
 #include "convert.h"
+#include "shares.h"
 #include "tool.h"
 
 #include <math.h>
@@ -73,41 +74,48 @@ tool_rank_arith(const struct tool_rank *rank, int64_t *groups)
     return strstr(e.kernel, "rounded") || strstr(e.kernel, "marlin") ? TOOL_ROUNDED : TOOL_EXACT;
 }
 
-/// Activations of one rank as the numbers that it multiplies.
-static int32_t
-activation_values(const struct tool_ranks *r, const struct tool_rank *rank, double *out,
-                  struct dlq_error *err)
+/// Activations of one rank as the numbers that it multiplies; `codes`: what it makes of them, or
+/// NULL.
+static void
+activation_values(const struct tool_ranks *r, const struct tool_rank *rank,
+                  const struct tool_codes *codes, double *out)
 {
     const int64_t k = rank->info->input_size_per_partition;
     const int64_t count = r->m * k;
-    void *method = NULL;
-    const struct dlq_ext_inspect *ext = tool_rank_inspect(rank, &method);
-    int64_t groups = 1;
-    const int32_t kind = ext->code_kind(method, &groups);
-    if (kind == DLQ_CODES_NONE || !ext->quantize) {
+    if (!codes) {
         float *x = tool_alloc((size_t)count, sizeof(*x));
         tool_from_act(x, r->dtype, rank->act.host_x, count);
         for (int64_t i = 0; i < count; ++i) {
             out[i] = x[i];
         }
         free(x);
+        return;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+        const int64_t row = i / k;
+        const int64_t group = (codes->before + i % k) / codes->group;
+        out[i] = (tool_code_value(codes->kind, codes->codes, i) - codes->zeros[row]) *
+                 (double)codes->scales[row * codes->groups + group];
+    }
+}
+
+/// What every rank makes of its present activations; `*out` NULL where they are not quantized.
+static int32_t
+present_codes(const struct tool_ranks *r, struct tool_codes **out, struct dlq_error *err)
+{
+    void *method = NULL;
+    const struct dlq_ext_inspect *ext = tool_rank_inspect(&r->rank[0], &method);
+    int64_t groups = 1;
+    *out = NULL;
+    if (ext->code_kind(method, &groups) == DLQ_CODES_NONE || !ext->quantize) {
         return DLQ_OK;
     }
-    groups = groups < 1 ? 1 : groups;
-    void *codes = tool_alloc((size_t)count, 2);
-    float *scales = tool_alloc((size_t)(r->m * groups), sizeof(*scales));
-    int32_t *zeros = tool_alloc((size_t)r->m, sizeof(*zeros));
-    const int32_t status = ext->quantize(method, dlq_runtime_host(r->rt), rank->info,
-                                         rank->act.host_x, r->m, codes, scales, zeros, err);
-    const int64_t group = tool_group_size(k, groups);
-    for (int64_t i = 0; status == DLQ_OK && i < count; ++i) {
-        const int64_t row = i / k;
-        out[i] = (tool_code_value(kind, codes, i) - zeros[row]) *
-                 (double)scales[row * groups + i % k / group];
+    void **x = tool_alloc((size_t)r->size, sizeof(*x));
+    for (int32_t i = 0; i < r->size; ++i) {
+        x[i] = r->rank[i].act.host_x;
     }
-    free(zeros);
-    free(scales);
-    free(codes);
+    const int32_t status = tool_shares_quantize(r, x, r->m, out, err);
+    free(x);
     return status;
 }
 
@@ -191,28 +199,27 @@ tool_reference_make(struct tool_ranks *r, const float *bias, struct tool_referen
     out->partial = doubles(r->m * n);
     out->w2 = doubles(n);
     out->xmax = doubles(r->m);
-    int32_t status = DLQ_OK;
+    struct tool_codes *codes = NULL;
+    const int32_t status = present_codes(r, &codes, err);
     for (int32_t i = 0; i < r->size && status == DLQ_OK; ++i) {
         const struct tool_rank *rank = &r->rank[i];
         struct product p = {.w = rank->weight, .m = r->m};
         p.n = rank->info->output_size_per_partition;
         p.k = rank->info->input_size_per_partition;
         double *x = doubles(p.m * p.k);
-        status = activation_values(r, rank, x, err);
+        activation_values(r, rank, codes ? &codes[i] : NULL, x);
         p.x = x;
         p.y = doubles(p.m * p.n);
         p.s = doubles(p.m * p.n);
         p.q = doubles(p.m * p.n);
         p.w2 = doubles(p.n);
-        if (status == DLQ_OK) {
-            const struct dlq_host *host = dlq_runtime_host(r->rt);
-            host->parallel_for(host->ctx, (int32_t)((p.n + ROWS_A_TASK - 1) / ROWS_A_TASK),
-                               product_task, &p);
-            add_rank(r, rank, &p, out);
-            for (int64_t j = 0; j < p.m * p.k; ++j) {
-                const double a = fabs(x[j]);
-                out->xmax[j / p.k] = a > out->xmax[j / p.k] ? a : out->xmax[j / p.k];
-            }
+        const struct dlq_host *host = dlq_runtime_host(r->rt);
+        host->parallel_for(host->ctx, (int32_t)((p.n + ROWS_A_TASK - 1) / ROWS_A_TASK),
+                           product_task, &p);
+        add_rank(r, rank, &p, out);
+        for (int64_t j = 0; j < p.m * p.k; ++j) {
+            const double a = fabs(x[j]);
+            out->xmax[j / p.k] = a > out->xmax[j / p.k] ? a : out->xmax[j / p.k];
         }
         free(x);
         free(p.y);
@@ -220,6 +227,7 @@ tool_reference_make(struct tool_ranks *r, const float *bias, struct tool_referen
         free(p.q);
         free(p.w2);
     }
+    tool_codes_free(r, codes);
     for (int64_t i = 0; bias && i < r->m * n; ++i) {
         out->y[i] += (double)bias[i % n];
     }

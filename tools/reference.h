@@ -23,8 +23,8 @@ struct tool_reference {
 void
 tool_reference_free(struct tool_reference *ref);
 
-/// The reference of the present activations of `r`, whose weights are dequantized, with each rank's
-/// own quantization of its activations; `bias` has N values, or is NULL.
+/// The reference of the present activations of `r`, whose weights are dequantized, with activations
+/// quantized as the ranks do; `bias` has N values, or is NULL.
 int32_t
 tool_reference_make(struct tool_ranks *r, const float *bias, struct tool_reference *out,
                     struct dlq_error *err);

@@ -5,6 +5,7 @@
 
 #include "convert.h"
 #include "reference.h"
+#include "shares.h"
 #include "tool.h"
 
 #include <math.h>
@@ -35,7 +36,9 @@ bound_facts(const struct tool_ranks *r)
 {
     struct tool_bound_facts f = {.dtype = r->dtype, .k = r->layer->k};
     f.arith = tool_rank_arith(&r->rank[0], &f.groups);
-    f.ranks = r->layer->kind == DLQ_ROW ? r->size : 1;
+    // Integer sums are added up before they are rounded.
+    const struct tool_shares shares = tool_shares_of(r);
+    f.ranks = shares.cut && shares.wants.sum_dtype == DLQ_DTYPE_NONE ? r->size : 1;
     return f;
 }
 
@@ -157,57 +160,88 @@ is_tie(double value, double a, double b)
     return fabs(value - middle) <= 0x1p-21 * (fabs(value) + fabs(a - b));
 }
 
+/// Compare the codes that one rank makes of its columns of the recorded inputs.
+static void
+compare_codes(const struct tool_codes *made, const struct tool_recorded *rec,
+              struct tool_verdict *v)
+{
+    const int64_t group = tool_group_size(rec->k, rec->n_scales);
+    for (int64_t i = 0; i < rec->m * made->groups; ++i) {
+        // A share that begins inside the row has the scales of its own groups.
+        const int64_t row = i / made->groups;
+        const int64_t at = row * rec->n_scales + made->offset / group + i % made->groups;
+        if (!(fabs((double)made->scales[i] - (double)rec->scales[at]) <=
+              0x1p-22 * fabs((double)rec->scales[at]))) {
+            fail(v, "activation scale %lld of row %lld: found %.9g, recorded %.9g",
+                 (long long)(at % rec->n_scales), (long long)row, (double)made->scales[i],
+                 (double)rec->scales[at]);
+        }
+    }
+    for (int64_t i = 0; i < rec->m * made->k; ++i) {
+        const int64_t row = i / made->k;
+        const int64_t column = made->offset + i % made->k;
+        const int64_t at = row * rec->k + column;
+        const double code = tool_code_value(made->kind, made->codes, i);
+        const double scale = rec->scales[row * rec->n_scales + column / group];
+        const int32_t zero = rec->zeros ? rec->zeros[row] : 0;
+        ++v->codes;
+        if (code == rec->codes[at] && (made->kind != DLQ_CODES_I8 || made->zeros[row] == zero)) {
+            continue;
+        }
+        if (made->zeros[row] == zero && scale > 0.0 &&
+            is_tie((double)rec->x[at] / scale + zero, code, rec->codes[at])) {
+            ++v->ties;
+            continue;
+        }
+        fail(v, "activation code in row %lld, column %lld: found %g, recorded %g", (long long)row,
+             (long long)column, code, rec->codes[at]);
+    }
+}
+
 /// Compare the codes that the layer makes of the recorded inputs with the recorded ones.
 static int32_t
 verify_codes(const struct tool_ranks *r, const struct tool_recorded *rec, struct tool_verdict *v,
              struct dlq_error *err)
 {
-    const struct tool_rank *rank = &r->rank[0];
+    const bool cut = tool_shares_of(r).cut;
     void *method = NULL;
-    const struct dlq_ext_inspect *ext = tool_rank_inspect(rank, &method);
-    int64_t groups = 1;
-    const int32_t kind = ext->code_kind(method, &groups);
-    if (kind == DLQ_CODES_NONE || groups != rec->n_scales) {
-        fail(v, "recorded activations have %lld scales a row, the layer makes %lld",
-             (long long)rec->n_scales, (long long)(kind == DLQ_CODES_NONE ? 0 : groups));
+    int64_t own = 0;
+    if (tool_rank_inspect(&r->rank[0], &method)->code_kind(method, &own) == DLQ_CODES_NONE) {
+        fail(v, "recorded activations have %lld scales a row, the layer makes none",
+             (long long)rec->n_scales);
         return DLQ_OK;
     }
-    void *x = tool_alloc((size_t)(rec->m * rec->k), 4);
-    tool_to_act(x, r->dtype, rec->x, rec->m * rec->k);
-    void *codes = tool_alloc((size_t)(rec->m * rec->k), 2);
-    float *scales = tool_alloc((size_t)(rec->m * groups), sizeof(*scales));
-    int32_t *zeros = tool_alloc((size_t)rec->m, sizeof(*zeros));
-    const int32_t status = ext->quantize(method, dlq_runtime_host(r->rt), rank->info, x, rec->m,
-                                         codes, scales, zeros, err);
-    const int64_t group = tool_group_size(rec->k, groups);
-    for (int64_t i = 0; status == DLQ_OK && i < rec->m * groups; ++i) {
-        if (!(fabs((double)scales[i] - (double)rec->scales[i]) <=
-              0x1p-22 * fabs((double)rec->scales[i]))) {
-            fail(v, "activation scale %lld: found %.9g, recorded %.9g", (long long)i,
-                 (double)scales[i], (double)rec->scales[i]);
+    void **x = tool_alloc((size_t)r->size, sizeof(*x));
+    for (int32_t i = 0; i < r->size; ++i) {
+        const int64_t k = r->rank[i].info->input_size_per_partition;
+        const int64_t offset = r->rank[i].info->input_offset;
+        char *to = tool_alloc((size_t)(rec->m * k), 4);
+        x[i] = to;
+        for (int64_t row = 0; row < rec->m; ++row) {
+            tool_to_act(to + (size_t)(row * k) * tool_act_size(r->dtype), r->dtype,
+                        rec->x + row * rec->k + offset, k);
         }
     }
-    for (int64_t i = 0; status == DLQ_OK && i < rec->m * rec->k; ++i) {
-        const int64_t row = i / rec->k;
-        const double code = tool_code_value(kind, codes, i);
-        const double scale = rec->scales[row * groups + i % rec->k / group];
-        const int32_t zero = rec->zeros ? rec->zeros[row] : 0;
-        ++v->codes;
-        if (code == rec->codes[i] && (kind != DLQ_CODES_I8 || zeros[row] == zero)) {
-            continue;
+    struct tool_codes *codes = NULL;
+    const int32_t status = tool_shares_quantize(r, x, rec->m, &codes, err);
+    const int64_t group = tool_group_size(rec->k, rec->n_scales);
+    for (int32_t i = 0; status == DLQ_OK && i < (cut ? r->size : 1); ++i) {
+        const struct tool_codes *made = &codes[i];
+        const int64_t expected = (made->offset % group + made->k + group - 1) / group;
+        if (made->groups != expected) {
+            fail(v, "recorded activations have %lld scales a row, the layer makes %lld",
+                 (long long)expected, (long long)made->groups);
+        } else {
+            compare_codes(made, rec, v);
         }
-        if (zeros[row] == zero && scale > 0.0 &&
-            is_tie((double)rec->x[i] / scale + zero, code, rec->codes[i])) {
-            ++v->ties;
-            continue;
-        }
-        fail(v, "activation code in row %lld, column %lld: found %g, recorded %g", (long long)row,
-             (long long)(i % rec->k), code, rec->codes[i]);
+    }
+    if (status == DLQ_OK) {
+        tool_codes_free(r, codes);
+    }
+    for (int32_t i = 0; i < r->size; ++i) {
+        free(x[i]);
     }
     free(x);
-    free(codes);
-    free(scales);
-    free(zeros);
     return status;
 }
 
@@ -272,7 +306,8 @@ tool_verify_golden(struct tool_ranks *r, const float *y, const struct tool_recor
     }
     struct tool_reference ref;
     int32_t status = tool_reference_make(r, bias, &ref, err);
-    const bool whole = r->size == 1 || r->layer->kind != DLQ_ROW;
+    const struct tool_shares shares = tool_shares_of(r);
+    const bool whole = tool_shares_whole(&shares);
     if (status == DLQ_OK && rec->codes && rec->scales && fit && whole) {
         status = verify_codes(r, rec, v, err);
     }
