@@ -31,6 +31,13 @@ store_upload(void *ctx, void *dst, size_t dst_pitch, const void *src, size_t src
                                      src_pitch, width, rows, err);
 }
 
+static void
+store_parallel(void *ctx, int32_t n_tasks, void (*fn)(void *arg, int32_t task), void *arg)
+{
+    const struct dlq_layer *const layer = ctx;
+    layer->host->parallel_for(layer->host->ctx, n_tasks, fn, arg);
+}
+
 static int32_t
 find_device(struct dlq_layer *layer, struct dlq_device device, struct dlq_error *err)
 {
@@ -92,7 +99,8 @@ make(struct dlq_layer *layer, const struct dlq_linear_setup *setup, struct dlq_e
     if (rc == DLQ_OK) {
         rc = dlq_layer_choose_method(layer, setup->desc.config, err);
     }
-    const struct dlq_param_store store = {layer, store_alloc, store_free, store_upload};
+    const struct dlq_param_store store = {layer, store_alloc, store_free, store_upload,
+                                          store_parallel};
     dlq_params_init(&layer->params, &layer->info, layer->alloc, plan ? NULL : &store);
     if (rc == DLQ_OK) {
         rc = create_weights(layer, err);

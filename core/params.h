@@ -26,6 +26,8 @@ struct dlq_param_store {
     void (*free)(void *ctx, void *ptr);
     int32_t (*upload)(void *ctx, void *dst, size_t dst_pitch, const void *src, size_t src_pitch,
                       size_t width, size_t rows, struct dlq_error *err);
+    /// parallel_for() of struct dlq_host; NULL: in turn.
+    void (*parallel)(void *ctx, int32_t n_tasks, void (*fn)(void *arg, int32_t task), void *arg);
 };
 
 /// One parameter.

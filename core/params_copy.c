@@ -6,6 +6,7 @@
 #include "alloc.h"
 #include "float16.h"
 #include "params_bits.h"
+#include "params_finite.h"
 
 #include <string.h>
 
@@ -104,39 +105,6 @@ copy_direct(const struct dlq_param_copy *copy, const struct dlq_param_box *box,
     return rc;
 }
 
-static bool
-is_finite(uint32_t dtype, const unsigned char *p)
-{
-    uint16_t h;
-    uint32_t w;
-    uint64_t q;
-    switch (dtype) {
-    case DLQ_F16:
-        memcpy(&h, p, sizeof(h));
-        return (h & 0x7C00) != 0x7C00;
-    case DLQ_BF16:
-        memcpy(&h, p, sizeof(h));
-        return (h & 0x7F80) != 0x7F80;
-    case DLQ_F32:
-        memcpy(&w, p, sizeof(w));
-        return (w & 0x7F800000u) != 0x7F800000u;
-    case DLQ_F64:
-        memcpy(&q, p, sizeof(q));
-        return (q & 0x7FF0000000000000u) != 0x7FF0000000000000u;
-    case DLQ_F8_E4M3:
-        return (*p & 0x7F) != 0x7F;
-    case DLQ_F8_E5M2:
-        return (*p & 0x7C) != 0x7C;
-    case DLQ_F8_E4M3FNUZ:
-    case DLQ_F8_E5M2FNUZ:
-        return *p != 0x80;
-    case DLQ_F8_E8M0:
-        return *p != 0xFF;
-    default:
-        return true;
-    }
-}
-
 // FNV-1a: equal values have equal digests, and an accident is unlikely.
 static uint64_t
 digest_bytes(uint64_t digest, const unsigned char *p, size_t n)
@@ -172,18 +140,16 @@ static bool
 row_is_finite(struct dlq_param_copy *copy, const struct dlq_param_box *box, const int64_t *index,
               int64_t first, int64_t count, const unsigned char *row)
 {
-    const int64_t es = elem_bytes(copy->dst_dtype);
-    for (int64_t i = 0; i < count; ++i) {
-        if (!is_finite(copy->dst_dtype, row + i * es)) {
-            for (int32_t d = 0; d < box->ndim - 1; ++d) {
-                copy->bad_index[d] = source_index(box, d, index[d]);
-            }
-            copy->bad_index[box->ndim - 1] = source_index(box, box->ndim - 1, first + i);
-            copy->refused = true;
-            return false;
-        }
+    const int64_t bad = dlq_param_find_infinite(copy->dst_dtype, row, count);
+    if (bad < 0) {
+        return true;
     }
-    return true;
+    for (int32_t d = 0; d < box->ndim - 1; ++d) {
+        copy->bad_index[d] = source_index(box, d, index[d]);
+    }
+    copy->bad_index[box->ndim - 1] = source_index(box, box->ndim - 1, first + bad);
+    copy->refused = true;
+    return false;
 }
 
 // A tile of the last two dimensions: `rows` rows from index[], `count` elements each.
@@ -275,18 +241,21 @@ dlq_param_copy_box(struct dlq_param_copy *copy, const struct dlq_param_box *box,
                    struct dlq_error *err)
 {
     const struct dlq_param_box wide = widen(box);
-    bool direct =
-        copy->dst_dtype == copy->src_dtype && !copy->finite && !copy->digest && !box->bits.used;
+    bool direct = copy->dst_dtype == copy->src_dtype && !copy->digest && !box->bits.used;
     for (int32_t d = 0; d < wide.ndim; ++d) {
         if (wide.len[d] == 0) {
             return DLQ_OK;
         }
         direct = direct && wide.repeat[d] == 1;
     }
+    int32_t rc = DLQ_OK;
     if (direct) {
-        return copy_direct(copy, &wide, err);
+        // Nothing is copied of a tensor that is refused.
+        rc = !copy->finite || dlq_param_box_is_finite(copy, &wide) ? copy_direct(copy, &wide, err)
+                                                                   : DLQ_EINVAL;
+    } else {
+        rc = copy_buffered(copy, &wide, err);
     }
-    const int32_t rc = copy_buffered(copy, &wide, err);
     memmove(copy->bad_index, copy->bad_index + (wide.ndim - box->ndim),
             (size_t)box->ndim * sizeof(*copy->bad_index));
     return rc;

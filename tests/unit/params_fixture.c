@@ -35,6 +35,16 @@ store_upload(void *ctx, void *dst, size_t dst_pitch, const void *src, size_t src
     return DLQ_OK;
 }
 
+// Backwards, as threads may finish.
+static void
+store_parallel(void *ctx, int32_t n_tasks, void (*fn)(void *arg, int32_t task), void *arg)
+{
+    ((struct params_fixture *)ctx)->tasks += n_tasks;
+    for (int32_t i = n_tasks - 1; i >= 0; --i) {
+        fn(arg, i);
+    }
+}
+
 void
 params_begin(struct params_fixture *f, int64_t k, bool split_k, const int64_t *sizes,
              int32_t n_parts, int32_t rank, int32_t ranks)
@@ -65,7 +75,7 @@ params_begin(struct params_fixture *f, int64_t k, bool split_k, const int64_t *s
     for (int32_t r = split_k ? ranks + 1 : 1; r <= ranks; ++r) {
         f->bounds[r] = k;
     }
-    const struct dlq_param_store store = {f, store_alloc, store_free, store_upload};
+    const struct dlq_param_store store = {f, store_alloc, store_free, store_upload, store_parallel};
     dlq_params_init(&f->params, &f->info, &dlq_system_allocator, &store);
 }
 

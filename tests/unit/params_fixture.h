@@ -21,6 +21,7 @@ struct params_fixture {
     struct dlq_params params;
     struct dlq_error err;
     long uploads;
+    long tasks; ///< That were given to threads
 };
 
 /// Cut `k` inputs when `split_k`, else the outputs, over ranks; an empty set of parameters.

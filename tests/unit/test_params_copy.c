@@ -97,6 +97,42 @@ element_that_is_not_finite_is_named_by_its_index(void **state)
 }
 
 static void
+threads_find_the_first_element_that_is_not_finite(void **state)
+{
+    (void)state;
+    enum { rows = 700, cols = 1000 };
+    struct params_fixture f;
+    params_begin(&f, cols, false, (const int64_t[]){rows}, 1, 1, 2);
+    struct dlq_param_desc d = params_describe("scales", DLQ_BF16, rows / 2, cols);
+    d.flags = DLQ_PARAM_FINITE;
+    test_assert_ok(params_declare(&f, &d), &f.err);
+    uint16_t *const values = malloc(sizeof(*values) * rows * cols + 1);
+    // Checkpoints do not align.
+    uint16_t *const odd = (uint16_t *)(void *)((char *)values + 1);
+    static const uint16_t good = 0x3F80;
+    static const uint16_t bad = 0xFF80;
+    for (int i = 0; i < rows * cols; ++i) {
+        memcpy((char *)odd + 2 * i, &good, 2);
+    }
+    memcpy((char *)odd + 2 * (349 * cols + 999), &bad, 2);
+    memcpy((char *)odd + 2 * (480 * cols + 123), &bad, 2);
+    memcpy((char *)odd + 2 * (690 * cols + 7), &bad, 2);
+    const struct dlq_tensor t = params_tensor(DLQ_BF16, 2, rows, cols, odd);
+    test_assert_error(params_load(&f, "scales", 0, 0, &t), &f.err, DLQ_EINVAL,
+                      "element [480, 123] is not finite as BF16");
+    assert_int_equal(f.uploads, 0);
+    assert_true(f.tasks > 1);
+    memcpy((char *)odd + 2 * (480 * cols + 123), &good, 2);
+    memcpy((char *)odd + 2 * (690 * cols + 7), &good, 2);
+    test_assert_ok(params_load(&f, "scales", 0, 0, &t), &f.err);
+    // No buffer between: one upload for all rows.
+    assert_int_equal(f.uploads, 1);
+    assert_memory_equal(params_data(&f, "scales"), (char *)odd + 2 * 350 * cols, 2 * 350 * cols);
+    free(values);
+    params_end(&f);
+}
+
+static void
 cast_that_overflows_is_not_finite(void **state)
 {
     (void)state;
@@ -235,6 +271,7 @@ main(void)
         cmocka_unit_test(cast_goes_through_a_bounded_buffer),
         cmocka_unit_test(value_that_a_cast_cannot_hold_is_an_error),
         cmocka_unit_test(element_that_is_not_finite_is_named_by_its_index),
+        cmocka_unit_test(threads_find_the_first_element_that_is_not_finite),
         cmocka_unit_test(cast_that_overflows_is_not_finite),
         cmocka_unit_test(every_floating_point_type_knows_what_is_not_finite),
         cmocka_unit_test(replicated_value_must_be_finite_too),
