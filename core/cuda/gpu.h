@@ -7,6 +7,7 @@
 #include "../device.h"
 #include "../error.h"
 
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include <pthread.h>
@@ -18,50 +19,59 @@
 /// Most devices of a machine that are looked at.
 #define DLQ_GPU_MAX 64
 
-/// Bytes of one pinned buffer and the number of them: enough that the copies to the device and
-/// those on the host overlap, and little enough that the buffers stay in the processor's cache.
-#define DLQ_GPU_BUFFER ((size_t)4 << 20)
-#define DLQ_GPU_BUFFERS 4
+/// Bytes of a pinned buffer.
+#define DLQ_GPU_BUFFER ((size_t)1 << 20)
+
+/// Buffers that small uploads fill one after the other.
+#define DLQ_GPU_SMALL 4
+
+/// Buffers that the pieces of large uploads fill at the same time: enough for the threads of a
+/// large machine to fill some while the device empties others, and little enough that they stay in
+/// the processor's cache.
+#define DLQ_GPU_LARGE 32
+
+/// A pinned buffer.
+struct dlq_gpu_buffer {
+    pthread_mutex_t lock; ///< Held by who fills it, with pieces of large uploads
+    char *bytes;
+    cudaEvent_t emptied; ///< Recorded behind the last copy out of it
+};
 
 /// What the module keeps for one device, made when it is first used and kept until the process
 /// ends.
 struct dlq_gpu {
-    pthread_mutex_t lock;                 ///< Guards all below
-    bool ready;                           ///< Everything but `buffer` is there
-    cudaMemPool_t pool;                   ///< NULL: this device has no pools
-    cudaStream_t memory;                  ///< Orders the pool; never anything else on it
-    cudaStream_t uploads;                 ///< Copies out of the buffers, in their order
-    char *buffer[DLQ_GPU_BUFFERS];        ///< Pinned; NULL before the first upload
-    cudaEvent_t emptied[DLQ_GPU_BUFFERS]; ///< Recorded behind the last copy out of a buffer
-    int at;                               ///< Buffer that is being filled
-    size_t used;                          ///< Bytes of it
+    pthread_mutex_t lock; ///< Guards all below but the buffers of large uploads
+    bool ready;           ///< Everything is there but for the memory of the buffers
+    cudaMemPool_t pool;   ///< NULL: this device has no pools
+    cudaStream_t memory;  ///< Orders the pool; never anything else on it
+    cudaStream_t uploads; ///< Copies out of the buffers
+    struct dlq_gpu_buffer small[DLQ_GPU_SMALL];
+    struct dlq_gpu_buffer large[DLQ_GPU_LARGE];
+    int at;      ///< Small buffer that is being filled
+    size_t used; ///< Bytes of it
 };
 
-/// The caller's device, while another one is current.
-struct dlq_gpu_scope {
-    int before;
-    int index;
-};
-
-/// Make device `index` current; dlq_gpu_leave() undoes it, also after a failure.
+/// Make device `index` current, beside whatever is current for the thread; dlq_gpu_leave() undoes
+/// it where this succeeded.
 cudaError_t
-dlq_gpu_enter(struct dlq_gpu_scope *scope, int32_t index);
+dlq_gpu_enter(int32_t index);
 
 void
-dlq_gpu_leave(const struct dlq_gpu_scope *scope);
+dlq_gpu_leave(void);
 
 /// DLQ_OK for cudaSuccess, else DLQ_EDEVICE with "CUDA device <index>: <what>: <why>". The
 /// runtime's own note of the error is cleared.
 int32_t
 dlq_gpu_result(int32_t index, const char *what, cudaError_t rc, struct dlq_error *err);
 
-/// The state of a device, locked; current is the device. NULL with the error in `*rc` when it
-/// cannot be used. dlq_gpu_unlock() in any case.
+/// The state of a device, locked; current is the device. NULL, and nothing to undo, with the error
+/// in `*rc` when it cannot be used.
 struct dlq_gpu *
-dlq_gpu_lock(struct dlq_gpu_scope *scope, int32_t index, cudaError_t *rc);
+dlq_gpu_lock(int32_t index, cudaError_t *rc);
 
+/// NULL is a no-op.
 void
-dlq_gpu_unlock(const struct dlq_gpu_scope *scope, struct dlq_gpu *gpu);
+dlq_gpu_unlock(struct dlq_gpu *gpu);
 
 // Members of struct dlq_device_ops, one file a group.
 

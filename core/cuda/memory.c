@@ -15,13 +15,12 @@
 void *
 dlq_gpu_alloc(int32_t index, size_t size, size_t align)
 {
-    struct dlq_gpu_scope scope;
     cudaError_t rc = cudaSuccess;
     void *ptr = NULL;
     if (align > ALIGNMENT) {
         return NULL;
     }
-    struct dlq_gpu *const gpu = dlq_gpu_lock(&scope, index, &rc);
+    struct dlq_gpu *const gpu = dlq_gpu_lock(index, &rc);
     if (gpu && gpu->pool) {
         rc = cudaMallocFromPoolAsync(&ptr, size, gpu->pool, gpu->memory);
         // Other streams may use it from here on.
@@ -29,7 +28,7 @@ dlq_gpu_alloc(int32_t index, size_t size, size_t align)
     } else if (gpu) {
         rc = cudaMalloc(&ptr, size);
     }
-    dlq_gpu_unlock(&scope, gpu);
+    dlq_gpu_unlock(gpu);
     (void)dlq_gpu_result(index, "allocating", rc, NULL);
     return rc == cudaSuccess ? ptr : NULL;
 }
@@ -50,9 +49,8 @@ trim(struct dlq_gpu *gpu)
 void
 dlq_gpu_free(int32_t index, void *ptr)
 {
-    struct dlq_gpu_scope scope;
     cudaError_t rc = cudaSuccess;
-    struct dlq_gpu *const gpu = dlq_gpu_lock(&scope, index, &rc);
+    struct dlq_gpu *const gpu = dlq_gpu_lock(index, &rc);
     if (gpu && gpu->pool) {
         // As cudaFree() does, for streams that the pool does not know may still use the memory.
         (void)cudaDeviceSynchronize();
@@ -61,6 +59,6 @@ dlq_gpu_free(int32_t index, void *ptr)
     } else if (gpu) {
         (void)cudaFree(ptr);
     }
-    dlq_gpu_unlock(&scope, gpu);
+    dlq_gpu_unlock(gpu);
     (void)cudaGetLastError();
 }

@@ -9,36 +9,83 @@
 #define FAIL(err, native, ...)                                                                     \
     dlq_fail_native(err, DLQ_EDEVICE, DLQ_DOMAIN_DEVICE, (int32_t)(native), __VA_ARGS__)
 
-static struct dlq_gpu gpus[DLQ_GPU_MAX];
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+// A thread's own context stays below ours: making the runtime's device current and putting the old
+// one back would start the first device of a machine for threads that never touched it.
+static struct {
+    CUresult (*retain)(CUcontext *out, CUdevice device);
+    CUresult (*push)(CUcontext context);
+    CUresult (*pop)(CUcontext *out);
+} cu;
 
-static void
-make_locks(void)
+static struct dlq_gpu gpus[DLQ_GPU_MAX];
+static CUcontext contexts[DLQ_GPU_MAX];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // Guards `contexts` and `cu`
+
+static cudaError_t
+find_driver_function(const char *name, void *out)
 {
-    for (int i = 0; i < DLQ_GPU_MAX; i++) {
-        pthread_mutex_init(&gpus[i].lock, NULL);
-    }
+    void *symbol = NULL;
+    enum cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+    const cudaError_t rc =
+#if CUDART_VERSION >= 12050
+        cudaGetDriverEntryPointByVersion(name, &symbol, 12000, cudaEnableDefault, &found);
+#else
+        cudaGetDriverEntryPoint(name, &symbol, cudaEnableDefault, &found);
+#endif
+    memcpy(out, &symbol, sizeof(symbol));
+    return rc == cudaSuccess && !symbol ? cudaErrorSymbolNotFound : rc;
 }
 
-cudaError_t
-dlq_gpu_enter(struct dlq_gpu_scope *scope, int32_t index)
+// [lock held]
+static cudaError_t
+start(int32_t index)
 {
-    *scope = (struct dlq_gpu_scope){index, index};
-    cudaError_t rc = cudaGetDevice(&scope->before);
-    if (rc != cudaSuccess) {
-        scope->before = index;
-    } else if (scope->before != index) {
-        rc = cudaSetDevice(index);
+    cudaError_t rc = cudaSuccess;
+    int n = 0;
+    if (!cu.retain) {
+        rc = find_driver_function("cuCtxPushCurrent", &cu.push);
+        if (rc == cudaSuccess) {
+            rc = find_driver_function("cuCtxPopCurrent", &cu.pop);
+        }
+        if (rc == cudaSuccess) {
+            rc = find_driver_function("cuDevicePrimaryCtxRetain", &cu.retain);
+        }
+        for (int i = 0; i < DLQ_GPU_MAX && rc == cudaSuccess; i++) {
+            pthread_mutex_init(&gpus[i].lock, NULL);
+        }
+    }
+    if (rc == cudaSuccess) {
+        rc = cudaGetDeviceCount(&n);
+    }
+    if (rc == cudaSuccess && index >= n) {
+        rc = cudaErrorInvalidDevice;
+    }
+    if (rc == cudaSuccess) {
+        rc = (cudaError_t)cu.retain(&contexts[index], index);
     }
     return rc;
 }
 
-void
-dlq_gpu_leave(const struct dlq_gpu_scope *scope)
+cudaError_t
+dlq_gpu_enter(int32_t index)
 {
-    if (scope->before != scope->index) {
-        (void)cudaSetDevice(scope->before);
+    cudaError_t rc = cudaSuccess;
+    if (index < 0 || index >= DLQ_GPU_MAX) {
+        return cudaErrorInvalidDevice;
     }
+    pthread_mutex_lock(&lock);
+    if (!contexts[index]) {
+        rc = start(index);
+    }
+    pthread_mutex_unlock(&lock);
+    return rc == cudaSuccess ? (cudaError_t)cu.push(contexts[index]) : rc;
+}
+
+void
+dlq_gpu_leave(void)
+{
+    CUcontext context = NULL;
+    (void)cu.pop(&context);
 }
 
 int32_t
@@ -71,6 +118,19 @@ make_pool(struct dlq_gpu *gpu, int32_t index)
                : rc;
 }
 
+static cudaError_t
+make_buffers(struct dlq_gpu_buffer *buffers, int n)
+{
+    cudaError_t rc = cudaSuccess;
+    for (int i = 0; i < n && rc == cudaSuccess; i++) {
+        if (!buffers[i].emptied) {
+            pthread_mutex_init(&buffers[i].lock, NULL);
+            rc = cudaEventCreateWithFlags(&buffers[i].emptied, cudaEventDisableTiming);
+        }
+    }
+    return rc;
+}
+
 // A call after one that failed goes on with what that has made.
 static cudaError_t
 make(struct dlq_gpu *gpu, int32_t index)
@@ -82,25 +142,20 @@ make(struct dlq_gpu *gpu, int32_t index)
     if (rc == cudaSuccess && !gpu->uploads) {
         rc = cudaStreamCreateWithFlags(&gpu->uploads, cudaStreamNonBlocking);
     }
-    for (int i = 0; i < DLQ_GPU_BUFFERS && rc == cudaSuccess; i++) {
-        if (!gpu->emptied[i]) {
-            rc = cudaEventCreateWithFlags(&gpu->emptied[i], cudaEventDisableTiming);
-        }
+    if (rc == cudaSuccess) {
+        rc = make_buffers(gpu->small, DLQ_GPU_SMALL);
+    }
+    if (rc == cudaSuccess) {
+        rc = make_buffers(gpu->large, DLQ_GPU_LARGE);
     }
     gpu->ready = rc == cudaSuccess;
     return rc;
 }
 
 struct dlq_gpu *
-dlq_gpu_lock(struct dlq_gpu_scope *scope, int32_t index, cudaError_t *rc)
+dlq_gpu_lock(int32_t index, cudaError_t *rc)
 {
-    pthread_once(&once, make_locks);
-    if (index < 0 || index >= DLQ_GPU_MAX) {
-        *scope = (struct dlq_gpu_scope){0, 0};
-        *rc = cudaErrorInvalidDevice;
-        return NULL;
-    }
-    *rc = dlq_gpu_enter(scope, index);
+    *rc = dlq_gpu_enter(index);
     if (*rc != cudaSuccess) {
         return NULL;
     }
@@ -109,20 +164,20 @@ dlq_gpu_lock(struct dlq_gpu_scope *scope, int32_t index, cudaError_t *rc)
     if (!gpu->ready) {
         *rc = make(gpu, index);
     }
-    if (*rc != cudaSuccess) {
-        pthread_mutex_unlock(&gpu->lock);
-        return NULL;
+    if (*rc == cudaSuccess) {
+        return gpu;
     }
-    return gpu;
+    dlq_gpu_unlock(gpu);
+    return NULL;
 }
 
 void
-dlq_gpu_unlock(const struct dlq_gpu_scope *scope, struct dlq_gpu *gpu)
+dlq_gpu_unlock(struct dlq_gpu *gpu)
 {
     if (gpu) {
         pthread_mutex_unlock(&gpu->lock);
+        dlq_gpu_leave();
     }
-    dlq_gpu_leave(scope);
 }
 
 static int32_t

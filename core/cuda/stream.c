@@ -18,13 +18,12 @@ dlq_gpu_copy(int32_t index, void *dst, size_t dst_pitch, const void *src, size_t
 int32_t
 dlq_gpu_stream_create(int32_t index, void **out, struct dlq_error *err)
 {
-    struct dlq_gpu_scope scope;
     cudaStream_t stream = NULL;
-    cudaError_t rc = dlq_gpu_enter(&scope, index);
+    cudaError_t rc = dlq_gpu_enter(index);
     if (rc == cudaSuccess) {
         rc = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+        dlq_gpu_leave();
     }
-    dlq_gpu_leave(&scope);
     *out = stream;
     return dlq_gpu_result(index, "making a stream", rc, err);
 }
@@ -32,22 +31,20 @@ dlq_gpu_stream_create(int32_t index, void **out, struct dlq_error *err)
 void
 dlq_gpu_stream_destroy(int32_t index, void *stream)
 {
-    struct dlq_gpu_scope scope;
-    if (dlq_gpu_enter(&scope, index) == cudaSuccess) {
+    if (dlq_gpu_enter(index) == cudaSuccess) {
         (void)cudaStreamDestroy(stream);
+        dlq_gpu_leave();
     }
-    dlq_gpu_leave(&scope);
 }
 
 int32_t
 dlq_gpu_stream_synchronize(int32_t index, void *stream, struct dlq_error *err)
 {
-    struct dlq_gpu_scope scope;
-    cudaError_t rc = dlq_gpu_enter(&scope, index);
+    cudaError_t rc = dlq_gpu_enter(index);
     if (rc == cudaSuccess) {
         rc = cudaStreamSynchronize(stream);
+        dlq_gpu_leave();
     }
-    dlq_gpu_leave(&scope);
     return dlq_gpu_result(index, "waiting for a stream", rc, err);
 }
 
@@ -55,15 +52,12 @@ int32_t
 dlq_gpu_transfer(int32_t index, void *dst, const void *src, size_t size, void *stream,
                  struct dlq_error *err)
 {
-    struct dlq_gpu_scope scope;
-    cudaError_t rc = dlq_gpu_enter(&scope, index);
+    cudaError_t rc = dlq_gpu_enter(index);
     if (rc == cudaSuccess) {
         rc = cudaMemcpyAsync(dst, src, size, cudaMemcpyDefault, stream);
+        rc = rc == cudaSuccess ? cudaStreamSynchronize(stream) : rc;
+        dlq_gpu_leave();
     }
-    if (rc == cudaSuccess) {
-        rc = cudaStreamSynchronize(stream);
-    }
-    dlq_gpu_leave(&scope);
     return dlq_gpu_result(index, "copying between host and device", rc, err);
 }
 
@@ -78,7 +72,6 @@ dlq_gpu_capture_begin(int32_t index, void *stream, struct dlq_error *err)
 int32_t
 dlq_gpu_capture_end(int32_t index, void *stream, void **graph, struct dlq_error *err)
 {
-    struct dlq_gpu_scope scope;
     cudaGraph_t captured = NULL;
     cudaGraphExec_t exec = NULL;
     cudaError_t rc = cudaStreamEndCapture(stream, &captured);
@@ -86,11 +79,11 @@ dlq_gpu_capture_end(int32_t index, void *stream, void **graph, struct dlq_error 
     if (status != DLQ_OK) {
         return status;
     }
-    rc = dlq_gpu_enter(&scope, index);
+    rc = dlq_gpu_enter(index);
     if (rc == cudaSuccess) {
         rc = cudaGraphInstantiateWithFlags(&exec, captured, 0);
+        dlq_gpu_leave();
     }
-    dlq_gpu_leave(&scope);
     (void)cudaGraphDestroy(captured);
     *graph = exec;
     return dlq_gpu_result(index, "making a graph", rc, err);
@@ -105,23 +98,21 @@ dlq_gpu_graph_launch(int32_t index, void *graph, void *stream, struct dlq_error 
 void
 dlq_gpu_graph_destroy(int32_t index, void *graph)
 {
-    struct dlq_gpu_scope scope;
-    if (dlq_gpu_enter(&scope, index) == cudaSuccess) {
+    if (dlq_gpu_enter(index) == cudaSuccess) {
         (void)cudaGraphExecDestroy(graph);
+        dlq_gpu_leave();
     }
-    dlq_gpu_leave(&scope);
 }
 
 int32_t
 dlq_gpu_event_create(int32_t index, void **out, struct dlq_error *err)
 {
-    struct dlq_gpu_scope scope;
     cudaEvent_t event = NULL;
-    cudaError_t rc = dlq_gpu_enter(&scope, index);
+    cudaError_t rc = dlq_gpu_enter(index);
     if (rc == cudaSuccess) {
         rc = cudaEventCreate(&event);
+        dlq_gpu_leave();
     }
-    dlq_gpu_leave(&scope);
     *out = event;
     return dlq_gpu_result(index, "making an event", rc, err);
 }
@@ -129,11 +120,10 @@ dlq_gpu_event_create(int32_t index, void **out, struct dlq_error *err)
 void
 dlq_gpu_event_destroy(int32_t index, void *event)
 {
-    struct dlq_gpu_scope scope;
-    if (dlq_gpu_enter(&scope, index) == cudaSuccess) {
+    if (dlq_gpu_enter(index) == cudaSuccess) {
         (void)cudaEventDestroy(event);
+        dlq_gpu_leave();
     }
-    dlq_gpu_leave(&scope);
 }
 
 int32_t
