@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# SPDX-FileCopyrightText: 2026 The dlquant authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# gpu.sh [BUILD]
+#
+# Runs everything that needs an NVIDIA GPU, on the first one, and ends with
+# "N passed, N failed, N skipped": the programs that check GPU kernels, the module of CUDA, and every
+# checkpoint of tests/data against its recording, in fp16 and bf16, with a replay of each call from a
+# graph. BUILD (default build) may have been made elsewhere and carried here with this repository.
+#
+#   DLQ_TEST_DATA=DIR   also every checkpoint under DIR, as sweep.sh does
+#   DLQ_GPU_SANITIZE=1  also under compute-sanitizer, memcheck and racecheck; takes minutes
+#   DLQ_GPU_LOAD=GB     also make an AWQ checkpoint of that size in DLQ_GPU_TMP (default /tmp), load it
+#                       from the page cache, and print rates and peaks
+set -uo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+build=$(cd "${1:-build}" && pwd) || exit 2
+data=$here/data
+tmp=$(mktemp -d "${DLQ_GPU_TMP:-/tmp}/dlquant-gpu-XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+passed=0 failed=0 skipped=0
+
+# Plugin files that others may write are refused, and so are their folders; a carried build may have
+# any modes.
+umask 022
+mkdir "$tmp/plugins"
+install -m 755 "$build"/plugins/*.so "$build"/core/cuda/dlquant-cuda.so "$tmp/plugins"
+export DLQ_PLUGIN_PATH=$tmp/plugins
+export LD_LIBRARY_PATH=$build/core${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+dlquant=$build/tools/dlquant
+
+ok() {
+  passed=$((passed + 1))
+  printf 'ok      %s\n' "$1"
+}
+
+bad() { # label, log
+  failed=$((failed + 1))
+  printf 'FAILED  %s\n' "$1"
+  tail -n 15 "$2" | sed 's/^/        /'
+}
+
+skip() {
+  skipped=$((skipped + 1))
+  printf 'skipped %s\n' "$1"
+}
+
+finish() {
+  printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+  [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+  exit
+}
+
+# A program that is right when it ends with 0. One that prints TAP counts once a line.
+program() { # label, command...
+  local label=$1 status n_ok n_bad
+  shift
+  "$@" >"$tmp/log" 2>&1
+  status=$?
+  n_ok=$(grep -c '^ok ' "$tmp/log")
+  n_bad=$(grep -c '^not ok ' "$tmp/log")
+  if [ "$status" -eq 77 ]; then
+    skip "$label"
+  elif [ "$status" -eq 0 ] && [ "$n_bad" -eq 0 ]; then
+    passed=$((passed + (n_ok > 0 ? n_ok - 1 : 0)))
+    ok "$label: $(tail -n 1 "$tmp/log")"
+  else
+    passed=$((passed + n_ok))
+    failed=$((failed + (n_bad > 0 ? n_bad - 1 : 0)))
+    bad "$label: exit status $status" "$tmp/log"
+  fi
+}
+
+# A checkpoint with a recording beside it.
+checkpoint() { # folder, arguments of dlquant run
+  local dir=$1 label status
+  shift
+  label="${dir#"$data"/} $*"
+  timeout 120 "$dlquant" run "$dir" --golden "$dir/golden" --device cuda "$@" >"$tmp/log" 2>&1
+  status=$?
+  if [ "$status" -eq 0 ] && grep -q 'graph replays equal to their calls' "$tmp/log"; then
+    ok "$label: $(grep ' layers: ' "$tmp/log")"
+  else
+    bad "$label: exit status $status" "$tmp/log"
+  fi
+}
+
+if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L; then
+  skip "all: no GPU"
+  finish
+fi
+
+for test in "$build"/tests/kernels/gpu_*; do
+  if [ -f "$test" ] && [ -x "$test" ]; then
+    program "$(basename "$test")" timeout 600 "$test" check
+  fi
+done
+program "module" timeout 120 "$build/tests/gpu/gpu_core" check
+program "host cost of apply" timeout 60 "$build/tests/gpu/gpu_core" apply 3
+
+mapfile -t folders < <(find -L "$data" -type d -name golden -path '*/*/golden' -printf '%h\n' | sort)
+for dtype in fp16 bf16; do
+  for dir in "${folders[@]}"; do
+    [ -f "$dir/config.json" ] && checkpoint "$dir" --dtype "$dtype"
+  done
+done
+
+if [ -n "${DLQ_TEST_DATA:-}" ]; then
+  for dtype in fp16 bf16; do
+    "$here/sweep.sh" "$dlquant" "$DLQ_TEST_DATA" --device cuda --dtype "$dtype" >"$tmp/sweep" 2>&1
+    cat "$tmp/sweep"
+    if [[ $(tail -n 1 "$tmp/sweep") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
+      passed=$((passed + BASH_REMATCH[1]))
+      failed=$((failed + BASH_REMATCH[2]))
+      skipped=$((skipped + BASH_REMATCH[3]))
+    else
+      bad "sweep of $DLQ_TEST_DATA" "$tmp/sweep"
+    fi
+  done
+fi
+
+if [ -n "${DLQ_GPU_SANITIZE:-}" ]; then
+  sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
+  for tool in memcheck racecheck; do
+    for dir in "${folders[@]}"; do
+      [ -f "$dir/config.json" ] || continue
+      program "$tool ${dir#"$data"/}" timeout 300 "$sanitizer" --tool "$tool" --error-exitcode 9 \
+        "$dlquant" run "$dir" --device cuda --m 1,17
+    done
+    program "$tool module" timeout 300 "$sanitizer" --tool "$tool" --error-exitcode 9 \
+      "$build/tests/gpu/gpu_core" check
+  done
+fi
+
+if [ -n "${DLQ_GPU_LOAD:-}" ]; then
+  "$build/tests/gpu/gpu_core" rates
+  "$here/gpu/make_awq.py" "$tmp/awq" "$DLQ_GPU_LOAD" && program "load" "$build/tests/gpu/gpu_load" "$tmp/awq"
+fi
+finish
