@@ -40,4 +40,35 @@ typedef const struct dlq_mpi_ops *(*dlq_mpi_module_fn)(void);
 /// File of the module.
 #define DLQ_MPI_MODULE "dlquant-mpi.so"
 
+/// What the module of NCCL implements; see the functions of collective.h.
+struct dlq_nccl_ops {
+    uint32_t struct_size; ///< sizeof(struct dlq_nccl_ops)
+    const char *version;  ///< DLQ_VERSION
+
+    int32_t (*make_id)(void *id, struct dlq_error *err);
+
+    /// `alloc` outlives the group; `options` has this library's size.
+    int32_t (*create)(const struct dlq_allocator *alloc,
+                      const struct dlq_collective_nccl_options *options, dlq_collective_nccl **out,
+                      struct dlq_error *err);
+    int32_t (*wait)(dlq_collective_nccl *group, void *stream, struct dlq_error *err);
+    void (*abort)(dlq_collective_nccl *group, const char *reason);
+    void (*destroy)(dlq_collective_nccl *group);
+};
+
+/// How every group of the module begins.
+struct dlq_collective_nccl {
+    const struct dlq_nccl_ops *ops;
+    struct dlq_collective table;
+};
+
+/// The one symbol of the module: returns static constant data.
+typedef const struct dlq_nccl_ops *(*dlq_nccl_module_fn)(void);
+
+/// Name of the symbol, for dlsym().
+#define DLQ_NCCL_MODULE_SYMBOL "dlq_nccl_module"
+
+/// File of the module.
+#define DLQ_NCCL_MODULE "dlquant-nccl.so"
+
 #endif // DLQ_CORE_COLLECTIVE_MODULE_H

@@ -36,9 +36,9 @@ struct dlq_collective {
     uint32_t flags;       ///< Mask of enum dlq_collective_flags, the same on every rank
     void *ctx;            ///< First argument of every function
 
-    /// In place: `data[i]` becomes the sum over the ranks, added in rank order. dtype: DLQ_F16,
-    /// DLQ_BF16 or DLQ_F32; with DLQ_COLLECTIVE_SUMS_I32 also DLQ_I32, modulo 2^32. The result is
-    /// the same bits on every rank.
+    /// In place: `data[i]` becomes the sum over the ranks, added in rank order; over NCCL in an
+    /// order of its choice. dtype: DLQ_F16, DLQ_BF16 or DLQ_F32; with DLQ_COLLECTIVE_SUMS_I32 also
+    /// DLQ_I32, modulo 2^32. The result is the same bits on every rank.
     int32_t (*all_reduce)(void *ctx, void *data, int64_t count, uint32_t dtype, uint32_t flags,
                           void *stream, struct dlq_error *err);
 
@@ -50,7 +50,7 @@ struct dlq_collective {
     int32_t (*broadcast)(void *ctx, void *data, int64_t count, uint32_t dtype, int32_t root,
                          void *stream, struct dlq_error *err);
 
-    /// Return when every rank has called it.
+    /// Return when every rank has called it; on a GPU let the stream wait for that.
     int32_t (*barrier)(void *ctx, void *stream, struct dlq_error *err);
 };
 
@@ -125,6 +125,72 @@ dlq_collective_mpi_abort(dlq_collective_mpi *group, const char *reason);
 /// is never freed. NULL is a no-op. [per-layer] @since 1.0
 DLQ_API void
 dlq_collective_mpi_destroy(dlq_collective_mpi *group);
+
+/// Bytes of an id that dlq_collective_nccl_id() makes.
+#define DLQ_NCCL_ID_SIZE 128
+
+/// How to join a group of GPUs. Zeroes after struct_size are good defaults, but for one of `host`,
+/// `id` and `comm`.
+struct dlq_collective_nccl_options {
+    uint32_t struct_size; ///< Size of this struct
+    int32_t timeout_ms;   ///< How long setup and dlq_collective_nccl_wait() may last; 0: for ever
+    int32_t device;       ///< Index of this rank's GPU; without meaning next to `comm`
+    int32_t rank;         ///< With `id` alone: this rank
+    int32_t size;         ///< Ranks that the engine expects; 0: those of `host` or `comm`
+    int32_t reserved;     ///< Zero
+    /// The same ranks on CPU memory: threads, MPI or the engine's own. It carries the id, compares
+    /// the ranks before NCCL waits for any, and names the rank that is missing later: without it
+    /// an error cannot say which. Outlives the group, and is not used by others meanwhile.
+    const struct dlq_collective *host;
+    const void *id; ///< DLQ_NCCL_ID_SIZE bytes, equal on all ranks; NULL: rank 0 of `host` makes it
+    /// The engine's ncclComm_t, to be used as it is. It outlives the group and is never aborted or
+    /// destroyed here: after a failure that is for the engine to do.
+    void *comm;
+    uint64_t fingerprint; ///< Has to be equal on all ranks: a hash of what they will run
+};
+
+typedef struct dlq_collective_nccl dlq_collective_nccl;
+
+/// Make the id of one group, on one rank, for the engine to give to all. `id` has DLQ_NCCL_ID_SIZE
+/// bytes. Needs the module dlquant-nccl.so and NCCL itself; DLQ_ECOMM says what is missing.
+/// [any-thread] @since 1.0
+DLQ_API int32_t
+dlq_collective_nccl_id(dlq_runtime *rt, void *id, struct dlq_error *err);
+
+/// Join a group of GPUs over NCCL: every rank calls it at the same time, be it a thread of one
+/// process, a process of one host or of several. Needs what dlq_collective_nccl_id() needs. One
+/// exchange compares versions, sizes and fingerprints; DLQ_ECOMM names the first rank that differs
+/// from rank 0.
+///
+/// The calls only enqueue: nothing waits on the host, and a CUDA graph may capture them. Those of
+/// one rank come from one thread at a time and, for sums of 16-bit elements in fp32, on one
+/// stream. What fails on the GPU is found by dlq_collective_nccl_wait(). On success the caller owns
+/// `*out` until dlq_collective_nccl_destroy(). [per-layer] @since 1.0
+DLQ_API int32_t
+dlq_collective_nccl_create(dlq_runtime *rt, const struct dlq_collective_nccl_options *options,
+                           dlq_collective_nccl **out, struct dlq_error *err);
+
+/// This rank's end; lives as long as the group. [any-thread] @since 1.0
+DLQ_API const struct dlq_collective *
+dlq_collective_nccl_get(const dlq_collective_nccl *group);
+
+/// Wait until all work of a stream (cudaStream_t) is done, in the place of
+/// cudaStreamSynchronize(), which a dead rank would hold for ever. After the time limit, and when
+/// NCCL reports a failure, the ranks meet in `host`; who does not come within its time limit is
+/// named by DLQ_ETIMEOUT. The group is then broken for good and the stream free again, unless the
+/// communicator is the engine's. [per-layer] @since 1.0
+DLQ_API int32_t
+dlq_collective_nccl_wait(dlq_collective_nccl *group, void *stream, struct dlq_error *err);
+
+/// Break this rank's end, releasing what waits on its GPU: every present and later call fails with
+/// DLQ_ECOMM and `reason`. The others learn it in dlq_collective_nccl_wait(), and from whom where
+/// the engine gives up in `host` as well. [per-layer] @since 1.0
+DLQ_API void
+dlq_collective_nccl_abort(dlq_collective_nccl *group, const char *reason);
+
+/// Leave the group; no work of it may be under way. NULL is a no-op. [per-layer] @since 1.0
+DLQ_API void
+dlq_collective_nccl_destroy(dlq_collective_nccl *group);
 
 DLQ_END_DECLS
 

@@ -21,7 +21,7 @@ OWNERS = (
     ('dlfcn.h', re.compile(r'core/loader\.c|kernels/cuda/cublaslt\.cu|tools/.*|tests/.*')),
     ('jansson.h', re.compile(r'core/config\.c|tests/.*')),
     ('cuda_runtime.h', re.compile(r'core/cuda/.*|kernels/cuda/.*|tests/.*')),
-    ('cuda_runtime_api.h', re.compile(r'core/cuda/.*|kernels/cuda/.*|tests/.*')),
+    ('cuda_runtime_api.h', re.compile(r'core/(cuda|nccl)/.*|kernels/cuda/.*|tests/.*')),
     ('nccl.h', re.compile(r'core/nccl/.*|tests/.*')),
     ('mpi.h', re.compile(r'core/mpi/.*|tests/.*')),
 )
