@@ -10,7 +10,10 @@
 static ncclDataType_t
 nccl_type(uint32_t dtype)
 {
-    return dtype == DLQ_F16 ? ncclHalf : dtype == DLQ_BF16 ? ncclBfloat16 : ncclFloat;
+    return dtype == DLQ_F16    ? ncclHalf
+           : dtype == DLQ_BF16 ? ncclBfloat16
+           : dtype == DLQ_I32  ? ncclInt32
+                               : ncclFloat;
 }
 
 static size_t
@@ -53,7 +56,8 @@ nccl_all_reduce(void *ctx, void *data, int64_t count, uint32_t dtype, uint32_t f
     if (g->code != DLQ_OK) {
         return dlq_nccl_fail_broken(g, "all_reduce", err);
     }
-    if (dtype == DLQ_F32 || !(flags & DLQ_REDUCE_FP32)) {
+    const bool narrow = dtype == DLQ_F16 || dtype == DLQ_BF16;
+    if (!narrow || !(flags & DLQ_REDUCE_FP32)) {
         return dlq_nccl_result(
             g, "all_reduce",
             ncclAllReduce(data, data, (size_t)count, nccl_type(dtype), ncclSum, g->comm, stream),
@@ -157,6 +161,7 @@ dlq_nccl_fill_table(struct dlq_nccl_group *g)
         .struct_size = sizeof(struct dlq_collective),
         .rank = g->rank,
         .size = g->size,
+        .flags = DLQ_COLLECTIVE_SUMS_I32,
         .ctx = g,
         .all_reduce = nccl_all_reduce,
         .all_gather = nccl_all_gather,

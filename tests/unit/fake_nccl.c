@@ -96,7 +96,7 @@ fake_nccl_release(void)
 static size_t
 width(int type)
 {
-    return type == ncclInt8 ? 1 : type == ncclFloat ? 4 : 2;
+    return type == ncclInt8 ? 1 : type == ncclFloat || type == ncclInt32 ? 4 : 2;
 }
 
 static uint32_t
@@ -116,6 +116,18 @@ reduce(struct op **ops, int n)
 {
     const uint32_t dtype = dtype_of(ops[0]->type);
     const size_t w = width(ops[0]->type);
+    for (size_t i = 0; i < ops[0]->count && ops[0]->type == ncclInt32; i++) {
+        uint32_t sum = 0;
+        for (int r = 0; r < n; r++) {
+            sum += ((const uint32_t *)ops[r]->from)[i];
+        }
+        for (int r = 0; r < n; r++) {
+            ((uint32_t *)ops[r]->to)[i] = sum;
+        }
+    }
+    if (ops[0]->type == ncclInt32) {
+        return;
+    }
     for (size_t i = 0; i < ops[0]->count && dtype == DLQ_F32; i++) {
         float sum = 0;
         for (int r = 0; r < n; r++) {
