@@ -56,9 +56,17 @@ tool_buffers_poison(struct tool_buffers *b, struct dlq_error *err)
 }
 
 int32_t
+tool_buffers_wait(struct tool_buffers *b, struct dlq_error *err)
+{
+    const int32_t status = tool_group_wait(b->group, b->rank, dlq_stream_handle(b->stream), err);
+    return status == DLQ_OK ? dlq_stream_synchronize(b->stream, err) : status;
+}
+
+int32_t
 tool_buffers_fetch(struct tool_buffers *b, void *to, struct dlq_error *err)
 {
-    return dlq_stream_download(b->stream, to, b->y, b->y_size, err);
+    const int32_t status = tool_buffers_wait(b, err);
+    return status == DLQ_OK ? dlq_stream_download(b->stream, to, b->y, b->y_size, err) : status;
 }
 
 void

@@ -6,6 +6,8 @@
 
 #include <dlquant/dlquant.h>
 
+#include "group.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +18,8 @@ struct tool_buffers {
     dlq_runtime *rt;
     struct dlq_device device;
     dlq_stream *stream;
+    struct tool_group *group; ///< Whose rank works on the stream; NULL: none
+    int32_t rank;
     void *host_x, *host_y;
     void *x, *y, *workspace; ///< On the device
     size_t x_size, y_size, workspace_size;
@@ -33,6 +37,10 @@ tool_buffers_send(struct tool_buffers *b, struct dlq_error *err);
 /// Fill y on the device with NaNs, so that what is not written is seen.
 int32_t
 tool_buffers_poison(struct tool_buffers *b, struct dlq_error *err);
+
+/// Wait for the stream.
+int32_t
+tool_buffers_wait(struct tool_buffers *b, struct dlq_error *err);
 
 /// Wait for the stream and bring y to `to`, of y_size bytes.
 int32_t

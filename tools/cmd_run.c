@@ -258,7 +258,8 @@ take_seats(struct run *run)
             return tool_report(&err, TOOL_STAGE_METHOD);
         }
     }
-    if (tool_group_create(run->session.rt, run->opt->device, size, &run->group, &err) != DLQ_OK) {
+    if (tool_group_create(run->session.rt, run->opt->device, size, run->opt->timeout_ms,
+                          &run->group, &err) != DLQ_OK) {
         return tool_report(&err, TOOL_STAGE_METHOD);
     }
     return TOOL_OK;
@@ -351,8 +352,8 @@ cmd_run(const struct tool_options *opt)
 const struct tool_command tool_cmd_run = {
     .name = "run",
     .usage = "CKPT [--golden DIR | --check] [--device cpu|cuda|cuda:N] [--tp N] [--m ROWS] "
-             "[--dtype fp16|bf16|fp32] [--threads N] [--no-fuse] [--json]",
+             "[--dtype fp16|bf16|fp32] [--threads N] [--timeout S] [--no-fuse] [--json]",
     .summary = "Load every linear layer, run it and judge the result",
-    .options = "check device dtype golden json m no-fuse plugin-dir threads tp ",
+    .options = "check device dtype golden json m no-fuse plugin-dir threads timeout tp ",
     .run = cmd_run,
 };

@@ -5,34 +5,89 @@
 
 #include "tool.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TIMEOUT_MS = 60000 };
+/// The end of one rank on a GPU.
+struct end {
+    dlq_runtime *rt;
+    struct dlq_collective_nccl_options options;
+    dlq_collective_nccl *nccl; ///< NULL on the CPU
+    int32_t status;
+    struct dlq_error err;
+};
 
 struct tool_group {
     dlq_collective_threads *threads;
+    int32_t size;
+    struct end *ends; ///< One a rank
 };
 
+static void *
+join_main(void *arg)
+{
+    struct end *end = arg;
+    end->err = (struct dlq_error)DLQ_ERROR_INIT;
+    end->status = dlq_collective_nccl_create(end->rt, &end->options, &end->nccl, &end->err);
+    return NULL;
+}
+
+/// All ranks join at the same time, each in a thread of its own.
+static int32_t
+join_gpus(struct tool_group *group, dlq_runtime *rt, struct dlq_device first, int32_t timeout_ms,
+          struct dlq_error *err)
+{
+    pthread_t *threads = tool_alloc((size_t)group->size, sizeof(*threads));
+    int32_t started = 0;
+    for (; started < group->size; ++started) {
+        struct end *end = &group->ends[started];
+        end->rt = rt;
+        end->options = (struct dlq_collective_nccl_options){
+            .struct_size = sizeof(end->options),
+            .timeout_ms = timeout_ms,
+            .device = tool_group_device(first, started).index,
+            .host = dlq_collective_threads_get(group->threads, started),
+        };
+        if (pthread_create(&threads[started], NULL, join_main, end) != 0) {
+            dlq_collective_threads_abort(group->threads, started, "cannot start a thread");
+            break;
+        }
+    }
+    const struct end *wrong = NULL;
+    for (int32_t i = 0; i < started; ++i) {
+        pthread_join(threads[i], NULL);
+        // The cause is the error of the rank that others only heard of.
+        const struct end *end = &group->ends[i];
+        if (end->status != DLQ_OK && (!wrong || wrong->status == DLQ_ECOMM)) {
+            wrong = end;
+        }
+    }
+    free(threads);
+    if (wrong) {
+        *err = wrong->err;
+        return wrong->status;
+    }
+    return started == group->size ? DLQ_OK : DLQ_ENOMEM;
+}
+
 int32_t
-tool_group_create(dlq_runtime *rt, struct dlq_device first, int32_t size, struct tool_group **out,
-                  struct dlq_error *err)
+tool_group_create(dlq_runtime *rt, struct dlq_device first, int32_t size, int32_t timeout_ms,
+                  struct tool_group **out, struct dlq_error *err)
 {
     *out = NULL;
     if (size == 1) {
         return DLQ_OK;
     }
-    if (first.kind != DLQ_DEVICE_CPU) {
-        err->code = DLQ_EUNSUPPORTED;
-        snprintf(err->msg, sizeof(err->msg), "%d ranks on GPUs: ranks talk on the CPU only",
-                 (int)size);
-        return err->code;
-    }
     struct tool_group *group = tool_alloc(1, sizeof(*group));
-    const int32_t status =
-        dlq_collective_threads_create(rt, size, TIMEOUT_MS, &group->threads, err);
+    group->size = size;
+    group->ends = tool_alloc((size_t)size, sizeof(*group->ends));
+    int32_t status = dlq_collective_threads_create(rt, size, timeout_ms, &group->threads, err);
+    if (status == DLQ_OK && first.kind != DLQ_DEVICE_CPU) {
+        status = join_gpus(group, rt, first, timeout_ms, err);
+    }
     if (status != DLQ_OK) {
-        free(group);
+        tool_group_destroy(group);
         return status;
     }
     *out = group;
@@ -51,22 +106,42 @@ tool_group_device(struct dlq_device first, int32_t rank)
 const struct dlq_collective *
 tool_group_get(struct tool_group *group, int32_t rank)
 {
-    return group ? dlq_collective_threads_get(group->threads, rank) : NULL;
+    if (!group) {
+        return NULL;
+    }
+    const dlq_collective_nccl *nccl = group->ends[rank].nccl;
+    return nccl ? dlq_collective_nccl_get(nccl) : dlq_collective_threads_get(group->threads, rank);
+}
+
+int32_t
+tool_group_wait(struct tool_group *group, int32_t rank, void *stream, struct dlq_error *err)
+{
+    dlq_collective_nccl *nccl = group ? group->ends[rank].nccl : NULL;
+    return nccl ? dlq_collective_nccl_wait(nccl, stream, err) : DLQ_OK;
 }
 
 void
 tool_group_abort(struct tool_group *group, int32_t rank, const char *reason)
 {
-    if (group) {
-        dlq_collective_threads_abort(group->threads, rank, reason);
+    if (!group) {
+        return;
+    }
+    dlq_collective_threads_abort(group->threads, rank, reason);
+    if (group->ends[rank].nccl) {
+        dlq_collective_nccl_abort(group->ends[rank].nccl, reason);
     }
 }
 
 void
 tool_group_destroy(struct tool_group *group)
 {
-    if (group) {
-        dlq_collective_threads_destroy(group->threads);
-        free(group);
+    if (!group) {
+        return;
     }
+    for (int32_t i = 0; i < group->size; ++i) {
+        dlq_collective_nccl_destroy(group->ends[i].nccl);
+    }
+    dlq_collective_threads_destroy(group->threads);
+    free(group->ends);
+    free(group);
 }

@@ -9,15 +9,16 @@
 #include <stdint.h>
 
 /// The ranks of a run, threads of this process, and what they talk through. One group serves all
-/// layers.
+/// layers. On GPUs the ranks talk over NCCL, and on the host only to find out who is missing.
 
 struct tool_group;
 
 /// Make the group of `size` ranks whose first runs on `first` and whose others run on the devices
-/// after it; all ranks of the CPU share it. One rank needs none: `*out` is NULL then.
+/// after it; all ranks of the CPU share it. A rank may be late by `timeout_ms`. One rank needs no
+/// group: `*out` is NULL then.
 int32_t
-tool_group_create(dlq_runtime *rt, struct dlq_device first, int32_t size, struct tool_group **out,
-                  struct dlq_error *err);
+tool_group_create(dlq_runtime *rt, struct dlq_device first, int32_t size, int32_t timeout_ms,
+                  struct tool_group **out, struct dlq_error *err);
 
 /// The device of a rank.
 struct dlq_device
@@ -27,7 +28,12 @@ tool_group_device(struct dlq_device first, int32_t rank);
 const struct dlq_collective *
 tool_group_get(struct tool_group *group, int32_t rank);
 
-/// Let no rank wait for one that failed. Nothing without a group.
+/// Wait for a stream of the rank's device, on which the ranks may have talked: one that waits for a
+/// dead rank becomes an error. At once without a group.
+int32_t
+tool_group_wait(struct tool_group *group, int32_t rank, void *stream, struct dlq_error *err);
+
+/// Let no rank wait for one that failed; the rank's own thread calls it. Nothing without a group.
 void
 tool_group_abort(struct tool_group *group, int32_t rank, const char *reason);
 

@@ -17,6 +17,7 @@ enum {
     OPT_GOLDEN,
     OPT_PLUGIN_DIR,
     OPT_THREADS,
+    OPT_TIMEOUT,
     OPT_DTYPE,
     OPT_DEVICE,
     OPT_TP,
@@ -35,6 +36,7 @@ static const struct option long_options[] = {
     {"no-fuse", no_argument, NULL, OPT_NO_FUSE},
     {"plugin-dir", required_argument, NULL, OPT_PLUGIN_DIR},
     {"threads", required_argument, NULL, OPT_THREADS},
+    {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"tp", required_argument, NULL, OPT_TP},
     {"verbose", no_argument, NULL, 'v'},
     {NULL, 0, NULL, 0},
@@ -188,6 +190,12 @@ take(const struct tool_command *cmd, int code, const char *value, struct tool_op
         }
         opt->n_threads = (int32_t)list[0];
         return TOOL_OK;
+    case OPT_TIMEOUT:
+        if (!number(value, 1, 86400, &list[0], &end) || *end != '\0') {
+            return complain(cmd, "--timeout needs seconds, 1 to 86400", value);
+        }
+        opt->timeout_ms = (int32_t)list[0] * 1000;
+        return TOOL_OK;
     case OPT_DTYPE:
         opt->dtype = parse_dtype(value);
         return opt->dtype ? TOOL_OK : complain(cmd, "--dtype is one of fp16, bf16, fp32", value);
@@ -222,6 +230,7 @@ tool_parse(const struct tool_command *cmd, int argc, char **argv, struct tool_op
     opt->device = (struct dlq_device){DLQ_DEVICE_CPU, 0};
     opt->tp[0] = 1;
     opt->n_tp = 1;
+    opt->timeout_ms = 60000;
     opterr = 0;
     for (;;) {
         const int code = getopt_long(argc, argv, ":hv", long_options, NULL);

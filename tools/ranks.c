@@ -158,6 +158,8 @@ prepare(const struct tool_ranks *r, int32_t index, const float *x, struct dlq_er
     if (status != DLQ_OK) {
         return status;
     }
+    rank->act.group = r->group;
+    rank->act.rank = index;
     const int64_t first = own == full ? 0 : rank->info->input_offset;
     for (int64_t i = 0; i < r->m; ++i) {
         tool_to_act((char *)rank->act.host_x + (size_t)(i * own) * size, r->dtype,

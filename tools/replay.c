@@ -87,7 +87,7 @@ time_calls(dlq_linear *layer, struct tool_buffers *b, const struct dlq_linear_io
         times[i] = (tool_seconds() - t) * 1e6;
     }
     *us = status == DLQ_OK ? median(times, repeats) : 0.0;
-    return status == DLQ_OK ? dlq_stream_synchronize(b->stream, err) : status;
+    return status == DLQ_OK ? tool_buffers_wait(b, err) : status;
 }
 
 /// Median time of a replay on the device.
@@ -109,6 +109,9 @@ time_graph(struct tool_buffers *b, dlq_graph *graph, double *us, struct dlq_erro
         }
         if (status == DLQ_OK) {
             status = dlq_event_record(end, b->stream, err);
+        }
+        if (status == DLQ_OK) {
+            status = tool_buffers_wait(b, err);
         }
         if (status == DLQ_OK) {
             status = dlq_event_elapsed(begin, end, &ms, err);

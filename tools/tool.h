@@ -39,6 +39,7 @@ struct tool_options {
     const char *plugin_dirs[8]; ///< Searched first, ended by NULL
     int n_plugin_dirs;          ///< Number of plugin_dirs
     int32_t n_threads;          ///< Threads of the CPU; 0: all
+    int32_t timeout_ms;         ///< run: how long a rank may be late
     uint32_t dtype;             ///< Dtype of x and y; 0: the checkpoint's
     struct dlq_device device;   ///< Where layers run
     int32_t sm;                 ///< inspect, plan: capability to plan for, 0: the device's own
