@@ -72,6 +72,54 @@ dlq_marlin_check_shape(int64_t n, int64_t k, int64_t k_full, int64_t group_size)
     return DLQ_MARLIN_OK;
 }
 
+static int64_t
+round_up(int64_t value, int64_t multiple)
+{
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+enum dlq_marlin_verdict
+dlq_marlin_plan(struct dlq_marlin_layer *layer, int64_t n, int64_t k, int64_t group, int bits,
+                bool has_zero_points, bool act_order)
+{
+    const int64_t most = 1 << 24;
+    if ((bits != 4 && bits != 8) || (bits == 8 && has_zero_points)) {
+        return DLQ_MARLIN_TYPE;
+    }
+    if (n < 1 || n > most) {
+        return DLQ_MARLIN_SHAPE_N;
+    }
+    if (k < 1 || k > most) {
+        return DLQ_MARLIN_SHAPE_K;
+    }
+    const bool grouped = group > 0 && group < k;
+    if (grouped && group % 32 != 0) {
+        return DLQ_MARLIN_GROUP;
+    }
+    memset(layer, 0, sizeof(*layer));
+    layer->n = n;
+    layer->k = k;
+    layer->group = grouped ? group : k;
+    layer->bits = bits;
+    layer->packed_group = !grouped ? -1 : group % 128 == 0 ? 128 : group % 64 == 0 ? 64 : 32;
+    layer->has_zero_points = has_zero_points;
+    layer->act_order = act_order;
+    layer->n_padded = round_up(n, DLQ_MARLIN_MIN_THREAD_N);
+    layer->k_padded = round_up(k, DLQ_MARLIN_MIN_THREAD_K);
+    layer->groups = grouped ? layer->k_padded / layer->packed_group : 1;
+    layer->scales_at = round_up(layer->k_padded * layer->n_padded * bits / 8, 256);
+    layer->zeros_at = layer->scales_at + round_up(layer->groups * layer->n_padded * 2, 256);
+    layer->order_at = layer->zeros_at;
+    if (has_zero_points) {
+        layer->order_at += round_up(layer->groups * layer->n_padded * bits / 8, 256);
+    }
+    layer->bytes = layer->order_at;
+    if (act_order) {
+        layer->bytes += round_up(k * (int64_t)sizeof(int32_t), 256);
+    }
+    return DLQ_MARLIN_OK;
+}
+
 int64_t
 dlq_marlin_workspace_size(int32_t sm_count)
 {
@@ -152,26 +200,33 @@ dlq_marlin_zero_points_from_awq(const uint32_t *packed, int64_t rows, int64_t n,
     return true;
 }
 
-// Code of row k, column n of a checkpoint's packed weights.
-typedef uint32_t (*code_fn)(const uint32_t *qweight, int64_t n_columns, int bits, int64_t k,
+// Code of row k, column n of a checkpoint's packed weights of shape[0] rows, shape[1] columns.
+typedef uint32_t (*code_fn)(const uint32_t *qweight, const int64_t shape[2], int bits, int64_t k,
                             int64_t n);
 
 static uint32_t
-awq_code(const uint32_t *qweight, int64_t n_columns, int bits, int64_t k, int64_t n)
+awq_code(const uint32_t *qweight, const int64_t shape[2], int bits, int64_t k, int64_t n)
 {
     // Nibble or byte that holds column j of a word: the inverse of dlq_awq_order.
     static const uint8_t slot4[8] = {0, 4, 1, 5, 2, 6, 3, 7};
     static const uint8_t slot8[4] = {0, 2, 1, 3};
     const int per_word = 32 / bits;
     const int slot = bits == 4 ? slot4[n % 8] : slot8[n % 4];
-    return qweight[k * (n_columns / per_word) + n / per_word] >> slot * bits & ((1u << bits) - 1u);
+    return qweight[k * (shape[1] / per_word) + n / per_word] >> slot * bits & ((1u << bits) - 1u);
 }
 
 static uint32_t
-gptq_code(const uint32_t *qweight, int64_t n_columns, int bits, int64_t k, int64_t n)
+gptq_code(const uint32_t *qweight, const int64_t shape[2], int bits, int64_t k, int64_t n)
 {
     const int per_word = 32 / bits;
-    return qweight[k / per_word * n_columns + n] >> (int)(k % per_word) * bits &
+    return qweight[k / per_word * shape[1] + n] >> (int)(k % per_word) * bits & ((1u << bits) - 1u);
+}
+
+static uint32_t
+ct_code(const uint32_t *qweight, const int64_t shape[2], int bits, int64_t k, int64_t n)
+{
+    const int per_word = 32 / bits;
+    return qweight[n * (shape[0] / per_word) + k / per_word] >> (int)(k % per_word) * bits &
            ((1u << bits) - 1u);
 }
 
@@ -183,6 +238,7 @@ repack(const uint32_t *qweight, code_fn code, const int32_t *perm, int64_t k, in
     if (order == NULL || k <= 0 || n <= 0 || k % DLQ_MARLIN_TILE != 0 || n % 64 != 0) {
         return false;
     }
+    const int64_t shape[2] = {k, n};
     const int per_word = 32 / bits;
     const int words_per_lane = 4 * 8 / per_word; // 4 for 4 bit, 8 for 8 bit
     for (int64_t tile = 0; tile < k / 16 * (n / 64); tile++) {
@@ -197,7 +253,8 @@ repack(const uint32_t *qweight, code_fn code, const int32_t *perm, int64_t k, in
                 const int upper = bits == 4 ? v >= 4 : j % 2;
                 const int64_t row = k0 + 2 * (lane % 4) + fragment_rows[v % 4];
                 const int64_t column = n0 + 16 * w + lane / 4 + 8 * upper;
-                word |= code(qweight, n, bits, perm != NULL ? perm[row] : row, column) << i * bits;
+                word |= code(qweight, shape, bits, perm != NULL ? perm[row] : row, column)
+                        << i * bits;
             }
             *out++ = word;
         }
@@ -226,9 +283,9 @@ dlq_marlin_repack_awq(const uint32_t *qweight, int64_t k, int64_t n, int bits, u
     return repack(qweight, awq_code, NULL, k, n, bits, out);
 }
 
-bool
-dlq_marlin_repack_gptq(const uint32_t *qweight, const int32_t *perm, int64_t k, int64_t n, int bits,
-                       uint32_t *out)
+static bool
+repack_permuted(const uint32_t *qweight, code_fn code, const int32_t *perm, int64_t k, int64_t n,
+                int bits, uint32_t *out)
 {
     if (perm != NULL) {
         if (k <= 0 || n <= 0 || k % DLQ_MARLIN_TILE != 0 || n % 64 != 0) {
@@ -240,5 +297,53 @@ dlq_marlin_repack_gptq(const uint32_t *qweight, const int32_t *perm, int64_t k, 
             return false;
         }
     }
-    return repack(qweight, gptq_code, perm, k, n, bits, out);
+    return repack(qweight, code, perm, k, n, bits, out);
+}
+
+bool
+dlq_marlin_repack_gptq(const uint32_t *qweight, const int32_t *perm, int64_t k, int64_t n, int bits,
+                       uint32_t *out)
+{
+    return repack_permuted(qweight, gptq_code, perm, k, n, bits, out);
+}
+
+bool
+dlq_marlin_repack_ct(const uint32_t *qweight, const int32_t *perm, int64_t k, int64_t n, int bits,
+                     uint32_t *out)
+{
+    return repack_permuted(qweight, ct_code, perm, k, n, bits, out);
+}
+
+bool
+dlq_marlin_sort_rows(const int32_t *g_idx, int64_t k, int64_t group, int32_t *perm)
+{
+    if (k <= 0 || group <= 0) {
+        return false;
+    }
+    const int64_t groups = (k + group - 1) / group;
+    // A group's first place keeps -1 - (rows placed) until its last row comes, which is put there.
+    // Rows come in order, so that each group is shifted by one at its end.
+    for (int64_t g = 0; g < groups; g++) {
+        perm[g * group] = -1;
+    }
+    for (int64_t i = 0; i < k; i++) {
+        if (g_idx[i] < 0 || g_idx[i] >= groups) {
+            return false;
+        }
+        int32_t *const first = perm + g_idx[i] * group;
+        const int64_t size = (g_idx[i] + 1) * group <= k ? group : k - g_idx[i] * group;
+        if (*first >= 0) {
+            return false;
+        }
+        const int64_t placed = -1 - (int64_t)*first;
+        if (placed + 1 < size) {
+            first[placed + 1] = (int32_t)i;
+            --*first;
+        } else {
+            memmove(first, first + 1, (size_t)(size - 1) * sizeof(*first));
+            first[size - 1] = (int32_t)i;
+        }
+    }
+    // k rows in groups that never overflow fill every group.
+    return true;
 }

@@ -78,6 +78,36 @@ dlq_marlin_check_config(int64_t scalar_type, int64_t group_size, bool has_zero_p
 enum dlq_marlin_verdict
 dlq_marlin_check_shape(int64_t n, int64_t k, int64_t k_full, int64_t group_size);
 
+/// How a layer lies in one buffer in this layout, zero-padded where the kernels refuse its shape:
+///
+///     weights [k_padded / 16, n_padded * 16 / pf]  at 0
+///     scales  [groups, n_padded], 16 bits each     at scales_at
+///     zeros   [groups, n_padded / pf]              at zeros_at, only with zero points
+///     order   int32[k], source rows of x           at order_at, only with act order
+///
+/// Groups of a checkpoint that are a larger multiple of 32 are stored as several of 128, 64 or 32
+/// with the same scale. Padded rows and columns have codes equal to the zero point where their
+/// group is real, else scale 0.
+struct dlq_marlin_layer {
+    int64_t n, k;                          ///< Outputs, inputs
+    int64_t group;                         ///< Of the checkpoint; k: one group a column
+    int32_t bits;                          ///< 4 or 8
+    int32_t packed_group;                  ///< 32, 64, 128, or -1 for one group a column
+    bool has_zero_points;                  ///< 4 bit only; otherwise z = 2^(bits - 1)
+    bool act_order;                        ///< Rows of x are gathered by `order`
+    int64_t n_padded, k_padded;            ///< Multiples of 64 and 128
+    int64_t groups;                        ///< Rows of stored scales
+    int64_t scales_at, zeros_at, order_at; ///< Byte offsets, multiples of 256
+    int64_t bytes;                         ///< Of the buffer
+};
+
+/// Lays a layer out. `group` -1, 0 or at least k is one group a column. DLQ_MARLIN_TYPE for bits or
+/// zero points without a kernel, DLQ_MARLIN_GROUP for a group that is no multiple of 32,
+/// DLQ_MARLIN_SHAPE_N or _K for a size below 1 or above 2^24. [any-thread]
+enum dlq_marlin_verdict
+dlq_marlin_plan(struct dlq_marlin_layer *layer, int64_t n, int64_t k, int64_t group, int bits,
+                bool has_zero_points, bool act_order);
+
 /// int32 elements of the lock workspace of a device: one a multiprocessor, zero before the first
 /// launch. 0 when sm_count is not positive.
 int64_t
@@ -113,5 +143,16 @@ dlq_marlin_repack_awq(const uint32_t *qweight, int64_t k, int64_t n, int bits, u
 bool
 dlq_marlin_repack_gptq(const uint32_t *qweight, const int32_t *perm, int64_t k, int64_t n, int bits,
                        uint32_t *out);
+
+/// pack-quantized weights [n, k / pf] to the Marlin layout, otherwise as dlq_marlin_repack_gptq.
+bool
+dlq_marlin_repack_ct(const uint32_t *qweight, const int32_t *perm, int64_t k, int64_t n, int bits,
+                     uint32_t *out);
+
+/// Act order: perm = stable argsort of g_idx[k], values 0 .. groups - 1. False when a value is out
+/// of range or, after sorting, row i does not belong to group i / group: then no permutation makes
+/// the groups contiguous and equal.
+bool
+dlq_marlin_sort_rows(const int32_t *g_idx, int64_t k, int64_t group, int32_t *perm);
 
 #endif // DLQ_KERNELS_PACK_MARLIN_H

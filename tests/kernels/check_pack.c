@@ -206,12 +206,23 @@ check_marlin_repack(int64_t k, int64_t n, int bits)
     check_that(dlq_marlin_repack_gptq(packed, perm, k, n, bits, marlin) &&
                    memcmp(marlin, expected, bytes) == 0,
                "marlin from gptq with a permutation, %d bits", bits);
+    for (int64_t c = 0; c < n; c++) {
+        for (int64_t i = 0; i < k; i++) {
+            row[perm[i]] = q[i * n + c];
+        }
+        dlq_bits_pack(row, k, DLQ_BITS_DENSE, bits, packed + c * (k / per_word), 1);
+    }
+    check_that(dlq_marlin_repack_ct(packed, perm, k, n, bits, marlin) &&
+                   memcmp(marlin, expected, bytes) == 0,
+               "marlin from pack-quantized with a permutation, %d bits", bits);
     const int32_t saved = perm[3];
     const int32_t evil[] = {-1, (int32_t)k, perm[4]};
     for (int i = 0; i < 3; i++) {
         perm[3] = evil[i];
         check_that(!dlq_marlin_repack_gptq(packed, perm, k, n, bits, marlin),
                    "perm value %d is refused", evil[i]);
+        check_that(!dlq_marlin_repack_ct(packed, perm, k, n, bits, marlin),
+                   "perm value %d is refused from pack-quantized", evil[i]);
     }
     perm[3] = saved;
     check_that(!dlq_marlin_repack_gptq(packed, perm, k - 8, n, bits, marlin), "k %% 16");
@@ -282,6 +293,82 @@ check_marlin_zeros(void)
 }
 
 static void
+check_marlin_plan(void)
+{
+    struct dlq_marlin_layer l;
+    check_that(dlq_marlin_plan(&l, 4096, 4096, 128, 4, true, false) == DLQ_MARLIN_OK &&
+                   l.n_padded == 4096 && l.k_padded == 4096 && l.packed_group == 128 &&
+                   l.groups == 32 && l.scales_at == 4096 * 4096 / 2 &&
+                   l.zeros_at == l.scales_at + 32 * 4096 * 2 &&
+                   l.bytes == l.zeros_at + 32 * 4096 / 2,
+               "a layer that needs no padding");
+    check_that(dlq_marlin_plan(&l, 200, 1000, 96, 4, false, true) == DLQ_MARLIN_OK &&
+                   l.n_padded == 256 && l.k_padded == 1024 && l.packed_group == 32 &&
+                   l.group == 96 && l.groups == 32 && l.order_at == l.zeros_at &&
+                   l.order_at >= l.scales_at + 32 * 256 * 2 && l.bytes >= l.order_at + 4000 &&
+                   l.bytes % 256 == 0,
+               "a padded layer with act order");
+    static const int64_t one[] = {-1, 0, 172, 500};
+    for (int i = 0; i < 4; i++) {
+        check_that(dlq_marlin_plan(&l, 40, 172, one[i], 8, false, false) == DLQ_MARLIN_OK &&
+                       l.packed_group == -1 && l.group == 172 && l.groups == 1,
+                   "group %d of 172 rows is one group", (int)one[i]);
+    }
+    static const struct {
+        int64_t n, k, group;
+        int bits;
+        bool zeros;
+        enum dlq_marlin_verdict verdict;
+    } refused[] = {
+        {64, 128, 128, 3, false, DLQ_MARLIN_TYPE},
+        {64, 128, 128, 8, true, DLQ_MARLIN_TYPE},
+        {64, 128, 16, 4, true, DLQ_MARLIN_GROUP},
+        {64, 128, 40, 4, true, DLQ_MARLIN_GROUP},
+        {0, 128, 128, 4, true, DLQ_MARLIN_SHAPE_N},
+        {64, 0, 128, 4, true, DLQ_MARLIN_SHAPE_K},
+        {64, (1 << 24) + 1, -1, 4, true, DLQ_MARLIN_SHAPE_K},
+    };
+    for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++) {
+        check_that(dlq_marlin_plan(&l, refused[i].n, refused[i].k, refused[i].group,
+                                   refused[i].bits, refused[i].zeros, false) == refused[i].verdict,
+                   "marlin plan %d is refused", (int)i);
+    }
+}
+
+static void
+check_marlin_sort(void)
+{
+    enum { K = 100, G = 32 };
+    int32_t g_idx[K], perm[K];
+    // Group of row i of a shuffled layer: 37 and 100 have no common factor.
+    for (int i = 0; i < K; i++) {
+        g_idx[i] = i * 37 % K / G;
+    }
+    bool ok = dlq_marlin_sort_rows(g_idx, K, G, perm);
+    for (int i = 0; i < K && ok; i++) {
+        ok = g_idx[perm[i]] == i / G && (i % G == 0 || perm[i] > perm[i - 1]);
+    }
+    check_that(ok, "rows are sorted by group and stay in order within one");
+    for (int i = 0; i < K; i++) {
+        g_idx[i] = i;
+    }
+    ok = dlq_marlin_sort_rows(g_idx, K, 1, perm);
+    for (int i = 0; i < K && ok; i++) {
+        ok = perm[i] == i;
+    }
+    check_that(ok, "groups of one row");
+    for (int i = 0; i < K; i++) {
+        g_idx[i] = i / G;
+    }
+    const int32_t evil[] = {-1, 4, 1};
+    for (int i = 0; i < 3; i++) {
+        g_idx[5] = evil[i];
+        check_that(!dlq_marlin_sort_rows(g_idx, K, G, perm), "g_idx %d is refused", evil[i]);
+    }
+    check_that(!dlq_marlin_sort_rows(g_idx, K, 0, perm), "groups of no rows");
+}
+
+static void
 check_marlin_verdicts(void)
 {
     check_that(DLQ_ST_UINT4 == 1125899906843648 && DLQ_ST_UINT4B8 == 1125899907892224 &&
@@ -332,5 +419,7 @@ check_pack(void)
     check_marlin_repack(256, 128, 8);
     check_marlin_scales();
     check_marlin_zeros();
+    check_marlin_plan();
+    check_marlin_sort();
     check_marlin_verdicts();
 }

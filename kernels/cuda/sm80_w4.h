@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Between the launcher of the Marlin-layout product and its kernels, one file an activation type.
+#ifndef DLQ_KERNELS_CUDA_SM80_W4_H
+#define DLQ_KERNELS_CUDA_SM80_W4_H
+
+#include <cuda_runtime_api.h>
+#include <stdint.h>
+
+struct sm80_w4_args {
+    const char *weights;
+    const uint16_t *scales;
+    const uint32_t *zeros; // NULL: symmetric codes
+    const uint16_t *x;
+    int64_t ldx;
+    uint16_t *y;
+    int64_t ldy;
+    const float *bias;
+    float4 *partial;
+    int *counters;
+    int m, n, k;
+    int n_padded;
+    int group_shift; // log2 of the group; 31: one group a column
+    int m_tiles, iters;
+    int stages;
+    // The first sk_tiles tiles are cut into sk_ctas equal runs along k, a run a CTA; of the others
+    // every CTA does dp_each whole ones.
+    int sk_tiles, sk_ctas, dp_each;
+    int pdl;
+    int paired; // y can be written two values at a time
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// `tile` counts from 0.
+int
+sm80_w4_launch_f16(const struct sm80_w4_args *args, int tile, int bits, int grid,
+                   cudaStream_t stream);
+int
+sm80_w4_launch_bf16(const struct sm80_w4_args *args, int tile, int bits, int grid,
+                    cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

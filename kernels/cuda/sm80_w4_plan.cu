@@ -1,0 +1,282 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a product in the Marlin layout is cut into tiles and runs, and its launch.
+#include "marlin.h"
+#include "sm80_w4.h"
+
+#include <cuda_runtime.h>
+
+namespace
+{
+
+struct tile_facts {
+    int tokens, columns, depth; // depth: k of a stage
+    int ctas;                   // of a multiprocessor, at most
+    int k_warps, slices;        // warps that share a tile's columns, parts in which they add up
+    int most_split;             // CTAs of one tile
+};
+
+// The template arguments of w4_launch_tile, sm80_w4_gemm.cuh. Large tiles cost about 1 us for
+// each CTA that shares them.
+constexpr tile_facts tiles[DLQ_K_MARLIN_TILES] = {
+    {8, 128, 128, 2, 4, 1, 64},  {16, 128, 128, 2, 4, 1, 64}, {32, 128, 128, 2, 4, 2, 32},
+    {64, 128, 128, 1, 4, 4, 16}, {64, 256, 64, 1, 2, 4, 8},   {128, 256, 64, 1, 1, 1, 8},
+};
+
+// Tokens whose x is copied at a time when it has to be.
+constexpr int gather_tokens = 512;
+constexpr int threads = 256;
+
+size_t
+round256(size_t bytes)
+{
+    return (bytes + 255) / 256 * 256;
+}
+
+size_t
+smem_bytes(const tile_facts &t, int bits, int stages)
+{
+    const size_t stage = (size_t)t.depth * t.columns * bits / 8 + (size_t)t.tokens * t.depth * 2 +
+                         t.depth / 32 * t.columns * 2 +
+                         (bits == 4 ? t.depth / 32 * t.columns / 2 : 0);
+    return stages * stage + (size_t)(t.k_warps - 1) * t.tokens * t.columns * 4 / t.slices;
+}
+
+// Shared memory of a multiprocessor, less what each of `ctas` CTAs loses.
+size_t
+smem_limit(int capability, int ctas)
+{
+    const int kib = capability >= 90 && capability < 120   ? 228
+                    : capability == 80 || capability == 87 ? 164
+                                                           : 100;
+    const int a_cta = kib / ctas < kib - 1 ? kib / ctas : kib - 1;
+    return (size_t)(a_cta - 1) * 1024;
+}
+
+size_t
+tile_bytes(const tile_facts &t)
+{
+    return (size_t)t.tokens * t.columns * 4;
+}
+
+struct cut {
+    int m_tiles, iters, grid, sk_tiles, sk_ctas, dp_each;
+};
+
+cut
+cut_work(const struct dlq_marlin_layer *layer, int m, const tile_facts &t, int ctas, int sms)
+{
+    cut c;
+    c.m_tiles = (m + t.tokens - 1) / t.tokens;
+    c.iters = (int)(layer->k_padded / t.depth);
+    const int count = c.m_tiles * (int)((layer->n_padded + t.columns - 1) / t.columns);
+    const int most = ctas * sms;
+    c.dp_each = count / most;
+    c.sk_tiles = count % most;
+    c.sk_ctas = c.sk_tiles;
+    // Whole tiles where that keeps all but a sixteenth busy.
+    if (c.sk_tiles > 0 && c.sk_tiles * 16 < most * 15) {
+        const int64_t by_depth = (int64_t)c.sk_tiles * c.iters / 2,
+                      by_split = (int64_t)c.sk_tiles * t.most_split;
+        int64_t want = most;
+        want = want < by_depth ? want : by_depth;
+        want = want < by_split ? want : by_split;
+        if (want > c.sk_tiles) {
+            // Runs that end with a tile need fewer sums.
+            const int even = (int)want / c.sk_tiles * c.sk_tiles;
+            c.sk_ctas = even * 8 >= want * 7 ? even : (int)want;
+        }
+    }
+    c.grid = c.dp_each > 0 ? most : c.sk_ctas;
+    return c;
+}
+
+// x with rows in the order of the weights, padded with zeros to k_padded.
+__global__ void
+__launch_bounds__(threads) gather_kernel(const uint16_t *x, int64_t ldx, const int *order, int k,
+                                         int k_padded, uint16_t *out)
+{
+    const int at = (blockIdx.x * threads + threadIdx.x) * 8;
+    if (at >= k_padded)
+        return;
+    const uint16_t *const row = x + blockIdx.y * ldx;
+    uint32_t v[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        v[i] = 0;
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            const int to = at + 2 * i + h;
+            if (to < k)
+                v[i] |= (uint32_t)row[order ? order[to] : to] << 16 * h;
+        }
+    }
+    *(uint4 *)(out + (int64_t)blockIdx.y * k_padded + at) = make_uint4(v[0], v[1], v[2], v[3]);
+}
+
+int
+choose_tile(const struct dlq_k_marlin_gemm *call)
+{
+    const int m = call->m;
+    return m <= 8 ? 1 : m <= 16 ? 2 : m <= 32 ? 3 : m <= 64 ? 5 : 6;
+}
+
+int
+run(const struct dlq_k_marlin_gemm *call, const struct dlq_k_marlin_plan *plan, const void *x,
+    int64_t ldx, int k, int pdl, cudaStream_t stream)
+{
+    const struct dlq_marlin_layer *const layer = call->layer;
+    const tile_facts &t = tiles[plan->tile - 1];
+    const cut c = cut_work(layer, call->m, t, plan->ctas, call->sms);
+    struct sm80_w4_args a = {};
+    const char *const packed = (const char *)call->packed;
+    a.weights = packed;
+    a.scales = (const uint16_t *)(packed + layer->scales_at);
+    if (layer->has_zero_points)
+        a.zeros = (const uint32_t *)(packed + layer->zeros_at);
+    a.x = (const uint16_t *)x;
+    a.ldx = ldx;
+    a.y = (uint16_t *)call->y;
+    a.ldy = call->ldy;
+    a.bias = call->bias;
+    a.m = call->m;
+    a.n = (int)layer->n;
+    a.k = k;
+    a.n_padded = (int)layer->n_padded;
+    a.group_shift = layer->packed_group == 128  ? 7
+                    : layer->packed_group == 64 ? 6
+                    : layer->packed_group == 32 ? 5
+                                                : 31;
+    a.m_tiles = c.m_tiles;
+    a.iters = c.iters;
+    a.stages = plan->stages;
+    a.sk_tiles = c.sk_tiles;
+    a.sk_ctas = c.sk_ctas;
+    a.dp_each = c.dp_each;
+    a.paired = ((uintptr_t)call->y & 3) == 0 && call->ldy % 2 == 0 && layer->n % 2 == 0;
+    a.pdl = pdl;
+    if (c.sk_ctas > c.sk_tiles) {
+        const size_t head = call->counters ? 0 : round256(sizeof(int) * (size_t)c.sk_ctas);
+        if (call->workspace_bytes < head + 2 * (size_t)c.sk_ctas * tile_bytes(t))
+            return DLQ_K_MARLIN_WORKSPACE;
+        a.counters = call->counters ? call->counters : (int *)call->workspace;
+        a.partial = (float4 *)((char *)call->workspace + head);
+        if (head) {
+            const cudaError_t err = cudaMemsetAsync(call->workspace, 0, head, stream);
+            if (err != cudaSuccess)
+                return (int)err;
+            a.pdl = 0;
+        }
+    }
+    return call->bf16 ? sm80_w4_launch_bf16(&a, plan->tile - 1, layer->bits, c.grid, stream)
+                      : sm80_w4_launch_f16(&a, plan->tile - 1, layer->bits, c.grid, stream);
+}
+
+// Bytes for sums that CTAs share, of any plan for up to max_m tokens.
+size_t
+sums_bytes(int max_m, int sms)
+{
+    size_t most = 0;
+    for (const tile_facts &t : tiles) {
+        const size_t bytes = 2 * (size_t)sms * t.ctas * tile_bytes(t);
+        if ((t.tokens <= 8 || t.tokens < 2 * max_m) && bytes > most)
+            most = bytes;
+    }
+    return round256(sizeof(int) * (size_t)dlq_k_marlin_counters(sms)) + most;
+}
+
+} // namespace
+
+extern "C" int64_t
+dlq_k_marlin_counters(int sms)
+{
+    return 2 * (int64_t)sms;
+}
+
+extern "C" size_t
+dlq_k_marlin_workspace_bytes(const struct dlq_marlin_layer *layer, int max_m, int sms)
+{
+    const int rows = max_m < gather_tokens ? max_m : gather_tokens;
+    return sums_bytes(max_m, sms) + round256((size_t)rows * layer->k_padded * 2);
+}
+
+extern "C" int
+dlq_k_marlin_resolve(const struct dlq_k_marlin_gemm *call, const struct dlq_k_marlin_plan *plan,
+                     struct dlq_k_marlin_plan *out)
+{
+    struct dlq_k_marlin_plan p = {};
+    if (plan)
+        p = *plan;
+    if (p.tile == 0)
+        p.tile = choose_tile(call);
+    if (p.tile < 1 || p.tile > DLQ_K_MARLIN_TILES || call->capability < 80 || call->sms < 1)
+        return DLQ_K_MARLIN_PLAN;
+    const tile_facts &t = tiles[p.tile - 1];
+    const int bits = call->layer->bits;
+    if (p.ctas == 0) {
+        p.ctas = t.ctas;
+        while (p.ctas > 1 && smem_bytes(t, bits, 3) > smem_limit(call->capability, p.ctas))
+            p.ctas--;
+    }
+    if (p.stages == 0) {
+        p.stages = t.tokens <= 32 ? 5 : 4;
+        while (p.stages > 2 && smem_bytes(t, bits, p.stages) > smem_limit(call->capability, p.ctas))
+            p.stages--;
+    }
+    if (p.ctas < 1 || p.ctas > t.ctas || p.stages < 2 || p.stages > 6 ||
+        smem_bytes(t, bits, p.stages) > smem_limit(call->capability, p.ctas))
+        return DLQ_K_MARLIN_PLAN;
+    *out = p;
+    return 0;
+}
+
+extern "C" int
+dlq_k_marlin_rounds(const struct dlq_marlin_layer *layer, const struct dlq_k_marlin_plan *plan)
+{
+    (void)plan;
+    return layer->packed_group > 0;
+}
+
+extern "C" int
+dlq_k_marlin_gemm(const struct dlq_k_marlin_gemm *call, const struct dlq_k_marlin_plan *plan,
+                  cudaStream_t stream)
+{
+    const struct dlq_marlin_layer *const layer = call->layer;
+    if (call->m < 0 || call->ldx < layer->k || call->ldy < layer->n)
+        return DLQ_K_MARLIN_SHAPE;
+    if (call->m == 0)
+        return 0;
+    if (((uintptr_t)call->packed & 255) || ((uintptr_t)call->workspace & 255))
+        return DLQ_K_MARLIN_ALIGN;
+    struct dlq_k_marlin_plan p;
+    int err = dlq_k_marlin_resolve(call, plan, &p);
+    if (err)
+        return err;
+    const bool aligned = ((uintptr_t)call->x & 15) == 0 && call->ldx % 8 == 0;
+    if (aligned && !layer->act_order)
+        return run(call, &p, call->x, call->ldx, (int)layer->k, call->pdl, stream);
+    const size_t rows = call->m < gather_tokens ? call->m : gather_tokens;
+    const size_t bytes = round256(rows * layer->k_padded * 2);
+    if (call->workspace_bytes < bytes)
+        return DLQ_K_MARLIN_WORKSPACE;
+    struct dlq_k_marlin_gemm part = *call;
+    uint16_t *const gathered = (uint16_t *)call->workspace;
+    part.workspace = (char *)call->workspace + bytes;
+    part.workspace_bytes -= bytes;
+    const int *order =
+        layer->act_order ? (const int *)((const char *)call->packed + layer->order_at) : nullptr;
+    for (int at = 0; at < call->m && !err; at += gather_tokens) {
+        part.m = call->m - at < gather_tokens ? call->m - at : gather_tokens;
+        part.y = (uint16_t *)call->y + at * call->ldy;
+        const dim3 grid((unsigned)((layer->k_padded / 8 + threads - 1) / threads),
+                        (unsigned)part.m);
+        gather_kernel<<<grid, threads, 0, stream>>>((const uint16_t *)call->x + at * call->ldx,
+                                                    call->ldx, order, (int)layer->k,
+                                                    (int)layer->k_padded, gathered);
+        err = (int)cudaGetLastError();
+        if (!err)
+            err = run(&part, &p, gathered, layer->k_padded, (int)layer->k_padded, 0, stream);
+    }
+    return err;
+}
