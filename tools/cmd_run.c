@@ -20,6 +20,8 @@
 struct run {
     const struct tool_options *opt;
     struct tool_session session;
+    dlq_runtime *rt; ///< Of the group of processes; NULL: ranks are threads
+    int32_t size;    ///< Ranks
     struct tool_cuts cuts;
     struct tool_seat *seats; ///< One a rank; the first is the session's
     struct tool_group *group;
@@ -53,10 +55,29 @@ read_bias(const struct run *run, const struct tool_layer *layer)
     return bias;
 }
 
-static struct tool_result *
-add_result(struct run *run, const struct tool_ranks *ranks, int64_t m,
+/// A hash of outputs; a negative zero counts as zero.
+static uint64_t
+digest(const float *y, int64_t count)
+{
+    uint64_t h = 0xCBF29CE484222325u;
+    for (int64_t i = 0; i < count; ++i) {
+        const float v = y[i] + 0.0f;
+        uint32_t bits;
+        memcpy(&bits, &v, sizeof(bits));
+        h = (h ^ bits) * 0x100000001B3u;
+    }
+    return h;
+}
+
+/// `y`: the outputs, for a digest; may be NULL.
+static void
+add_result(struct run *run, const struct tool_ranks *ranks, int64_t m, const float *y,
            const struct tool_verdict *verdict)
 {
+    // Of several processes the first has the results.
+    if (ranks->self > 0) {
+        return;
+    }
     struct tool_result *row = tool_results_add(&run->results);
     row->layer = ranks->layer;
     row->m = m;
@@ -78,10 +99,13 @@ add_result(struct run *run, const struct tool_ranks *ranks, int64_t m,
         snprintf(row->kernel, sizeof(row->kernel), "%s", e.kernel);
     }
     snprintf(row->method, sizeof(row->method), "%s", dlq_linear_method_name(first));
+    if (y) {
+        snprintf(row->digest, sizeof(row->digest), "%016llx",
+                 (unsigned long long)digest(y, m * ranks->layer->n));
+    }
     if (run->opt->json) {
         tool_result_json(row);
     }
-    return row;
 }
 
 /// Seeded inputs, with the float64 product as the judge where the plugin can dequantize.
@@ -93,16 +117,21 @@ run_seeded(struct run *run, struct tool_ranks *ranks, const float *bias, bool ch
     float *x = tool_alloc((size_t)(m * layer->k), sizeof(*x));
     float *y = tool_alloc((size_t)(m * layer->n), sizeof(*y));
     struct tool_verdict verdict = {.ok = true};
-    tool_fill_inputs(x, m, layer->k, layer->prefix);
+    if (run->opt->integers) {
+        tool_fill_integers(x, m * layer->k, layer->prefix);
+    } else {
+        tool_fill_inputs(x, m, layer->k, layer->prefix);
+    }
     int32_t status = tool_ranks_apply(ranks, x, m, 1, y, err);
-    if (status == DLQ_OK && check) {
-        status = tool_verify_float64(ranks, y, bias, &verdict, err);
+    struct tool_ranks *judge = tool_ranks_judge(ranks);
+    if (status == DLQ_OK && check && judge) {
+        status = tool_verify_float64(judge, y, bias, &verdict, err);
     } else if (status == DLQ_OK) {
         tool_verify_finite(y, m * layer->n, &verdict);
     }
     if (status == DLQ_OK) {
         tool_verify_replay(tool_ranks_replay(ranks), &verdict);
-        add_result(run, ranks, m, &verdict);
+        add_result(run, ranks, m, y, &verdict);
     }
     free(x);
     free(y);
@@ -120,8 +149,9 @@ run_recorded(struct tool_ranks *ranks, const struct tool_recorded *rec, int64_t 
         memcpy(x + i * rec->k, rec->x + i % rec->m * rec->k, (size_t)rec->k * sizeof(*x));
     }
     int32_t status = tool_ranks_apply(ranks, x, m, timed, y, err);
-    if (status == DLQ_OK) {
-        status = tool_verify_golden(ranks, y, rec, first, bias, verdict, err);
+    struct tool_ranks *judge = tool_ranks_judge(ranks);
+    if (status == DLQ_OK && judge) {
+        status = tool_verify_golden(judge, y, rec, first, bias, verdict, err);
         tool_verify_replay(tool_ranks_replay(ranks), verdict);
     }
     free(x);
@@ -157,7 +187,7 @@ run_golden(struct run *run, struct tool_ranks *ranks, const float *bias, int64_t
         first += n;
     }
     if (status == DLQ_OK && *found > 0) {
-        add_result(run, ranks, rows, &verdict);
+        add_result(run, ranks, rows, NULL, &verdict);
     }
     return status;
 }
@@ -205,8 +235,8 @@ run_layer(struct run *run, const struct tool_layer *layer, struct dlq_error *err
     desc.max_m = most_rows(run->opt);
     desc.partition = run->cuts.layers[layer - run->session.model->layers].partition;
     struct tool_ranks ranks;
-    int32_t status =
-        tool_ranks_create(run->seats, run->group, layer, &desc, run->opt->tp[0], &ranks, err);
+    const bool judged = run->opt->check || run->golden;
+    int32_t status = tool_ranks_create(run->seats, run->group, layer, &desc, judged, &ranks, err);
     if (status == DLQ_OK) {
         float *bias = read_bias(run, layer);
         status = run_rows(run, &ranks, bias, err);
@@ -221,7 +251,7 @@ static int
 plan_all(struct run *run)
 {
     struct tool_cuts *cuts = &run->cuts;
-    tool_cuts_find(&run->session, run->opt, run->opt->tp[0], cuts);
+    tool_cuts_find(&run->session, run->opt, run->size, cuts);
     if (cuts->n_refused == 0) {
         return TOOL_OK;
     }
@@ -232,16 +262,21 @@ plan_all(struct run *run)
         snprintf(first.msg, sizeof(first.msg), "%s", msg);
         free(msg);
     }
-    return tool_report(&first, TOOL_STAGE_METHOD);
+    // All processes found the same; one says it.
+    return tool_group_self(run->group) > 0 ? tool_exit_code(first.code, TOOL_STAGE_METHOD)
+                                           : tool_report(&first, TOOL_STAGE_METHOD);
 }
 
 /// A runtime and a configuration for each rank, the threads shared out.
 static int
 take_seats(struct run *run)
 {
-    const int32_t size = run->opt->tp[0];
+    // A process needs those of others only to judge them.
+    const int32_t self = tool_group_self(run->group);
+    const bool judges = self == 0 && (run->opt->check || run->golden);
+    const int32_t size = self < 0 || judges ? run->size : 1;
     struct dlq_error err = DLQ_ERROR_INIT;
-    run->seats = tool_alloc((size_t)size, sizeof(*run->seats));
+    run->seats = tool_alloc((size_t)run->size, sizeof(*run->seats));
     run->seats[0] = (struct tool_seat){run->session.rt, run->session.config};
     const struct dlq_host *host = dlq_runtime_host(run->session.rt);
     struct tool_options opt = *run->opt;
@@ -258,18 +293,73 @@ take_seats(struct run *run)
             return tool_report(&err, TOOL_STAGE_METHOD);
         }
     }
-    if (tool_group_create(run->session.rt, run->opt->device, size, run->opt->timeout_ms,
-                          &run->group, &err) != DLQ_OK) {
+    if (self < 0 && tool_group_create(run->session.rt, run->opt->device, size, run->opt->timeout_ms,
+                                      &run->group, &err) != DLQ_OK) {
         return tool_report(&err, TOOL_STAGE_METHOD);
     }
     return TOOL_OK;
 }
 
+static uint64_t
+hash(uint64_t h, const void *data, size_t size)
+{
+    for (size_t i = 0; i < size; ++i) {
+        h = (h ^ ((const unsigned char *)data)[i]) * 0x100000001B3u;
+    }
+    return h;
+}
+
+/// What all processes have to have in common.
+static uint64_t
+fingerprint(const struct run *run)
+{
+    const struct tool_options *opt = run->opt;
+    const struct tool_model *model = run->session.model;
+    const int32_t numbers[] = {(int32_t)run->dtype, opt->check,    run->golden != NULL,
+                               opt->no_fuse,        opt->integers, opt->n_m};
+    uint64_t h = hash(0xCBF29CE484222325u, numbers, sizeof(numbers));
+    h = hash(h, opt->m, (size_t)opt->n_m * sizeof(opt->m[0]));
+    h = hash(h, run->session.source.text, run->session.source.len);
+    for (size_t i = 0; i < model->n_layers; ++i) {
+        const struct tool_layer *layer = &model->layers[i];
+        h = hash(h, layer->prefix, strlen(layer->prefix));
+        h = hash(h, &layer->k, sizeof(layer->k));
+        h = hash(h, layer->sizes, sizeof(layer->sizes));
+    }
+    return h;
+}
+
+/// Join the processes that mpirun started.
+static int
+join(struct run *run)
+{
+    struct dlq_error err = DLQ_ERROR_INIT;
+    if (run->opt->device.kind != DLQ_DEVICE_CPU) {
+        fprintf(stderr, "dlquant run: ranks that are processes run on --device cpu\n"
+                        "hint: --tp N runs one thread for each GPU\n");
+        return TOOL_UNSUPPORTED;
+    }
+    if (tool_runtime(run->opt, &run->rt, &err) != DLQ_OK ||
+        tool_group_join(run->rt, run->opt->timeout_ms, &run->group, &err) != DLQ_OK) {
+        return tool_report(&err, TOOL_STAGE_METHOD);
+    }
+    run->size = tool_group_ranks(run->group);
+    return TOOL_OK;
+}
+
+static int
+agree(struct run *run)
+{
+    struct dlq_error err = DLQ_ERROR_INIT;
+    return tool_group_agree(run->group, fingerprint(run), &err) == DLQ_OK
+               ? TOOL_OK
+               : tool_report(&err, TOOL_STAGE_METHOD);
+}
+
 static void
 leave_seats(struct run *run)
 {
-    tool_group_destroy(run->group);
-    for (int32_t i = 1; run->seats && i < run->opt->tp[0]; ++i) {
+    for (int32_t i = 1; run->seats && i < run->size; ++i) {
         dlq_quant_config_destroy(run->seats[i].config);
         dlq_runtime_destroy(run->seats[i].rt);
     }
@@ -299,7 +389,10 @@ open_all(struct run *run)
         return tool_report(&err, TOOL_STAGE_METHOD);
     }
     run->dtype = run->opt->dtype ? run->opt->dtype : run->session.model->dtype;
-    rc = plan_all(run);
+    rc = tool_group_self(run->group) < 0 ? TOOL_OK : agree(run);
+    if (rc == TOOL_OK) {
+        rc = plan_all(run);
+    }
     return rc == TOOL_OK ? take_seats(run) : rc;
 }
 
@@ -320,11 +413,14 @@ run_all(struct run *run)
         }
     }
     tool_progress(0, 0, NULL);
+    if (tool_group_self(run->group) > 0) {
+        return TOOL_OK;
+    }
     if (!run->opt->json) {
         tool_results_table(&run->results);
     }
     const size_t failed =
-        tool_results_sum(&run->results, run->opt->tp[0], tool_seconds() - start, run->opt->json);
+        tool_results_sum(&run->results, run->size, tool_seconds() - start, run->opt->json);
     return failed == 0 ? TOOL_OK : TOOL_FAILED;
 }
 
@@ -336,24 +432,33 @@ cmd_run(const struct tool_options *opt)
                         "hint: dlquant plan CKPT --tp 1,2,4,8 compares several\n");
         return TOOL_USAGE;
     }
-    struct run run = {.opt = opt};
-    int rc = open_all(&run);
+    struct run run = {.opt = opt, .size = opt->tp[0]};
+    int rc = opt->mpi ? join(&run) : TOOL_OK;
+    if (rc == TOOL_OK) {
+        rc = open_all(&run);
+    }
     if (rc == TOOL_OK) {
         rc = run_all(&run);
+    }
+    if (rc != TOOL_OK && rc != TOOL_FAILED && tool_group_self(run.group) >= 0) {
+        tool_group_abort(run.group, tool_group_self(run.group), "dlquant run ended with an error");
     }
     tool_results_free(&run.results);
     leave_seats(&run);
     tool_cuts_free(&run.cuts);
     dlq_checkpoint_close(run.golden);
     tool_session_close(&run.session);
+    tool_group_destroy(run.group);
+    dlq_runtime_destroy(run.rt);
     return rc;
 }
 
 const struct tool_command tool_cmd_run = {
     .name = "run",
-    .usage = "CKPT [--golden DIR | --check] [--device cpu|cuda|cuda:N] [--tp N] [--m ROWS] "
-             "[--dtype fp16|bf16|fp32] [--threads N] [--timeout S] [--no-fuse] [--json]",
+    .usage =
+        "CKPT [--golden DIR | --check] [--device cpu|cuda|cuda:N] [--tp N|mpi] [--m ROWS] "
+        "[--dtype fp16|bf16|fp32] [--threads N] [--timeout S] [--integers] [--no-fuse] [--json]",
     .summary = "Load every linear layer, run it and judge the result",
-    .options = "check device dtype golden json m no-fuse plugin-dir threads timeout tp ",
+    .options = "check device dtype golden integers json m no-fuse plugin-dir threads timeout tp ",
     .run = cmd_run,
 };

@@ -85,13 +85,20 @@ mix(uint64_t z)
     return z ^ z >> 31;
 }
 
+static uint64_t
+hash_text(const char *text)
+{
+    uint64_t state = 0xcbf29ce484222325u;
+    for (const char *c = text; *c; ++c) {
+        state = (state ^ (uint8_t)*c) * 0x100000001b3u;
+    }
+    return state;
+}
+
 void
 tool_fill_inputs(float *x, int64_t m, int64_t k, const char *seed)
 {
-    uint64_t state = 0xcbf29ce484222325u;
-    for (const char *c = seed; *c; ++c) {
-        state = (state ^ (uint8_t)*c) * 0x100000001b3u;
-    }
+    const uint64_t state = hash_text(seed);
     for (int64_t i = 0; i < m * k; ++i) {
         const uint64_t r = mix(state + (uint64_t)i);
         // The sum of four 16-bit uniform numbers has a variance of 4/12.
@@ -102,5 +109,14 @@ tool_fill_inputs(float *x, int64_t m, int64_t k, const char *seed)
             v *= 20.0;
         }
         x[i] = (float)v;
+    }
+}
+
+void
+tool_fill_integers(float *x, int64_t count, const char *seed)
+{
+    const uint64_t state = hash_text(seed);
+    for (int64_t i = 0; i < count; ++i) {
+        x[i] = (float)(mix(state + (uint64_t)i) % 3) - 1.0f;
     }
 }

@@ -32,4 +32,8 @@ tool_from_act(float *out, uint32_t dtype, const void *in, int64_t n);
 void
 tool_fill_inputs(float *x, int64_t m, int64_t k, const char *seed);
 
+/// Fill x with -1, 0 and 1 from a seed.
+void
+tool_fill_integers(float *x, int64_t count, const char *seed);
+
 #endif // DLQ_TOOLS_CONVERT_H

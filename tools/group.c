@@ -19,7 +19,8 @@ struct end {
 };
 
 struct tool_group {
-    dlq_collective_threads *threads;
+    dlq_collective_threads *threads; ///< NULL where ranks are processes
+    dlq_collective_mpi *mpi;         ///< NULL where they are threads
     int32_t size;
     struct end *ends; ///< One a rank
 };
@@ -94,6 +95,58 @@ tool_group_create(dlq_runtime *rt, struct dlq_device first, int32_t size, int32_
     return DLQ_OK;
 }
 
+int32_t
+tool_group_join(dlq_runtime *rt, int32_t timeout_ms, struct tool_group **out, struct dlq_error *err)
+{
+    const struct dlq_collective_mpi_options options = {.struct_size = sizeof(options),
+                                                       .timeout_ms = timeout_ms};
+    struct tool_group *group = tool_alloc(1, sizeof(*group));
+    const int32_t status = dlq_collective_mpi_create(rt, &options, &group->mpi, err);
+    if (status != DLQ_OK) {
+        free(group);
+        return status;
+    }
+    group->size = dlq_collective_mpi_get(group->mpi)->size;
+    group->ends = tool_alloc((size_t)group->size, sizeof(*group->ends));
+    *out = group;
+    return DLQ_OK;
+}
+
+int32_t
+tool_group_ranks(const struct tool_group *group)
+{
+    return group ? group->size : 1;
+}
+
+int32_t
+tool_group_self(const struct tool_group *group)
+{
+    return group && group->mpi ? dlq_collective_mpi_get(group->mpi)->rank : -1;
+}
+
+int32_t
+tool_group_agree(struct tool_group *group, uint64_t number, struct dlq_error *err)
+{
+    const struct dlq_collective *c = dlq_collective_mpi_get(group->mpi);
+    uint64_t *all = tool_alloc((size_t)group->size, sizeof(*all));
+    int64_t *counts = tool_alloc((size_t)group->size, sizeof(*counts));
+    for (int32_t r = 0; r < group->size; ++r) {
+        counts[r] = 1;
+    }
+    int32_t status = c->all_gather(c->ctx, &number, all, counts, DLQ_U64, NULL, err);
+    for (int32_t r = 1; r < group->size && status == DLQ_OK; ++r) {
+        if (all[r] != all[0]) {
+            status = err->code = DLQ_ECOMM;
+            snprintf(err->msg, sizeof(err->msg),
+                     "rank %d of %d: rank %d has another checkpoint or other options than rank 0",
+                     (int)c->rank, (int)group->size, (int)r);
+        }
+    }
+    free(counts);
+    free(all);
+    return status;
+}
+
 struct dlq_device
 tool_group_device(struct dlq_device first, int32_t rank)
 {
@@ -108,6 +161,9 @@ tool_group_get(struct tool_group *group, int32_t rank)
 {
     if (!group) {
         return NULL;
+    }
+    if (group->mpi) {
+        return dlq_collective_mpi_get(group->mpi);
     }
     const dlq_collective_nccl *nccl = group->ends[rank].nccl;
     return nccl ? dlq_collective_nccl_get(nccl) : dlq_collective_threads_get(group->threads, rank);
@@ -126,6 +182,10 @@ tool_group_abort(struct tool_group *group, int32_t rank, const char *reason)
     if (!group) {
         return;
     }
+    if (group->mpi) {
+        dlq_collective_mpi_abort(group->mpi, reason);
+        return;
+    }
     dlq_collective_threads_abort(group->threads, rank, reason);
     if (group->ends[rank].nccl) {
         dlq_collective_nccl_abort(group->ends[rank].nccl, reason);
@@ -142,6 +202,7 @@ tool_group_destroy(struct tool_group *group)
         dlq_collective_nccl_destroy(group->ends[i].nccl);
     }
     dlq_collective_threads_destroy(group->threads);
+    dlq_collective_mpi_destroy(group->mpi);
     free(group->ends);
     free(group);
 }

@@ -8,8 +8,9 @@
 
 #include <stdint.h>
 
-/// The ranks of a run, threads of this process, and what they talk through. One group serves all
-/// layers. On GPUs the ranks talk over NCCL, and on the host only to find out who is missing.
+/// The ranks of a run and what they talk through: threads of this process, or processes over MPI
+/// of which this is one. One group serves all layers. On GPUs the ranks talk over NCCL, and on the
+/// host only to find out who is missing.
 
 struct tool_group;
 
@@ -19,6 +20,23 @@ struct tool_group;
 int32_t
 tool_group_create(dlq_runtime *rt, struct dlq_device first, int32_t size, int32_t timeout_ms,
                   struct tool_group **out, struct dlq_error *err);
+
+/// Join the processes that mpirun started; `*out` is theirs also when there is only one.
+int32_t
+tool_group_join(dlq_runtime *rt, int32_t timeout_ms, struct tool_group **out,
+                struct dlq_error *err);
+
+/// Ranks, 1 without a group.
+int32_t
+tool_group_ranks(const struct tool_group *group);
+
+/// The rank that this process is, or -1 where all ranks are its threads.
+int32_t
+tool_group_self(const struct tool_group *group);
+
+/// Whether all processes have the same number; DLQ_ECOMM names the first that has not.
+int32_t
+tool_group_agree(struct tool_group *group, uint64_t number, struct dlq_error *err);
 
 /// The device of a rank.
 struct dlq_device

@@ -15,6 +15,7 @@ enum {
     OPT_NO_FUSE,
     OPT_EXPLAIN,
     OPT_GOLDEN,
+    OPT_INTEGERS,
     OPT_PLUGIN_DIR,
     OPT_THREADS,
     OPT_TIMEOUT,
@@ -31,6 +32,7 @@ static const struct option long_options[] = {
     {"explain", no_argument, NULL, OPT_EXPLAIN},
     {"golden", required_argument, NULL, OPT_GOLDEN},
     {"help", no_argument, NULL, 'h'},
+    {"integers", no_argument, NULL, OPT_INTEGERS},
     {"json", no_argument, NULL, OPT_JSON},
     {"m", required_argument, NULL, OPT_M},
     {"no-fuse", no_argument, NULL, OPT_NO_FUSE},
@@ -176,6 +178,9 @@ take(const struct tool_command *cmd, int code, const char *value, struct tool_op
     case OPT_GOLDEN:
         opt->golden = value;
         return TOOL_OK;
+    case OPT_INTEGERS:
+        opt->integers = true;
+        return TOOL_OK;
     case OPT_PLUGIN_DIR: {
         const int max = (int)(sizeof(opt->plugin_dirs) / sizeof(opt->plugin_dirs[0])) - 1;
         if (value[0] != '/' || opt->n_plugin_dirs == max) {
@@ -205,6 +210,11 @@ take(const struct tool_command *cmd, int code, const char *value, struct tool_op
         }
         return TOOL_OK;
     case OPT_TP: {
+        opt->mpi = cmd == &tool_cmd_run && strcmp(value, "mpi") == 0;
+        if (opt->mpi) {
+            opt->n_tp = 1;
+            return TOOL_OK;
+        }
         if (!number_list(value, 1024, list, &opt->n_tp)) {
             return complain(cmd, "--tp needs numbers of ranks as 4, 1,2,4 or 1-16", value);
         }

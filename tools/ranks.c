@@ -4,12 +4,15 @@
 #include "ranks.h"
 
 #include "convert.h"
+#include "remote.h"
 #include "tool.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { JUDGE_TIMEOUT_MS = 60000 };
 
 /// A step that every rank takes.
 struct step {
@@ -19,13 +22,19 @@ struct step {
     const void *arg;
 };
 
+static const struct tool_seat *
+seat_of(const struct tool_ranks *r, int32_t rank)
+{
+    return &r->seats[r->self >= 0 ? 0 : rank];
+}
+
 static void *
 step_main(void *arg)
 {
     const struct step *s = arg;
     struct tool_rank *rank = &s->ranks->rank[s->rank];
     rank->err = (struct dlq_error)DLQ_ERROR_INIT;
-    rank->status = dlq_device_use(s->ranks->seats[s->rank].rt,
+    rank->status = dlq_device_use(seat_of(s->ranks, s->rank)->rt,
                                   tool_group_device(s->ranks->device, s->rank), &rank->err);
     if (rank->status == DLQ_OK) {
         rank->status = s->run(s->ranks, s->rank, s->arg, &rank->err);
@@ -65,6 +74,10 @@ take_step(struct tool_ranks *r,
           int32_t (*run)(struct tool_ranks *, int32_t, const void *, struct dlq_error *),
           const void *arg, struct dlq_error *err)
 {
+    if (r->self >= 0) {
+        step_main(&(struct step){r, r->self, run, arg});
+        return first_error(r, err);
+    }
     struct step *steps = tool_alloc((size_t)r->size, sizeof(*steps));
     pthread_t *threads = tool_alloc((size_t)r->size, sizeof(*threads));
     for (int32_t i = 0; i < r->size; ++i) {
@@ -98,8 +111,8 @@ build(struct tool_ranks *r, int32_t index, const void *arg, struct dlq_error *er
     const double start = tool_seconds();
     desc.collective = tool_group_get(r->group, index);
     desc.device = tool_group_device(r->device, index);
-    desc.config = r->seats[index].config;
-    int32_t status = tool_layer_create(r->seats[index].rt, r->layer, &desc, &rank->layer, err);
+    desc.config = seat_of(r, index)->config;
+    int32_t status = tool_layer_create(seat_of(r, index)->rt, r->layer, &desc, &rank->layer, err);
     if (status == DLQ_OK) {
         status = dlq_linear_load_checkpoint(rank->layer, desc.evidence, err);
     }
@@ -114,25 +127,59 @@ build(struct tool_ranks *r, int32_t index, const void *arg, struct dlq_error *er
     return status;
 }
 
+/// All ranks as threads of this process, on the CPU.
+static int32_t
+make_judge(struct tool_ranks *r, const struct dlq_linear_desc *desc, struct dlq_error *err)
+{
+    const struct dlq_device cpu = {.kind = DLQ_DEVICE_CPU};
+    struct dlq_linear_desc own = *desc;
+    own.device = cpu;
+    r->judge = tool_alloc(1, sizeof(*r->judge));
+    const int32_t status =
+        tool_group_create(r->rt, cpu, r->size, JUDGE_TIMEOUT_MS, &r->judge_group, err);
+    return status == DLQ_OK
+               ? tool_ranks_create(r->seats, r->judge_group, r->layer, &own, true, r->judge, err)
+               : status;
+}
+
 int32_t
 tool_ranks_create(const struct tool_seat *seats, struct tool_group *group,
-                  const struct tool_layer *layer, const struct dlq_linear_desc *desc, int32_t size,
+                  const struct tool_layer *layer, const struct dlq_linear_desc *desc, bool judged,
                   struct tool_ranks *out, struct dlq_error *err)
 {
     *out = (struct tool_ranks){.rt = seats[0].rt,
                                .seats = seats,
                                .layer = layer,
-                               .size = size,
+                               .size = tool_group_ranks(group),
                                .dtype = desc->act_dtype,
                                .device = desc->device,
-                               .group = group};
-    out->rank = tool_alloc((size_t)size, sizeof(*out->rank));
-    return take_step(out, build, desc, err);
+                               .group = group,
+                               .self = tool_group_self(group)};
+    out->rank = tool_alloc((size_t)out->size, sizeof(*out->rank));
+    int32_t status = take_step(out, build, desc, err);
+    if (status == DLQ_OK && out->self >= 0) {
+        status = tool_remote_plan(out, desc, err);
+    }
+    if (status == DLQ_OK && out->self == 0 && judged) {
+        status = make_judge(out, desc, err);
+    }
+    return status;
+}
+
+struct tool_ranks *
+tool_ranks_judge(struct tool_ranks *r)
+{
+    return r->judge ? r->judge : r->self > 0 ? NULL : r;
 }
 
 void
 tool_ranks_destroy(struct tool_ranks *r)
 {
+    if (r->judge) {
+        tool_ranks_destroy(r->judge);
+        free(r->judge);
+    }
+    tool_group_destroy(r->judge_group);
     for (int32_t i = 0; i < r->size && r->rank; ++i) {
         tool_buffers_free(&r->rank[i].act);
         free(r->rank[i].weight);
@@ -152,7 +199,7 @@ prepare(const struct tool_ranks *r, int32_t index, const float *x, struct dlq_er
     const size_t size = tool_act_size(r->dtype);
     tool_buffers_free(&rank->act);
     int32_t status = tool_buffers_make(
-        &rank->act, r->seats[index].rt, tool_group_device(r->device, index),
+        &rank->act, seat_of(r, index)->rt, tool_group_device(r->device, index),
         (size_t)(r->m * own) * size, (size_t)(r->m * dlq_linear_y_size(rank->layer)) * size,
         dlq_linear_workspace_size(rank->layer, r->m), err);
     if (status != DLQ_OK) {
@@ -240,17 +287,37 @@ collect(const struct tool_ranks *r, const struct tool_rank *rank, float *y)
     free(row);
 }
 
+/// Let the judge do the same, which has to give the same bits.
+static int32_t
+compare_judge(struct tool_ranks *r, const float *x, const float *y, struct dlq_error *err)
+{
+    const size_t size = (size_t)(r->m * r->layer->n) * sizeof(*y);
+    float *own = tool_alloc(size, 1);
+    int32_t status = tool_ranks_apply(r->judge, x, r->m, 0, own, err);
+    if (status == DLQ_OK && memcmp(own, y, size) != 0) {
+        status = err->code = DLQ_EINTERNAL;
+        snprintf(err->msg, sizeof(err->msg),
+                 "layer '%s': %d processes give other bits than as many threads", r->layer->prefix,
+                 (int)r->size);
+    }
+    free(own);
+    return status;
+}
+
 int32_t
 tool_ranks_apply(struct tool_ranks *r, const float *x, int64_t m, int timed, float *y,
                  struct dlq_error *err)
 {
     const struct apply_arg arg = {x, timed};
     r->m = m;
-    const int32_t status = take_step(r, apply, &arg, err);
+    int32_t status = take_step(r, apply, &arg, err);
+    if (status == DLQ_OK && r->self >= 0) {
+        status = tool_remote_gather(r, err);
+    }
     for (int32_t i = 0; status == DLQ_OK && i < r->size; ++i) {
         collect(r, &r->rank[i], y);
     }
-    return status;
+    return status == DLQ_OK && r->judge ? compare_judge(r, x, y, err) : status;
 }
 
 struct tool_times
@@ -285,6 +352,9 @@ tool_rank_inspect(const struct tool_rank *rank, void **method)
 int32_t
 tool_ranks_dequantize(struct tool_ranks *r, struct dlq_error *err)
 {
+    if (r->self >= 0) {
+        return r->judge ? tool_ranks_dequantize(r->judge, err) : DLQ_OK;
+    }
     for (int32_t i = 0; i < r->size; ++i) {
         struct tool_rank *rank = &r->rank[i];
         void *method = NULL;

@@ -12,6 +12,7 @@
 #include "model.h"
 #include "replay.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,7 +39,8 @@ struct tool_rank {
     struct dlq_error err;            ///< Why, when it is no success
 };
 
-/// All ranks of one layer.
+/// All ranks of one layer. Where ranks are processes, `rank` has a layer of this one; of the others
+/// it has what can be known without their weights, and their outputs after apply.
 struct tool_ranks {
     dlq_runtime *rt; ///< Of rank 0
     const struct tool_seat *seats;
@@ -48,22 +50,34 @@ struct tool_ranks {
     struct dlq_device device; ///< Of the first rank
     struct tool_rank *rank;
     struct tool_group *group; ///< NULL for one rank
+    int32_t self;             ///< tool_group_self()
     int64_t m;                ///< Rows of the present activations
+
+    /// Where ranks are processes, the first has all of them as threads as well, whose weights the
+    /// results are judged by; NULL: this, or nobody judges here.
+    struct tool_ranks *judge;
+    struct tool_group *judge_group;
 };
 
 /// Create, load and process the layer on `size` ranks, one a seat, that talk through `group`, which
-/// outlives this. On failure `err` names the rank. Destroy in any case.
+/// outlives this. A rank that is a process has the first seat. `judged`: results will be. On
+/// failure `err` names the rank. Destroy in any case.
 int32_t
 tool_ranks_create(const struct tool_seat *seats, struct tool_group *group,
-                  const struct tool_layer *layer, const struct dlq_linear_desc *desc, int32_t size,
+                  const struct tool_layer *layer, const struct dlq_linear_desc *desc, bool judged,
                   struct tool_ranks *out, struct dlq_error *err);
+
+/// The ranks whose weights judge the results; NULL in a process other than the first.
+struct tool_ranks *
+tool_ranks_judge(struct tool_ranks *r);
 
 void
 tool_ranks_destroy(struct tool_ranks *r);
 
 /// Run y = x W^T + b on [m, K] floats, rounded to the layer's dtype first, and collect the [m, N]
-/// result in the order of the checkpoint. Where the device has graphs, the call is captured and
-/// replayed too. `timed`: repeat and take the times.
+/// result in the order of the checkpoint, in every process. Where ranks are processes and judged,
+/// threads have to give the same bits: DLQ_EINTERNAL when they do not. Where the device has graphs,
+/// the call is captured and replayed too. `timed`: repeat and take the times.
 int32_t
 tool_ranks_apply(struct tool_ranks *r, const float *x, int64_t m, int timed, float *y,
                  struct dlq_error *err);

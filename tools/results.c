@@ -67,6 +67,9 @@ tool_result_json(const struct tool_result *row)
     if (v->replay != TOOL_REPLAY_NONE) {
         tool_json_str("graph", v->replay == TOOL_REPLAY_EQUAL ? "equal" : "differs");
     }
+    if (row->digest[0]) {
+        tool_json_str("digest", row->digest);
+    }
     tool_json_bool("ok", v->ok);
     if (!v->ok) {
         tool_json_str("why", v->why);

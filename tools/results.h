@@ -20,9 +20,10 @@ struct tool_result {
     char scheme[64];
     char kernel[96];
     struct tool_times times;
-    double gbps;    ///< Bytes of weights, x and y over the time
-    uint64_t bytes; ///< Of the parameters, all ranks
-    double load_s;  ///< Seconds to create, load and process, the slowest rank
+    double gbps;     ///< Bytes of weights, x and y over the time
+    uint64_t bytes;  ///< Of the parameters, all ranks
+    char digest[17]; ///< Of the outputs of seeded inputs, equal for equal bits; else empty
+    double load_s;   ///< Seconds to create, load and process, the slowest rank
     struct tool_verdict verdict;
 };
 

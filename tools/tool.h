@@ -31,6 +31,7 @@ struct tool_options {
     const char *path;           ///< Checkpoint; NULL when none was given
     bool json;                  ///< One JSON object a line instead of tables
     bool check;                 ///< run: compare with the float64 product of dequantized weights
+    bool integers;              ///< run: seeded inputs are -1, 0 and 1
     bool no_fuse;               ///< Leave q, k, v and gate, up as single layers
     bool explain;               ///< inspect: the rule behind each layer
     bool help;                  ///< Usage was asked for
@@ -45,6 +46,7 @@ struct tool_options {
     int32_t sm;                 ///< inspect, plan: capability to plan for, 0: the device's own
     int32_t tp[TOOL_MAX_LIST];  ///< Numbers of ranks
     int n_tp;                   ///< Number of tp
+    bool mpi;                   ///< run: ranks are the processes that mpirun started
     int64_t m[TOOL_MAX_LIST];   ///< Rows
     int n_m;                    ///< Number of m; 0: the subcommand's default
 };
