@@ -76,6 +76,33 @@ struct device_view {
     }
 };
 
+// Device memory that lives as long as this.
+struct device_memory {
+    void *data = nullptr;
+    cudaError_t error;
+
+    explicit device_memory(int64_t bytes) : error(cudaMalloc(&data, (size_t)bytes)) {}
+    ~device_memory()
+    {
+        (void)cudaFree(data);
+    }
+    device_memory(const device_memory &) = delete;
+    device_memory &operator=(const device_memory &) = delete;
+
+    template <class T> T *as() const
+    {
+        return static_cast<T *>(data);
+    }
+};
+
+// Blocks of 256 threads for a loop over `count` with the grid's width as its step.
+inline unsigned
+blocks_for(int64_t count)
+{
+    const int64_t blocks = (count + 255) / 256;
+    return (unsigned)(blocks < 65536 ? blocks : 65536);
+}
+
 } // namespace dlq
 
 #endif

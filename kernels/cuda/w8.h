@@ -128,6 +128,10 @@ int
 dlq_k_w8_row_sums(int32_t *sums, const void *w, int64_t n, int64_t k, int64_t ldw,
                   cudaStream_t stream);
 
+/// Whether this build has the kernels of sm_90a: without, only packing and quantization work.
+bool
+dlq_k_w8_available(void);
+
 /// Once for each device before its first product: the limits of the kernels, outside any capture.
 int
 dlq_k_w8_prepare(void);

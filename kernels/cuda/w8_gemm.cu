@@ -211,6 +211,12 @@ prepare_one(const void *kernel)
 
 } // namespace
 
+extern "C" bool
+dlq_k_w8_available(void)
+{
+    return true;
+}
+
 extern "C" int
 dlq_k_w8_prepare(void)
 {
