@@ -7,6 +7,7 @@
 //
 // The range is found on the bits of abs(x) as integers, where NaN is above Inf is above every
 // number, so nothing can hide a NaN.
+#include "divide.cuh"
 #include "ptx.cuh"
 #include "w8.h"
 
@@ -192,19 +193,6 @@ rule_of(const dlq_k_quantize_act &a, const range &r)
     return u;
 }
 
-// x / scale, correctly rounded: one Newton step from the correctly rounded reciprocal (Markstein).
-// Out of the range where that is proven, the division itself.
-__device__ __forceinline__ float
-divided(float x, const rule &u)
-{
-    if (u.scale < 0x1p-100f || u.scale > 0x1p100f)
-        return __fdiv_rn(x, u.scale);
-    const float q = __fmul_rn(x, u.factor);
-    if (q == 0.0f) // the step would lose the sign of zero
-        return q;
-    return __fmaf_rn(__fmaf_rn(-q, u.scale, x), u.factor, q);
-}
-
 template <int Kind>
 __device__ __forceinline__ uint32_t
 codes4(const float f[4], const rule &u)
@@ -214,7 +202,8 @@ codes4(const float f[4], const rule &u)
         float v[4];
 #pragma unroll
         for (int i = 0; i < 4; i++)
-            v[i] = Kind == DLQ_K_ACT_F8_STATIC ? __fmul_rn(f[i], u.factor) : divided(f[i], u);
+            v[i] = Kind == DLQ_K_ACT_F8_STATIC ? __fmul_rn(f[i], u.factor)
+                                               : dlq::divided(f[i], u.scale, u.factor);
         const uint32_t lo = __nv_cvt_float2_to_fp8x2({v[0], v[1]}, __NV_SATFINITE, __NV_E4M3);
         const uint32_t hi = __nv_cvt_float2_to_fp8x2({v[2], v[3]}, __NV_SATFINITE, __NV_E4M3);
         return lo | hi << 16;
