@@ -25,7 +25,7 @@ compile() {
 }
 
 k=kernels/cpu
-for f in dense dense_ref fp fp_quantize fp_ref w8a8 w8a8_ref wna16 wna16_pack wna16_ref float_layers \
+for f in dense dense_ref fp fp_quantize fp_ref ranges w8a8 w8a8_ref wna16 wna16_pack wna16_ref float_layers \
     wna16_fast; do
     compile "" $k/$f.c &
 done
