@@ -8,10 +8,7 @@
 #include <string.h>
 
 static const struct tool_command *const commands[] = {
-    &tool_cmd_plugins,
-    &tool_cmd_inspect,
-    &tool_cmd_plan,
-    &tool_cmd_run,
+    &tool_cmd_plugins, &tool_cmd_inspect, &tool_cmd_plan, &tool_cmd_run, &tool_cmd_bench,
 };
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };

@@ -22,11 +22,18 @@ enum {
     OPT_DTYPE,
     OPT_DEVICE,
     OPT_TP,
-    OPT_M
+    OPT_M,
+    OPT_OP,
+    OPT_SHAPES,
+    OPT_COMPARE,
+    OPT_CSV,
+    OPT_SVG
 };
 
 static const struct option long_options[] = {
     {"check", no_argument, NULL, OPT_CHECK},
+    {"compare", required_argument, NULL, OPT_COMPARE},
+    {"csv", required_argument, NULL, OPT_CSV},
     {"device", required_argument, NULL, OPT_DEVICE},
     {"dtype", required_argument, NULL, OPT_DTYPE},
     {"explain", no_argument, NULL, OPT_EXPLAIN},
@@ -36,7 +43,10 @@ static const struct option long_options[] = {
     {"json", no_argument, NULL, OPT_JSON},
     {"m", required_argument, NULL, OPT_M},
     {"no-fuse", no_argument, NULL, OPT_NO_FUSE},
+    {"op", required_argument, NULL, OPT_OP},
     {"plugin-dir", required_argument, NULL, OPT_PLUGIN_DIR},
+    {"shapes", required_argument, NULL, OPT_SHAPES},
+    {"svg", required_argument, NULL, OPT_SVG},
     {"threads", required_argument, NULL, OPT_THREADS},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"tp", required_argument, NULL, OPT_TP},
@@ -94,6 +104,29 @@ number_list(const char *text, int64_t max, int64_t *out, int *count)
         }
         at = end + 1;
     }
+}
+
+/// "4096x14336" and more of them behind commas.
+static bool
+shape_list(const char *text, int64_t out[][2], int *count)
+{
+    *count = 0;
+    for (const char *at = text; *count < TOOL_MAX_LIST;) {
+        char *end = NULL;
+        if (!number(at, 1, 1 << 24, &out[*count][0], &end) || *end != 'x' ||
+            !number(end + 1, 1, 1 << 24, &out[*count][1], &end)) {
+            return false;
+        }
+        ++*count;
+        if (*end == '\0') {
+            return true;
+        }
+        if (*end != ',') {
+            return false;
+        }
+        at = end + 1;
+    }
+    return false;
 }
 
 static bool
@@ -227,6 +260,28 @@ take(const struct tool_command *cmd, int code, const char *value, struct tool_op
         if (!number_list(value, 1 << 20, opt->m, &opt->n_m)) {
             return complain(cmd, "--m needs numbers of rows as 1 or 1,16", value);
         }
+        return TOOL_OK;
+    case OPT_OP:
+        opt->ops = value;
+        return TOOL_OK;
+    case OPT_SHAPES:
+        return shape_list(value, opt->shapes, &opt->n_shapes)
+                   ? TOOL_OK
+                   : complain(cmd, "--shapes needs inputs x outputs as 4096x4096,4096x14336",
+                              value);
+    case OPT_COMPARE: {
+        const int max = (int)(sizeof(opt->compare) / sizeof(opt->compare[0]));
+        if (opt->n_compare == max) {
+            return complain(cmd, "--compare at most 4 times", value);
+        }
+        opt->compare[opt->n_compare++] = value;
+        return TOOL_OK;
+    }
+    case OPT_CSV:
+        opt->csv = value;
+        return TOOL_OK;
+    case OPT_SVG:
+        opt->svg = value;
         return TOOL_OK;
     default:
         return TOOL_USAGE;

@@ -49,6 +49,13 @@ struct tool_options {
     bool mpi;                   ///< run: ranks are the processes that mpirun started
     int64_t m[TOOL_MAX_LIST];   ///< Rows
     int n_m;                    ///< Number of m; 0: the subcommand's default
+    const char *ops;            ///< bench: names separated by commas; NULL: the usual ones
+    int64_t shapes[TOOL_MAX_LIST][2]; ///< bench: K, N
+    int n_shapes;                     ///< Number of shapes; 0: the device's usual ones
+    const char *compare[4];           ///< bench: files of figures
+    int n_compare;                    ///< Number of compare
+    const char *csv;                  ///< bench: file to write figures to; NULL: none
+    const char *svg;                  ///< bench: file to draw to; NULL: none
 };
 
 /// One subcommand.
@@ -60,6 +67,7 @@ struct tool_command {
     int (*run)(const struct tool_options *opt);
 };
 
+extern const struct tool_command tool_cmd_bench;
 extern const struct tool_command tool_cmd_plugins;
 extern const struct tool_command tool_cmd_inspect;
 extern const struct tool_command tool_cmd_plan;

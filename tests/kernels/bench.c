@@ -67,7 +67,7 @@ bench_run(const struct bench_case *b)
     }
     qsort(us, (size_t)n, sizeof(*us), compare_doubles);
     const double median = us[n / 2];
-    const struct bench_ceilings *c = bench_ceilings(b->threads, 0);
+    const struct tool_ceilings *c = bench_ceilings(b->threads, 0);
     const double ops = 2.0 * (double)b->m * (double)b->k * (double)b->n;
     const double memory_us = (double)b->weight_bytes / c->read * 1e6;
     const double compute_us = b->peak > 0.0 ? ops / b->peak * 1e6 : 0.0;

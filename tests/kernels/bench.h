@@ -4,6 +4,7 @@
 #ifndef DLQ_TESTS_KERNELS_BENCH_H
 #define DLQ_TESTS_KERNELS_BENCH_H
 
+#include "../../tools/ceilings.h"
 #include "check.h"
 
 /// Measurements: cold weights, medians, ceilings of the machine in the same run, JSON lines.
@@ -24,18 +25,8 @@ struct bench_options {
 
 extern struct bench_options bench_options;
 
-/// Ceilings of one thread count, measured once: 0 where the machine lacks the instructions.
-struct bench_ceilings {
-    double read;     ///< bytes / s
-    double fma32;    ///< fp32 FMA, operations / s (two a multiply-add)
-    double bf16_dot; ///< vdpbf16ps
-    double int16;    ///< vpmaddwd or vpdpwssd
-    double int8;     ///< vpdpbusd
-    double amx_int8; ///< tdpbssd
-    double amx_bf16; ///< tdpbf16ps
-};
-
-const struct bench_ceilings *
+/// Of one thread count, measured once.
+const struct tool_ceilings *
 bench_ceilings(int threads, uint32_t cpu_flags);
 
 /// One kernel to time: `call(ctx, copy)` runs it on one of the rotating copies of its weights.

@@ -44,6 +44,7 @@ wait
 for f in kernels/pack/awq kernels/pack/bits kernels/pack/marlin core/device_cpu core/error; do
     compile "" $f.c &
 done
+compile "" tools/ceilings.c tool_ceilings &
 for f in bench bench_layers ceilings check check_dense check_float16 check_fp check_layer check_pack \
     check_w8a8 check_wna16 main threads; do
     compile "" tests/kernels/$f.c "test_$f" &

@@ -28,7 +28,7 @@ struct layer {
     int64_t (*workspace_size)(const struct layer *l, int64_t m, int threads);
     int (*apply)(const struct layer *l, int copy);
     void (*dequantize)(const struct layer *l, int64_t n, float *row);
-    double (*peak)(const struct layer *l, const struct bench_ceilings *c);
+    double (*peak)(const struct layer *l, const struct tool_ceilings *c);
     union {
         struct dlq_k_wna16 wna16;
         struct dlq_k_dense dense;
@@ -185,7 +185,7 @@ wna16_dequantize(const struct layer *l, int64_t n, float *row)
 }
 
 static double
-wna16_peak(const struct layer *l, const struct bench_ceilings *c)
+wna16_peak(const struct layer *l, const struct tool_ceilings *c)
 {
     const bool amx = strncmp(l->level, "amx", 3) == 0;
     const bool vnni512 = strncmp(l->level, "avx512", 6) == 0;
@@ -285,7 +285,7 @@ dense_dequantize(const struct layer *l, int64_t n, float *row)
 }
 
 static double
-dense_peak(const struct layer *l, const struct bench_ceilings *c)
+dense_peak(const struct layer *l, const struct tool_ceilings *c)
 {
     const bool bf16 = l->w.dense.dtype == DLQ_BF16;
     if (bf16 && strcmp(l->level, "amx_bf16") == 0) {
@@ -354,7 +354,7 @@ w8a8_dequantize(const struct layer *l, int64_t n, float *row)
 }
 
 static double
-w8a8_peak(const struct layer *l, const struct bench_ceilings *c)
+w8a8_peak(const struct layer *l, const struct tool_ceilings *c)
 {
     return strncmp(l->level, "amx", 3) == 0      ? c->amx_int8
            : strncmp(l->level, "avx512", 6) == 0 ? c->int8
@@ -421,7 +421,7 @@ fp_dequantize(const struct layer *l, int64_t n, float *row)
 }
 
 static double
-fp_peak(const struct layer *l, const struct bench_ceilings *c)
+fp_peak(const struct layer *l, const struct tool_ceilings *c)
 {
     (void)l;
     return c->fma32;

@@ -41,6 +41,21 @@ def recordings_are_met_and_graphs_replay_the_same_bits(_):
             assert row["graph"] == "equal" and row["us"] > 0 and row["host_us"] > 0, row
 
 
+def bench_times_graphs_with_and_without_early_launches(tmp):
+    floors = os.path.join(tmp, "floors.csv")
+    with open(floors, "w", encoding="utf-8") as file:
+        file.write("k,n,w4_bytes_us,w8_bytes_us,w16_bytes_us\n64,64,1,2,0.25\n")
+    run = dlquant("bench", "--device", "cuda:1", "--op", "dense,dense_bf16", "--shapes", "64x64", "--m",
+                  "1,5", "--compare", floors, "--json")
+    assert run.returncode == 0, run
+    rows = lines(run)
+    assert [(row["op"], row["m"]) for row in rows] == [
+        ("dense_fp16", 1), ("dense_fp16", 5), ("dense_bf16", 1), ("dense_bf16", 5)], rows
+    for row in rows:
+        assert row["isa"] == "emulated on 1 of capability 90" and row["floor_us"] == 0.25, row
+        assert row["us"] > 0 and row["early_us"] > 0 and row["err"] < 3e-3, row
+
+
 def another_device_is_taken_by_its_index(_):
     run = dlquant("run", FP16, "--check", "--m", "1", "--device", "cuda:1", "--json")
     assert run.returncode == 0, run
