@@ -180,7 +180,6 @@ struct ct_split_ops {
     void (*describe)(const struct ct_layer *l, struct dlq_row_split *out);
     /// Maxima of the groups that x touches, max[m, groups]; used where ct_layer.shared_groups.
     void (*measure)(const struct ct_layer *l, const struct dlq_k_linear_call *call, float *max);
-    int (*multiply)(const struct ct_layer *l, const struct dlq_k_linear_call *call);
     /// Exact sums, and y of them; NULL: none.
     int (*accumulate)(const struct ct_layer *l, const struct dlq_k_linear_call *call,
                       int32_t *sums);
@@ -207,6 +206,8 @@ struct ct_scheme_ops {
     size_t (*workspace_size)(const struct ct_layer *l, int64_t max_m);
     int32_t (*apply)(const struct ct_layer *l, const struct dlq_linear_call *call,
                      struct dlq_error *err);
+    /// The kernels' product behind apply(): enum dlq_k_result. On the CPU only.
+    int (*multiply)(const struct ct_layer *l, const struct dlq_k_linear_call *call);
     int32_t (*explain)(const struct ct_layer *l, const struct dlq_host *host,
                        const struct dlq_layer_info *info, struct dlq_explanation *out,
                        struct dlq_error *err);
@@ -332,6 +333,10 @@ ct_declare_shape(const struct dlq_host *host, struct dlq_layer *layer, struct dl
 // method.c
 
 extern const struct dlq_linear_method_ops ct_method_ops;
+
+/// apply() of every scheme on the CPU.
+int32_t
+ct_cpu_apply(const struct ct_layer *l, const struct dlq_linear_call *call, struct dlq_error *err);
 extern const struct dlq_ext_inspect ct_inspect;
 
 // row_split.c

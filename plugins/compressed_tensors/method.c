@@ -3,6 +3,7 @@
 
 #include "../common/gpu.h"
 #include "../common/layer.h"
+#include "../common/run.h"
 #include "ct.h"
 
 /// The method of every layer: checks what all schemes share, then hands over to the layer's scheme.
@@ -52,6 +53,14 @@ method_apply(const void *method, const struct dlq_linear_call *call, struct dlq_
 {
     const struct ct_layer *const l = method;
     return l->ops->apply(l, call, err);
+}
+
+int32_t
+ct_cpu_apply(const struct ct_layer *l, const struct dlq_linear_call *call, struct dlq_error *err)
+{
+    const struct dlq_k_parallel parallel = dlq_run_parallel(call->host, l->n_threads);
+    const struct dlq_k_linear_call c = dlq_run_call(call, l->act_dtype, &parallel);
+    return dlq_run_result(l->ops->multiply(l, &c), err);
 }
 
 static int32_t

@@ -4,120 +4,14 @@
 #include "regex.h"
 
 #include "../common/layer.h"
-#include "regex_program.h"
+#include "regex_emit.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-/// A recursive-descent compiler to instructions with relative jumps, so that a piece of program can
-/// be moved and repeated as it is.
+/// A recursive-descent compiler; regex_emit.c writes its instructions.
 
 enum { MAX_DEPTH = 24, MAX_REPEAT = 256 };
-
-struct parser {
-    struct ct_regex *out;
-    const char *p;
-    const char *pattern;
-    int depth;
-    char *why;
-    size_t why_size;
-    bool failed;
-};
-
-static bool
-fail(struct parser *c, const char *fmt, ...)
-{
-    if (!c->failed) {
-        char text[128];
-        va_list args;
-        va_start(args, fmt);
-        vsnprintf(text, sizeof(text), fmt, args);
-        va_end(args);
-        snprintf(c->why, c->why_size, "%s at position %zu", text, (size_t)(c->p - c->pattern));
-        c->failed = true;
-    }
-    return false;
-}
-
-static bool
-emit(struct parser *c, enum ct_regex_op op, int x, int y)
-{
-    if (c->out->n_insts == CT_REGEX_MAX) {
-        return fail(c, "the pattern is too large");
-    }
-    c->out->insts[c->out->n_insts++] = (struct ct_regex_inst){(uint8_t)op, (int16_t)x, (int16_t)y};
-    return true;
-}
-
-// Make room for one instruction at `pos`. Jumps inside the moved piece stay right.
-static bool
-insert(struct parser *c, int32_t pos, enum ct_regex_op op, int x, int y)
-{
-    if (!emit(c, op, x, y)) {
-        return false;
-    }
-    struct ct_regex_inst *const insts = c->out->insts;
-    memmove(insts + pos + 1, insts + pos, (size_t)(c->out->n_insts - 1 - pos) * sizeof(*insts));
-    insts[pos] = (struct ct_regex_inst){(uint8_t)op, (int16_t)x, (int16_t)y};
-    return true;
-}
-
-static void
-set_add(struct ct_regex_set *s, unsigned byte)
-{
-    s->bits[byte / 32] |= 1u << byte % 32;
-}
-
-// Whether `byte` belongs to \d, \w or \s.
-static bool
-in_class(char class, unsigned byte)
-{
-    switch (class) {
-    case 'd':
-        return byte >= '0' && byte <= '9';
-    case 'w':
-        return ct_regex_is_word(byte);
-    default:
-        return byte == ' ' || (byte >= '\t' && byte <= '\r');
-    }
-}
-
-static void
-set_add_class(struct ct_regex_set *s, char class)
-{
-    const bool negated = class >= 'A' && class <= 'Z';
-    const char lower = (char)(negated ? class - 'A' + 'a' : class);
-    for (unsigned b = 1; b < 256; b++) {
-        if (in_class(lower, b) != negated) {
-            set_add(s, b);
-        }
-    }
-}
-
-static bool
-emit_set(struct parser *c, const struct ct_regex_set *s)
-{
-    struct ct_regex *const r = c->out;
-    int32_t i = 0;
-    while (i < r->n_sets && memcmp(&r->sets[i], s, sizeof(*s)) != 0) {
-        i++;
-    }
-    if (i == CT_REGEX_MAX_SETS) {
-        return fail(c, "the pattern has too many different character sets");
-    }
-    r->sets[i] = *s;
-    r->n_sets += i == r->n_sets;
-    return emit(c, OP_SET, i, 0);
-}
-
-static bool
-emit_byte(struct parser *c, unsigned byte)
-{
-    struct ct_regex_set s = {{0}};
-    set_add(&s, byte);
-    return emit_set(c, &s);
-}
 
 static bool
 is_punctuation(char ch)
@@ -127,7 +21,7 @@ is_punctuation(char ch)
 
 // After a backslash: the byte it stands for, or -1 after a failure.
 static int
-escaped_byte(struct parser *c)
+escaped_byte(struct ct_regex_parser *c)
 {
     const char ch = *c->p;
     if (is_punctuation(ch)) {
@@ -145,41 +39,41 @@ escaped_byte(struct parser *c)
         c->p++;
         return '\r';
     case '\0':
-        fail(c, "a lone backslash");
+        ct_regex_fail(c, "a lone backslash");
         return -1;
     default:
-        fail(c,
-             ch >= '0' && ch <= '9' ? "back references (\\%c) are not supported"
-                                    : "the escape \\%c is not supported",
-             ch);
+        ct_regex_fail(c,
+                      ch >= '0' && ch <= '9' ? "back references (\\%c) are not supported"
+                                             : "the escape \\%c is not supported",
+                      ch);
         return -1;
     }
 }
 
 static bool
-parse_escape(struct parser *c)
+parse_escape(struct ct_regex_parser *c)
 {
     const char ch = *++c->p;
     if (ch == 'b' || ch == 'B') {
         c->p++;
-        return emit(c, OP_WORD, ch == 'b', 0);
+        return ct_regex_emit(c, OP_WORD, ch == 'b', 0);
     }
     if (ch != '\0' && strchr("dDwWsS", ch)) {
         struct ct_regex_set s = {{0}};
-        set_add_class(&s, ch);
+        ct_regex_set_add_class(&s, ch);
         c->p++;
-        return emit_set(c, &s);
+        return ct_regex_emit_set(c, &s);
     }
     const int byte = escaped_byte(c);
-    return byte >= 0 && emit_byte(c, (unsigned)byte);
+    return byte >= 0 && ct_regex_emit_byte(c, (unsigned)byte);
 }
 
 // One member of a set: a class (returns -2), a byte, or -1 after a failure.
 static int
-parse_member(struct parser *c, struct ct_regex_set *s)
+parse_member(struct ct_regex_parser *c, struct ct_regex_set *s)
 {
     if ((unsigned char)*c->p >= 0x80) {
-        fail(c, "characters beyond ASCII in a set are not supported");
+        ct_regex_fail(c, "characters beyond ASCII in a set are not supported");
         return -1;
     }
     if (*c->p != '\\') {
@@ -187,7 +81,7 @@ parse_member(struct parser *c, struct ct_regex_set *s)
     }
     const char ch = *++c->p;
     if (ch != '\0' && strchr("dDwWsS", ch)) {
-        set_add_class(s, ch);
+        ct_regex_set_add_class(s, ch);
         c->p++;
         return -2;
     }
@@ -195,14 +89,14 @@ parse_member(struct parser *c, struct ct_regex_set *s)
 }
 
 static bool
-parse_set(struct parser *c)
+parse_set(struct ct_regex_parser *c)
 {
     struct ct_regex_set s = {{0}};
     const bool negated = *++c->p == '^';
     c->p += negated;
     for (bool first = true; first || *c->p != ']'; first = false) {
         if (*c->p == '\0') {
-            return fail(c, "a set without ]");
+            return ct_regex_fail(c, "a set without ]");
         }
         const int low = parse_member(c, &s);
         int high = low;
@@ -210,14 +104,14 @@ parse_set(struct parser *c)
             c->p++;
             high = parse_member(c, &s);
             if (high == -2 || (high >= 0 && high < low)) {
-                return fail(c, "a bad range in a set");
+                return ct_regex_fail(c, "a bad range in a set");
             }
         }
         if (low == -1 || high == -1) {
             return false;
         }
         for (int b = low; low >= 0 && high >= 0 && b <= high; b++) {
-            set_add(&s, (unsigned)b);
+            ct_regex_set_add(&s, (unsigned)b);
         }
     }
     c->p++;
@@ -226,26 +120,26 @@ parse_set(struct parser *c)
             s.bits[i] = ~s.bits[i];
         }
     }
-    return emit_set(c, &s);
+    return ct_regex_emit_set(c, &s);
 }
 
 static bool
-parse_alternatives(struct parser *c);
+parse_alternatives(struct ct_regex_parser *c);
 
 // Behind "(?P<": a name and ">".
 static bool
-skip_name(struct parser *c)
+skip_name(struct ct_regex_parser *c)
 {
     const char *const end = strchr(c->p, '>');
     if (!end || end == c->p) {
-        return fail(c, "a group name without >");
+        return ct_regex_fail(c, "a group name without >");
     }
     c->p = end + 1;
     return true;
 }
 
 static bool
-parse_group(struct parser *c)
+parse_group(struct ct_regex_parser *c)
 {
     int look = -1;
     c->p++;
@@ -260,24 +154,24 @@ parse_group(struct parser *c)
         look = c->p[1] == '=';
         c->p += 2;
     } else if (strncmp(c->p, "?<", 2) == 0) {
-        return fail(c, "lookbehind (%.3s) is not supported", c->p);
+        return ct_regex_fail(c, "lookbehind (%.3s) is not supported", c->p);
     } else if (*c->p == '?') {
-        return fail(c, "flags and other extensions (%.2s) are not supported", c->p);
+        return ct_regex_fail(c, "flags and other extensions (%.2s) are not supported", c->p);
     }
     if (++c->depth > MAX_DEPTH) {
-        return fail(c, "groups are nested too deeply");
+        return ct_regex_fail(c, "groups are nested too deeply");
     }
     const int32_t start = c->out->n_insts;
-    if ((look >= 0 && !emit(c, OP_LOOK, 0, look)) || !parse_alternatives(c)) {
+    if ((look >= 0 && !ct_regex_emit(c, OP_LOOK, 0, look)) || !parse_alternatives(c)) {
         return false;
     }
     if (*c->p != ')') {
-        return fail(c, "a group without )");
+        return ct_regex_fail(c, "a group without )");
     }
     c->p++;
     c->depth--;
     if (look >= 0) {
-        if (!emit(c, OP_MATCH, 0, 0)) {
+        if (!ct_regex_emit(c, OP_MATCH, 0, 0)) {
             return false;
         }
         c->out->insts[start].x = (int16_t)(c->out->n_insts - start);
@@ -287,7 +181,7 @@ parse_group(struct parser *c)
 
 // What may be repeated. Sets *repeatable to false for anchors and looks.
 static bool
-parse_atom(struct parser *c, bool *repeatable)
+parse_atom(struct ct_regex_parser *c, bool *repeatable)
 {
     struct ct_regex_set any;
     *repeatable = true;
@@ -303,17 +197,17 @@ parse_atom(struct parser *c, bool *repeatable)
     case '.':
         c->p++;
         memset(&any, 0xFF, sizeof(any));
-        return emit_set(c, &any);
+        return ct_regex_emit_set(c, &any);
     case '^':
     case '$':
         *repeatable = false;
-        return emit(c, *c->p++ == '^' ? OP_BEGIN : OP_END, 0, 0);
+        return ct_regex_emit(c, *c->p++ == '^' ? OP_BEGIN : OP_END, 0, 0);
     case '*':
     case '+':
     case '?':
-        return fail(c, "nothing to repeat");
+        return ct_regex_fail(c, "nothing to repeat");
     default:
-        return emit_byte(c, (unsigned char)*c->p++);
+        return ct_regex_emit_byte(c, (unsigned char)*c->p++);
     }
 }
 
@@ -330,7 +224,7 @@ parse_number(const char **p)
 
 // {m}, {m,}, {,n} or {m,n}; false without moving when the brace is a literal, as in Python.
 static bool
-parse_braces(struct parser *c, int *min, int *max)
+parse_braces(struct ct_regex_parser *c, int *min, int *max)
 {
     const char *p = c->p + 1;
     *min = parse_number(&p);
@@ -350,42 +244,8 @@ parse_braces(struct parser *c, int *min, int *max)
     return true;
 }
 
-// Repeat the piece that begins at `start`, min to max times; max -1: without end.
 static bool
-emit_repeat(struct parser *c, int32_t start, int min, int max)
-{
-    struct ct_regex_inst piece[CT_REGEX_MAX];
-    const int32_t len = c->out->n_insts - start;
-    memcpy(piece, c->out->insts + start, (size_t)len * sizeof(*piece));
-    c->out->n_insts = start;
-    const int copies = max < 0 ? (min > 0 ? min : 1) : max;
-    for (int i = 0; i < copies; i++) {
-        // An optional copy can be left out together with all behind it; the jump is set below.
-        const int32_t begin = c->out->n_insts;
-        if (i >= min && !emit(c, OP_SPLIT, 1, 0)) {
-            return false;
-        }
-        if (c->out->n_insts + len > CT_REGEX_MAX) {
-            return fail(c, "the pattern is too large");
-        }
-        memcpy(c->out->insts + c->out->n_insts, piece, (size_t)len * sizeof(*piece));
-        c->out->n_insts += len;
-        if (max < 0 && i == copies - 1) {
-            // The last copy loops: back to the SPLIT of "*", or by a SPLIT behind it for "+".
-            const int back = begin - c->out->n_insts;
-            if (!(min > 0 ? emit(c, OP_SPLIT, back, 1) : emit(c, OP_JUMP, back, 0))) {
-                return false;
-            }
-        }
-        if (i >= min) {
-            c->out->insts[begin].y = (int16_t)(c->out->n_insts - begin);
-        }
-    }
-    return true;
-}
-
-static bool
-parse_repeat(struct parser *c, int32_t start, bool repeatable)
+parse_repeat(struct ct_regex_parser *c, int32_t start, bool repeatable)
 {
     int min = 0;
     int max = -1;
@@ -410,23 +270,23 @@ parse_repeat(struct parser *c, int32_t start, bool repeatable)
         return true;
     }
     if (!repeatable) {
-        return fail(c, "a repeated assertion is not supported");
+        return ct_regex_fail(c, "a repeated assertion is not supported");
     }
     if (min > MAX_REPEAT || max > MAX_REPEAT || (max >= 0 && max < min)) {
-        return fail(c, "a repeat count out of range");
+        return ct_regex_fail(c, "a repeat count out of range");
     }
     if (*c->p == '?') { // lazy: the same texts match
         c->p++;
     } else if (*c->p == '+') {
-        return fail(c, "possessive repeats are not supported");
+        return ct_regex_fail(c, "possessive repeats are not supported");
     } else if (*c->p == '*') {
-        return fail(c, "multiple repeat");
+        return ct_regex_fail(c, "multiple repeat");
     }
-    return emit_repeat(c, start, min, max);
+    return ct_regex_emit_repeat(c, start, min, max);
 }
 
 static bool
-parse_sequence(struct parser *c)
+parse_sequence(struct ct_regex_parser *c)
 {
     while (*c->p != '\0' && *c->p != '|' && *c->p != ')') {
         const int32_t start = c->out->n_insts;
@@ -439,7 +299,7 @@ parse_sequence(struct parser *c)
 }
 
 static bool
-parse_alternatives(struct parser *c)
+parse_alternatives(struct ct_regex_parser *c)
 {
     const int32_t start = c->out->n_insts;
     if (!parse_sequence(c)) {
@@ -450,13 +310,13 @@ parse_alternatives(struct parser *c)
     }
     // SPLIT, first, JUMP over the rest, rest.
     c->p++;
-    if (!insert(c, start, OP_SPLIT, 1, 0) || !emit(c, OP_JUMP, 0, 0)) {
+    if (!ct_regex_insert(c, start, OP_SPLIT, 1, 0) || !ct_regex_emit(c, OP_JUMP, 0, 0)) {
         return false;
     }
     const int32_t jump = c->out->n_insts - 1;
     c->out->insts[start].y = (int16_t)(jump + 1 - start);
     if (++c->depth > MAX_DEPTH) {
-        return fail(c, "too many alternatives");
+        return ct_regex_fail(c, "too many alternatives");
     }
     if (!parse_alternatives(c)) {
         return false;
@@ -474,13 +334,13 @@ ct_regex_compile(const struct dlq_host *host, const char *pattern, char *why, si
     if (!regex) {
         return NULL;
     }
-    struct parser c = {
+    struct ct_regex_parser c = {
         .out = regex, .p = pattern, .pattern = pattern, .why = why, .why_size = size};
     bool ok = parse_alternatives(&c);
     if (ok && *c.p == ')') {
-        ok = fail(&c, "a ) without (");
+        ok = ct_regex_fail(&c, "a ) without (");
     }
-    if (!ok || !emit(&c, OP_MATCH, 0, 0)) {
+    if (!ok || !ct_regex_emit(&c, OP_MATCH, 0, 0)) {
         ct_regex_free(host, regex);
         return NULL;
     }

@@ -115,8 +115,8 @@ split_multiply(const void *method, const struct dlq_linear_call *call, const flo
     const struct ct_layer *const l = method;
     const struct dlq_k_parallel parallel = dlq_run_parallel(call->host, l->n_threads);
     const struct dlq_k_linear_call c = shared_call(l, call, stats, ranks, &parallel);
-    return dlq_run_result(
-        sums ? l->ops->split->accumulate(l, &c, sums) : l->ops->split->multiply(l, &c), err);
+    return dlq_run_result(sums ? l->ops->split->accumulate(l, &c, sums) : l->ops->multiply(l, &c),
+                          err);
 }
 
 static int32_t

@@ -72,4 +72,14 @@ ct_fp_process_weights(struct ct_layer *l, const struct dlq_host *host, struct dl
 
 extern const struct ct_scheme_ops ct_scheme_fp_gpu;
 
+// scheme_fp_codes.c
+
+int32_t
+ct_fp_code_kind(const struct ct_layer *l, int64_t *scales_per_row);
+int32_t
+ct_fp_quantize(const struct ct_layer *l, const struct dlq_host *host,
+               const struct dlq_layer_info *info, const void *x, int64_t m, void *codes,
+               float *scales, int32_t *zero_points, struct dlq_error *err);
+extern const struct ct_split_ops ct_fp_split;
+
 #endif // DLQ_CT_SCHEME_FP_H

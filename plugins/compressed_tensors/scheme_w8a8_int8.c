@@ -145,13 +145,11 @@ workspace_size(const struct ct_layer *l, int64_t max_m)
     return (size_t)s->ops.workspace_size(&s->weight, max_m, l->n_threads);
 }
 
-static int32_t
-apply(const struct ct_layer *l, const struct dlq_linear_call *call, struct dlq_error *err)
+static int
+multiply(const struct ct_layer *l, const struct dlq_k_linear_call *call)
 {
     const struct ct_w8a8 *const s = (const struct ct_w8a8 *)l;
-    const struct dlq_k_parallel parallel = dlq_run_parallel(call->host, l->n_threads);
-    const struct dlq_k_linear_call c = dlq_run_call(call, l->act_dtype, &parallel);
-    return dlq_run_result(s->ops.apply(&s->weight, &c), err);
+    return s->ops.apply(&s->weight, call);
 }
 
 static int32_t
@@ -229,13 +227,6 @@ split_describe(const struct ct_layer *l, struct dlq_row_split *out)
 }
 
 static int
-split_multiply(const struct ct_layer *l, const struct dlq_k_linear_call *call)
-{
-    const struct ct_w8a8 *const s = (const struct ct_w8a8 *)l;
-    return s->ops.apply(&s->weight, call);
-}
-
-static int
 split_accumulate(const struct ct_layer *l, const struct dlq_k_linear_call *call, int32_t *sums)
 {
     const struct ct_w8a8 *const s = (const struct ct_w8a8 *)l;
@@ -263,7 +254,6 @@ split_quantize(const struct ct_layer *l, const struct dlq_host *host,
 
 static const struct ct_split_ops split = {
     .describe = split_describe,
-    .multiply = split_multiply,
     .accumulate = split_accumulate,
     .finish = split_finish,
     .quantize = split_quantize,
@@ -275,7 +265,8 @@ const struct ct_scheme_ops ct_scheme_w8a8_int8 = {
     .create_weights = create_weights,
     .process_weights = ct_w8a8_process_weights,
     .workspace_size = workspace_size,
-    .apply = apply,
+    .apply = ct_cpu_apply,
+    .multiply = multiply,
     .explain = explain,
     .dequantize = dequantize,
     .code_kind = code_kind,

@@ -180,13 +180,11 @@ workspace_size(const struct ct_layer *l, int64_t max_m)
     return (size_t)s->ops.workspace_size(&s->weight, s->arithmetic, max_m, l->n_threads);
 }
 
-static int32_t
-apply(const struct ct_layer *l, const struct dlq_linear_call *call, struct dlq_error *err)
+static int
+multiply(const struct ct_layer *l, const struct dlq_k_linear_call *call)
 {
     const struct ct_wna16 *const s = (const struct ct_wna16 *)l;
-    const struct dlq_k_parallel parallel = dlq_run_parallel(call->host, l->n_threads);
-    const struct dlq_k_linear_call c = dlq_run_call(call, l->act_dtype, &parallel);
-    return dlq_run_result(s->ops.apply(&s->weight, s->arithmetic, &c), err);
+    return s->ops.apply(&s->weight, s->arithmetic, call);
 }
 
 static int32_t
@@ -230,7 +228,8 @@ const struct ct_scheme_ops ct_scheme_wna16 = {
     .create_weights = create_weights,
     .process_weights = ct_wna16_process_weights,
     .workspace_size = workspace_size,
-    .apply = apply,
+    .apply = ct_cpu_apply,
+    .multiply = multiply,
     .explain = explain,
     .dequantize = dequantize,
     .size = sizeof(struct ct_wna16),
@@ -267,13 +266,6 @@ int8_split_describe(const struct ct_layer *l, struct dlq_row_split *out)
     out->n_stats = 2;
 }
 
-static int
-int8_split_multiply(const struct ct_layer *l, const struct dlq_k_linear_call *call)
-{
-    const struct ct_wna16 *const s = (const struct ct_wna16 *)l;
-    return s->ops.apply(&s->weight, s->arithmetic, call);
-}
-
 static int32_t
 int8_split_quantize(const struct ct_layer *l, const struct dlq_host *host,
                     const struct dlq_k_linear_call *call, void *codes, float *scales,
@@ -288,7 +280,6 @@ int8_split_quantize(const struct ct_layer *l, const struct dlq_host *host,
 
 static const struct ct_split_ops int8_split = {
     .describe = int8_split_describe,
-    .multiply = int8_split_multiply,
     .quantize = int8_split_quantize,
 };
 
@@ -298,7 +289,8 @@ const struct ct_scheme_ops ct_scheme_wna8 = {
     .create_weights = create_weights,
     .process_weights = ct_wna16_process_weights,
     .workspace_size = workspace_size,
-    .apply = apply,
+    .apply = ct_cpu_apply,
+    .multiply = multiply,
     .explain = explain,
     .dequantize = dequantize,
     .code_kind = int8_code_kind,

@@ -306,8 +306,7 @@ shapes_that_cannot_run_are_refused_with_their_sizes(void **state)
     facts_init(&f, "a", 512, 64);
     f.info.device.device.kind = DLQ_DEVICE_CUDA;
     f.info.device.capability = 75;
-    test_assert_error(bench_can(&b, &f, &err), &err, DLQ_EUNSUPPORTED,
-                      "a: the layer is on cuda");
+    test_assert_error(bench_can(&b, &f, &err), &err, DLQ_EUNSUPPORTED, "a: the layer is on cuda");
     facts_init(&f, "a", 512, 64);
     f.info.act_dtype = DLQ_F64;
     test_assert_error(bench_can(&b, &f, &err), &err, DLQ_EDTYPE, "x is fp64");
