@@ -19,7 +19,8 @@ static struct {
 
 static struct dlq_gpu gpus[DLQ_GPU_MAX];
 static CUcontext contexts[DLQ_GPU_MAX];
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // Guards `contexts` and `cu`
+static struct dlq_device_info infos[DLQ_GPU_MAX];        // A name says that it is known
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // Guards all but `gpus`
 
 static cudaError_t
 find_driver_function(const char *name, void *out)
@@ -216,14 +217,25 @@ info(int32_t index, struct dlq_device_info *out, struct dlq_error *err)
                     "no CUDA device %d: expected 0 to %d, found %d device%s", (int)index,
                     (int)n - 1, (int)n, n == 1 ? "" : "s");
     }
-    struct cudaDeviceProp prop;
-    const cudaError_t rc = cudaGetDeviceProperties(&prop, index);
-    if (rc == cudaSuccess) {
-        out->capability = prop.major * 10 + prop.minor;
-        out->multiprocessors = prop.multiProcessorCount;
-        out->memory_bytes = prop.totalGlobalMem;
-        snprintf(out->name, sizeof(out->name), "%.63s", prop.name);
+    // The driver takes its time, and every layer asks.
+    cudaError_t rc = cudaSuccess;
+    pthread_mutex_lock(&lock);
+    struct dlq_device_info *const known = &infos[index];
+    if (known->name[0] == '\0') {
+        struct cudaDeviceProp prop;
+        rc = cudaGetDeviceProperties(&prop, index);
+        if (rc == cudaSuccess) {
+            known->capability = prop.major * 10 + prop.minor;
+            known->multiprocessors = prop.multiProcessorCount;
+            known->memory_bytes = prop.totalGlobalMem;
+            snprintf(known->name, sizeof(known->name), "%.63s", prop.name);
+        }
     }
+    out->capability = known->capability;
+    out->multiprocessors = known->multiprocessors;
+    out->memory_bytes = known->memory_bytes;
+    memcpy(out->name, known->name, sizeof(out->name));
+    pthread_mutex_unlock(&lock);
     return dlq_gpu_result(index, "asking for its properties", rc, err);
 }
 
