@@ -86,7 +86,7 @@ static bool
 is_complete(const struct dlq_device_ops *ops)
 {
     return ops->count && ops->info && ops->use && ops->alloc && ops->free && ops->upload &&
-           ops->flush && ops->copy && ops->stream_create && ops->stream_destroy &&
+           ops->post && ops->flush && ops->copy && ops->stream_create && ops->stream_destroy &&
            ops->stream_synchronize && ops->transfer && ops->capture_begin && ops->capture_end &&
            ops->graph_launch && ops->graph_destroy && ops->event_create && ops->event_destroy &&
            ops->event_record && ops->event_elapsed;
@@ -244,11 +244,26 @@ dlq_runtime_device_upload(dlq_runtime *rt, struct dlq_device device, void *dst, 
 }
 
 int32_t
+dlq_runtime_device_post(dlq_runtime *rt, struct dlq_device device, void *dst, size_t dst_pitch,
+                        const void *src, size_t src_pitch, size_t width, size_t rows,
+                        struct dlq_error *err)
+{
+    const struct dlq_device_ops *ops = NULL;
+    if (width == 0 || rows == 0) {
+        return DLQ_OK;
+    }
+    const int32_t rc = dlq_device_ops_find(rt, device, &ops, err);
+    return rc == DLQ_OK ? ops->post(device.index, &rt->threads, dst, dst_pitch, src, src_pitch,
+                                    width, rows, err)
+                        : rc;
+}
+
+int32_t
 dlq_runtime_device_flush(dlq_runtime *rt, struct dlq_device device, struct dlq_error *err)
 {
     const struct dlq_device_ops *ops = NULL;
     const int32_t rc = dlq_device_ops_find(rt, device, &ops, err);
-    return rc == DLQ_OK ? ops->flush(device.index, err) : rc;
+    return rc == DLQ_OK ? ops->flush(device.index, &rt->threads, err) : rc;
 }
 
 int32_t

@@ -59,6 +59,13 @@ upload(int32_t index, const struct dlq_threads *threads, void *dst, size_t dst_p
 }
 
 static int32_t
+flush(int32_t index, const struct dlq_threads *threads, struct dlq_error *err)
+{
+    (void)threads;
+    return nothing(index, err);
+}
+
+static int32_t
 stream_create(int32_t index, void **out, struct dlq_error *err)
 {
     (void)index;
@@ -141,7 +148,8 @@ const struct dlq_device_ops dlq_device_host_ops = {
     .info = info,
     .use = nothing,
     .upload = upload,
-    .flush = nothing,
+    .post = upload,
+    .flush = flush,
     .copy = copy,
     .stream_create = stream_create,
     .stream_destroy = destroy,

@@ -31,6 +31,15 @@ store_upload(void *ctx, void *dst, size_t dst_pitch, const void *src, size_t src
                                      src_pitch, width, rows, err);
 }
 
+static int32_t
+store_post(void *ctx, void *dst, size_t dst_pitch, const void *src, size_t src_pitch, size_t width,
+           size_t rows, struct dlq_error *err)
+{
+    const struct dlq_layer *const layer = ctx;
+    return dlq_runtime_device_post(layer->rt, layer->info.device.device, dst, dst_pitch, src,
+                                   src_pitch, width, rows, err);
+}
+
 static void
 store_parallel(void *ctx, int32_t n_tasks, void (*fn)(void *arg, int32_t task), void *arg)
 {
@@ -99,8 +108,14 @@ make(struct dlq_layer *layer, const struct dlq_linear_setup *setup, struct dlq_e
     if (rc == DLQ_OK) {
         rc = dlq_layer_choose_method(layer, setup->desc.config, err);
     }
-    const struct dlq_param_store store = {layer, store_alloc, store_free, store_upload,
-                                          store_parallel};
+    const struct dlq_param_store store = {
+        .ctx = layer,
+        .alloc = store_alloc,
+        .free = store_free,
+        .upload = store_upload,
+        .post = store_post,
+        .parallel = store_parallel,
+    };
     dlq_params_init(&layer->params, &layer->info, layer->alloc, plan ? NULL : &store);
     if (rc == DLQ_OK) {
         rc = create_weights(layer, err);

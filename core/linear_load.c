@@ -85,7 +85,9 @@ static int32_t
 load(struct dlq_layer *layer, struct dlq_param *param, struct dlq_part_id part,
      const struct dlq_tensor *tensor, const char *name, const char *file, struct dlq_error *err)
 {
-    struct dlq_param_source source = {.tensor = tensor, .name = name, .file = file};
+    // What has a file is mapped, and stays until load_checkpoint() has flushed.
+    struct dlq_param_source source = {
+        .tensor = tensor, .name = name, .file = file, .stays = file != NULL};
     const int32_t rc = resolve(layer, part, &source.first, &source.last, err);
     return rc == DLQ_OK ? dlq_params_load(&layer->params, param, &source, err) : rc;
 }
@@ -202,8 +204,32 @@ visit(void *ctx, const struct dlq_checkpoint_tensor *tensor, const char *name,
         rc = load(l->layer, param, l->part < 0 ? dlq_part_fused() : dlq_part_index(l->part), &view,
                   tensor->name, tensor->file, err);
     }
-    if (rc == DLQ_OK) {
-        dlq_checkpoint_release(l->ckpt, tensor);
+    return rc;
+}
+
+// Its pages are not needed any more, whether a parameter wanted it or not.
+static int32_t
+release(void *ctx, const struct dlq_checkpoint_tensor *tensor, const char *name,
+        struct dlq_error *err)
+{
+    const struct loading *const l = ctx;
+    (void)name;
+    (void)err;
+    dlq_checkpoint_release(l->ckpt, tensor);
+    return DLQ_OK;
+}
+
+// Visit what stands at the layer's path and at its parts'.
+static int32_t
+walk(struct loading *l, dlq_layer_visit_fn fn, struct dlq_error *err)
+{
+    const struct dlq_layer *const layer = l->layer;
+    l->part = -1;
+    int32_t rc = dlq_layer_walk(l->ckpt, layer->info.prefix, fn, l, err);
+    if (layer->named_parts) {
+        for (l->part = 0; l->part < layer->info.n_parts && rc == DLQ_OK; ++l->part) {
+            rc = dlq_layer_walk(l->ckpt, layer->parts[l->part].prefix, fn, l, err);
+        }
     }
     return rc;
 }
@@ -219,12 +245,15 @@ dlq_linear_load_checkpoint(dlq_linear *layer, const dlq_checkpoint *ckpt, struct
         return dlq_fail(err, DLQ_EINVAL, "layer '%s': expected a checkpoint, found NULL",
                         layer->info.prefix);
     }
-    struct loading l = {.layer = layer, .ckpt = ckpt, .part = -1};
-    rc = dlq_layer_walk(ckpt, layer->info.prefix, visit, &l, err);
-    if (layer->named_parts) {
-        for (l.part = 0; l.part < layer->info.n_parts && rc == DLQ_OK; ++l.part) {
-            rc = dlq_layer_walk(ckpt, layer->parts[l.part].prefix, visit, &l, err);
-        }
+    struct loading l = {.layer = layer, .ckpt = ckpt};
+    rc = walk(&l, visit, err);
+    // Also after a failure: nothing may still read from the checkpoint when this returns.
+    struct dlq_error late = DLQ_ERROR_INIT;
+    const int32_t flushed = dlq_runtime_device_flush(layer->rt, layer->info.device.device, &late);
+    (void)walk(&l, release, NULL);
+    if (rc == DLQ_OK && flushed != DLQ_OK) {
+        rc = dlq_fail_native(err, flushed, late.domain, late.native, "layer '%s': %s",
+                             layer->info.prefix, late.msg);
     }
     if (rc == DLQ_OK && l.n_extra > 0) {
         dlq_runtime_log(layer->rt, DLQ_LOG_WARN,

@@ -26,6 +26,9 @@ struct dlq_param_store {
     void (*free)(void *ctx, void *ptr);
     int32_t (*upload)(void *ctx, void *dst, size_t dst_pitch, const void *src, size_t src_pitch,
                       size_t width, size_t rows, struct dlq_error *err);
+    /// dlq_runtime_device_post() likewise; NULL: upload().
+    int32_t (*post)(void *ctx, void *dst, size_t dst_pitch, const void *src, size_t src_pitch,
+                    size_t width, size_t rows, struct dlq_error *err);
     /// parallel_for() of struct dlq_host; NULL: in turn.
     void (*parallel)(void *ctx, int32_t n_tasks, void (*fn)(void *arg, int32_t task), void *arg);
 };
@@ -97,6 +100,7 @@ struct dlq_param_source {
     const char *file;                ///< File it is from, or NULL
     int32_t first;                   ///< First part that it holds
     int32_t last;                    ///< Last part that it holds, the first included
+    bool stays;                      ///< The data stays until the caller flushes the store
 };
 
 /// Cut this rank's share out of an unsharded tensor and put it in its place. On failure the parts

@@ -89,6 +89,9 @@ copy_direct(const struct dlq_param_copy *copy, const struct dlq_param_box *box,
     const int64_t rows = rows_dim >= 0 ? box->len[rows_dim] : 1;
     const int64_t dst_pitch = rows_dim >= 0 ? dst_stride[rows_dim] * es : width;
     const int64_t src_pitch = rows_dim >= 0 ? src_stride[rows_dim] * es : width;
+    int32_t (*const move)(void *, void *, size_t, const void *, size_t, size_t, size_t,
+                          struct dlq_error *) =
+        copy->stays && copy->store->post ? copy->store->post : copy->store->upload;
     int64_t index[DLQ_MAX_DIMS] = {0};
     int32_t rc = DLQ_OK;
     do {
@@ -98,9 +101,9 @@ copy_direct(const struct dlq_param_copy *copy, const struct dlq_param_box *box,
             dst += (box->dst[i] + index[i]) * dst_stride[i];
             src += (box->base[i] + box->src[i] + index[i]) * src_stride[i];
         }
-        rc = copy->store->upload(copy->store->ctx, (char *)copy->dst + dst * es, (size_t)dst_pitch,
-                                 (const char *)copy->src + src * es, (size_t)src_pitch,
-                                 (size_t)width, (size_t)rows, err);
+        rc = move(copy->store->ctx, (char *)copy->dst + dst * es, (size_t)dst_pitch,
+                  (const char *)copy->src + src * es, (size_t)src_pitch, (size_t)width,
+                  (size_t)rows, err);
     } while (rc == DLQ_OK && rows_dim > 0 && advance(index, box->len, rows_dim));
     return rc;
 }

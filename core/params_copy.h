@@ -44,6 +44,7 @@ struct dlq_param_copy {
     const void *src;                   ///< Data of the tensor, perhaps unaligned
     uint32_t dst_dtype;
     uint32_t src_dtype;
+    bool stays;                      ///< `src` stays until the store is flushed
     bool finite;                     ///< Refuse a NaN or an infinity of dst_dtype
     uint64_t *digest;                ///< Becomes a digest of the elements as stored; NULL: none
     bool refused;                    ///< An element was not finite

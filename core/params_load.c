@@ -307,6 +307,7 @@ load_parts(const struct load *load, struct dlq_error *err)
         .src = load->source->tensor->data,
         .dst_dtype = d->dtype,
         .src_dtype = load->source->tensor->dtype,
+        .stays = load->source->stays,
         .finite = (d->flags & DLQ_PARAM_FINITE) != 0,
     };
     const bool replicated = (d->flags & DLQ_PARAM_REPLICATED) != 0;

@@ -19,22 +19,41 @@
 /// Most devices of a machine that are looked at.
 #define DLQ_GPU_MAX 64
 
-/// Bytes of a pinned buffer.
-#define DLQ_GPU_BUFFER ((size_t)1 << 20)
+/// Bytes of a pinned buffer: with less the device waits between copies.
+#define DLQ_GPU_BUFFER ((size_t)2 << 20)
 
 /// Buffers that small uploads fill one after the other.
-#define DLQ_GPU_SMALL 4
+#define DLQ_GPU_SMALL 2
 
-/// Buffers that the pieces of large uploads fill at the same time: enough for the threads of a
-/// large machine to fill some while the device empties others, and little enough that they stay in
-/// the processor's cache.
-#define DLQ_GPU_LARGE 32
+/// Buffers that the pieces of large uploads fill at the same time: for each thread one to fill
+/// while the device empties another, and few enough that they stay in the processor's cache.
+#define DLQ_GPU_LARGE 24
+
+/// Threads that fill them; more would be in each other's way.
+#define DLQ_GPU_THREADS 12
+
+/// Streams of uploads; two, so that one copy begins while another ends.
+#define DLQ_GPU_STREAMS 2
+
+/// Large uploads that may wait to be done together.
+#define DLQ_GPU_POSTED 64
 
 /// A pinned buffer.
 struct dlq_gpu_buffer {
     pthread_mutex_t lock; ///< Held by who fills it, with pieces of large uploads
     char *bytes;
     cudaEvent_t emptied; ///< Recorded behind the last copy out of it
+};
+
+/// One upload and how it is cut into pieces.
+struct dlq_gpu_upload {
+    char *dst;
+    const char *src;
+    size_t dst_pitch, src_pitch;
+    size_t width, rows;
+    size_t piece_width, piece_rows; ///< Of all pieces but the last of a row and the last rows
+    size_t pieces_a_row;
+    size_t first_piece; ///< Counted through all uploads that are done together
 };
 
 /// What the module keeps for one device, made when it is first used and kept until the process
@@ -44,11 +63,14 @@ struct dlq_gpu {
     bool ready;           ///< Everything is there but for the memory of the buffers
     cudaMemPool_t pool;   ///< NULL: this device has no pools
     cudaStream_t memory;  ///< Orders the pool; never anything else on it
-    cudaStream_t uploads; ///< Copies out of the buffers
+    cudaStream_t uploads[DLQ_GPU_STREAMS]; ///< Small ones go on the first
+    cudaEvent_t joint;                     ///< Orders the streams among themselves
     struct dlq_gpu_buffer small[DLQ_GPU_SMALL];
     struct dlq_gpu_buffer large[DLQ_GPU_LARGE];
     int at;      ///< Small buffer that is being filled
     size_t used; ///< Bytes of it
+    struct dlq_gpu_upload posted[DLQ_GPU_POSTED];
+    size_t n_posted;
 };
 
 /// Make device `index` current, beside whatever is current for the thread; dlq_gpu_leave() undoes
@@ -86,7 +108,11 @@ dlq_gpu_upload(int32_t index, const struct dlq_threads *threads, void *dst, size
                const void *src, size_t src_pitch, size_t width, size_t rows, struct dlq_error *err);
 
 int32_t
-dlq_gpu_flush(int32_t index, struct dlq_error *err);
+dlq_gpu_post(int32_t index, const struct dlq_threads *threads, void *dst, size_t dst_pitch,
+             const void *src, size_t src_pitch, size_t width, size_t rows, struct dlq_error *err);
+
+int32_t
+dlq_gpu_flush(int32_t index, const struct dlq_threads *threads, struct dlq_error *err);
 
 int32_t
 dlq_gpu_copy(int32_t index, void *dst, size_t dst_pitch, const void *src, size_t src_pitch,

@@ -140,8 +140,13 @@ make(struct dlq_gpu *gpu, int32_t index)
     if (rc == cudaSuccess && !gpu->memory) {
         rc = cudaStreamCreateWithFlags(&gpu->memory, cudaStreamNonBlocking);
     }
-    if (rc == cudaSuccess && !gpu->uploads) {
-        rc = cudaStreamCreateWithFlags(&gpu->uploads, cudaStreamNonBlocking);
+    for (int i = 0; i < DLQ_GPU_STREAMS && rc == cudaSuccess; i++) {
+        if (!gpu->uploads[i]) {
+            rc = cudaStreamCreateWithFlags(&gpu->uploads[i], cudaStreamNonBlocking);
+        }
+    }
+    if (rc == cudaSuccess && !gpu->joint) {
+        rc = cudaEventCreateWithFlags(&gpu->joint, cudaEventDisableTiming);
     }
     if (rc == cudaSuccess) {
         rc = make_buffers(gpu->small, DLQ_GPU_SMALL);
@@ -261,6 +266,7 @@ dlq_device_module(void)
         .alloc = dlq_gpu_alloc,
         .free = dlq_gpu_free,
         .upload = dlq_gpu_upload,
+        .post = dlq_gpu_post,
         .flush = dlq_gpu_flush,
         .copy = dlq_gpu_copy,
         .stream_create = dlq_gpu_stream_create,

@@ -8,21 +8,23 @@
 
 /// Host memory to the device through pinned buffers, the host filling some while the device empties
 /// others. Small uploads share a buffer, and none waits for the device until all are full. Large
-/// ones are cut into pieces that threads take as they are free, each with a buffer of its own.
+/// ones are cut into pieces that threads take as they are free, each with a buffer of its own. To
+/// wake the threads costs as much as a piece, so that large uploads wait for each other where they
+/// may: those of a whole layer are done together.
 
 // Less than this is not worth waking another thread.
-#define LARGE ((size_t)1 << 20)
+#define LARGE ((size_t)256 << 10)
 
-// One upload.
-struct upload {
+// Pieces are no smaller than this, and no larger than leaves each thread a few.
+#define LEAST_PIECE ((size_t)256 << 10)
+#define PIECES_A_THREAD 4
+
+// The large uploads of a device, being done.
+struct batch {
     struct dlq_gpu *gpu;
     int32_t index;
-    char *dst;
-    const char *src;
-    size_t dst_pitch, src_pitch;
-    size_t width, rows;
-    size_t piece_width, piece_rows; ///< Of all pieces but the last of a row and the last rows
-    size_t pieces_a_row;
+    size_t pieces;
+    _Atomic size_t next;
     _Atomic int failed; ///< First error
 };
 
@@ -65,58 +67,122 @@ await(struct dlq_gpu_buffer *buffer)
 }
 
 static cudaError_t
-move_piece(const struct upload *u, size_t piece)
+move_piece(struct dlq_gpu *gpu, size_t piece)
 {
-    struct dlq_gpu_buffer *const buffer = &u->gpu->large[piece % DLQ_GPU_LARGE];
-    const size_t row = piece / u->pieces_a_row * u->piece_rows;
-    const size_t column = piece % u->pieces_a_row * u->piece_width;
+    const struct dlq_gpu_upload *u = gpu->posted;
+    while (u + 1 < gpu->posted + gpu->n_posted && piece >= u[1].first_piece) {
+        u++;
+    }
+    struct dlq_gpu_buffer *const buffer = &gpu->large[piece % DLQ_GPU_LARGE];
+    const cudaStream_t stream = gpu->uploads[piece % DLQ_GPU_STREAMS];
+    const size_t own = piece - u->first_piece;
+    const size_t row = own / u->pieces_a_row * u->piece_rows;
+    const size_t column = own % u->pieces_a_row * u->piece_width;
     const size_t width = lesser(u->piece_width, u->width - column);
     const size_t rows = lesser(u->piece_rows, u->rows - row);
-    cudaError_t rc = dlq_gpu_enter(u->index);
-    if (rc != cudaSuccess) {
-        return rc;
-    }
     pthread_mutex_lock(&buffer->lock);
-    rc = await(buffer);
+    cudaError_t rc = await(buffer);
     if (rc == cudaSuccess) {
         gather(buffer->bytes, u->src + row * u->src_pitch + column, u->src_pitch, width, rows);
-        rc = send(u->gpu->uploads, u->dst + row * u->dst_pitch + column, u->dst_pitch,
-                  buffer->bytes, width, rows);
+        rc = send(stream, u->dst + row * u->dst_pitch + column, u->dst_pitch, buffer->bytes, width,
+                  rows);
     }
     if (rc == cudaSuccess) {
-        rc = cudaEventRecord(buffer->emptied, u->gpu->uploads);
+        rc = cudaEventRecord(buffer->emptied, stream);
     }
     pthread_mutex_unlock(&buffer->lock);
-    dlq_gpu_leave();
     return rc;
 }
 
 static void
-piece_task(void *arg, int32_t task)
+move_pieces(void *arg, int32_t task)
 {
-    struct upload *const u = arg;
-    if (atomic_load(&u->failed) == cudaSuccess) {
-        const cudaError_t rc = move_piece(u, (size_t)task);
-        int none = cudaSuccess;
-        if (rc != cudaSuccess) {
-            atomic_compare_exchange_strong(&u->failed, &none, (int)rc);
+    struct batch *const b = arg;
+    (void)task;
+    cudaError_t rc = dlq_gpu_enter(b->index);
+    const bool entered = rc == cudaSuccess;
+    while (rc == cudaSuccess && atomic_load(&b->failed) == cudaSuccess) {
+        const size_t piece = atomic_fetch_add(&b->next, 1);
+        if (piece >= b->pieces) {
+            break;
         }
+        rc = move_piece(b->gpu, piece);
+    }
+    if (rc != cudaSuccess) {
+        int none = cudaSuccess;
+        atomic_compare_exchange_strong(&b->failed, &none, (int)rc);
+    }
+    if (entered) {
+        dlq_gpu_leave();
     }
 }
 
-static cudaError_t
-upload_large(struct upload *u, const struct dlq_threads *threads)
+// Cut every posted upload; the number of pieces.
+static size_t
+cut(struct dlq_gpu *gpu)
 {
-    u->piece_width = lesser(u->width, DLQ_GPU_BUFFER);
-    u->piece_rows = DLQ_GPU_BUFFER / u->piece_width;
-    u->pieces_a_row = (u->width + u->piece_width - 1) / u->piece_width;
-    const size_t row_pieces = (u->rows + u->piece_rows - 1) / u->piece_rows;
-    const size_t pieces = row_pieces * u->pieces_a_row;
-    if (pieces > INT32_MAX) {
-        return cudaErrorInvalidValue;
+    size_t bytes = 0;
+    size_t pieces = 0;
+    for (size_t i = 0; i < gpu->n_posted; i++) {
+        bytes += gpu->posted[i].width * gpu->posted[i].rows;
     }
-    threads->run(threads->ctx, (int32_t)pieces, piece_task, u);
-    return (cudaError_t)atomic_load(&u->failed);
+    size_t most = bytes / (DLQ_GPU_THREADS * PIECES_A_THREAD);
+    most = lesser(most < LEAST_PIECE ? LEAST_PIECE : most & ~(size_t)4095, DLQ_GPU_BUFFER);
+    for (size_t i = 0; i < gpu->n_posted; i++) {
+        struct dlq_gpu_upload *const u = &gpu->posted[i];
+        u->piece_width = lesser(u->width, most);
+        u->piece_rows = most / u->piece_width;
+        u->pieces_a_row = (u->width + u->piece_width - 1) / u->piece_width;
+        u->first_piece = pieces;
+        pieces += (u->rows + u->piece_rows - 1) / u->piece_rows * u->pieces_a_row;
+    }
+    return pieces;
+}
+
+// Let what comes on stream `after` wait for all that is on `before`.
+static cudaError_t
+join(const struct dlq_gpu *gpu, int before, int after)
+{
+    const cudaError_t rc = cudaEventRecord(gpu->joint, gpu->uploads[before]);
+    return rc == cudaSuccess ? cudaStreamWaitEvent(gpu->uploads[after], gpu->joint, 0) : rc;
+}
+
+// [lock held] Do all posted uploads, in the place of one of the first stream.
+static cudaError_t
+move_posted(struct dlq_gpu *gpu, int32_t index, const struct dlq_threads *threads)
+{
+    if (gpu->n_posted == 0) {
+        return cudaSuccess;
+    }
+    struct batch b = {.gpu = gpu, .index = index, .pieces = cut(gpu)};
+    size_t n_threads = lesser((size_t)threads->n_threads, DLQ_GPU_THREADS);
+    n_threads = lesser(n_threads, b.pieces);
+    cudaError_t rc = cudaSuccess;
+    for (int i = 1; i < DLQ_GPU_STREAMS && rc == cudaSuccess; i++) {
+        rc = join(gpu, 0, i);
+    }
+    if (rc == cudaSuccess) {
+        threads->run(threads->ctx, (int32_t)n_threads, move_pieces, &b);
+        rc = (cudaError_t)atomic_load(&b.failed);
+    }
+    for (int i = 1; i < DLQ_GPU_STREAMS; i++) {
+        const cudaError_t joined = join(gpu, i, 0);
+        rc = rc == cudaSuccess ? joined : rc;
+    }
+    gpu->n_posted = 0;
+    return rc;
+}
+
+// [lock held] What goes to the place of a posted upload comes after it.
+static cudaError_t
+keep_order(struct dlq_gpu *gpu, int32_t index, const struct dlq_threads *threads, const char *dst)
+{
+    for (size_t i = 0; i < gpu->n_posted; i++) {
+        if (gpu->posted[i].dst == dst) {
+            return move_posted(gpu, index, threads);
+        }
+    }
+    return cudaSuccess;
 }
 
 // [lock held] A small buffer with room for `size` bytes.
@@ -131,7 +197,7 @@ make_room(struct dlq_gpu *gpu, size_t size)
     }
     cudaError_t rc = cudaSuccess;
     if (buffer->bytes) {
-        rc = cudaEventRecord(buffer->emptied, gpu->uploads);
+        rc = cudaEventRecord(buffer->emptied, gpu->uploads[0]);
         gpu->at = (gpu->at + 1) % DLQ_GPU_SMALL;
     }
     gpu->used = 0;
@@ -140,56 +206,80 @@ make_room(struct dlq_gpu *gpu, size_t size)
 
 // [lock held]
 static cudaError_t
-upload_small(struct upload *u)
+upload_small(struct dlq_gpu *gpu, const struct dlq_gpu_upload *u)
 {
-    struct dlq_gpu *const gpu = u->gpu;
     cudaError_t rc = make_room(gpu, u->width * u->rows);
     if (rc == cudaSuccess) {
         char *const bytes = gpu->small[gpu->at].bytes + gpu->used;
         gather(bytes, u->src, u->src_pitch, u->width, u->rows);
         gpu->used += u->width * u->rows;
-        rc = send(gpu->uploads, u->dst, u->dst_pitch, bytes, u->width, u->rows);
+        rc = send(gpu->uploads[0], u->dst, u->dst_pitch, bytes, u->width, u->rows);
     }
     return rc;
+}
+
+// An upload; one that `stays` may wait for others.
+static int32_t
+take(int32_t index, const struct dlq_threads *threads, struct dlq_gpu_upload u, bool stays,
+     struct dlq_error *err)
+{
+    cudaError_t rc = cudaSuccess;
+    struct dlq_gpu *const gpu = dlq_gpu_lock(index, &rc);
+    if (u.dst_pitch == u.width && u.src_pitch == u.width) {
+        u.width *= u.rows;
+        u.rows = 1;
+    }
+    if (gpu) {
+        rc = keep_order(gpu, index, threads, u.dst);
+    }
+    if (gpu && rc == cudaSuccess && u.width * u.rows <= LARGE) {
+        rc = upload_small(gpu, &u);
+    } else if (gpu && rc == cudaSuccess) {
+        gpu->posted[gpu->n_posted++] = u;
+        if (!stays || gpu->n_posted == DLQ_GPU_POSTED) {
+            rc = move_posted(gpu, index, threads);
+        }
+    }
+    dlq_gpu_unlock(gpu);
+    return dlq_gpu_result(index, "uploading", rc, err);
 }
 
 int32_t
 dlq_gpu_upload(int32_t index, const struct dlq_threads *threads, void *dst, size_t dst_pitch,
                const void *src, size_t src_pitch, size_t width, size_t rows, struct dlq_error *err)
 {
-    cudaError_t rc = cudaSuccess;
-    if (rows == 1 || (dst_pitch == width && src_pitch == width)) {
-        width *= rows;
-        rows = 1;
-        dst_pitch = width;
-        src_pitch = width;
-    }
-    const bool large = width * rows > LARGE;
-    struct upload u = {.gpu = dlq_gpu_lock(index, &rc),
-                       .index = index,
-                       .dst = dst,
-                       .src = src,
-                       .dst_pitch = dst_pitch,
-                       .src_pitch = src_pitch,
-                       .width = width,
-                       .rows = rows};
-    if (u.gpu && !large) {
-        rc = upload_small(&u);
-    }
-    dlq_gpu_unlock(u.gpu);
-    if (u.gpu && large) {
-        rc = upload_large(&u, threads);
-    }
-    return dlq_gpu_result(index, "uploading", rc, err);
+    const struct dlq_gpu_upload u = {.dst = dst,
+                                     .src = src,
+                                     .dst_pitch = dst_pitch,
+                                     .src_pitch = src_pitch,
+                                     .width = width,
+                                     .rows = rows};
+    return take(index, threads, u, false, err);
 }
 
 int32_t
-dlq_gpu_flush(int32_t index, struct dlq_error *err)
+dlq_gpu_post(int32_t index, const struct dlq_threads *threads, void *dst, size_t dst_pitch,
+             const void *src, size_t src_pitch, size_t width, size_t rows, struct dlq_error *err)
+{
+    const struct dlq_gpu_upload u = {.dst = dst,
+                                     .src = src,
+                                     .dst_pitch = dst_pitch,
+                                     .src_pitch = src_pitch,
+                                     .width = width,
+                                     .rows = rows};
+    return take(index, threads, u, true, err);
+}
+
+int32_t
+dlq_gpu_flush(int32_t index, const struct dlq_threads *threads, struct dlq_error *err)
 {
     cudaError_t rc = cudaSuccess;
     struct dlq_gpu *const gpu = dlq_gpu_lock(index, &rc);
     if (gpu) {
-        rc = cudaStreamSynchronize(gpu->uploads);
+        rc = move_posted(gpu, index, threads);
+        // The first stream waits for the others.
+        const cudaError_t waited = cudaStreamSynchronize(gpu->uploads[0]);
+        rc = rc == cudaSuccess ? waited : rc;
     }
     dlq_gpu_unlock(gpu);
     return dlq_gpu_result(index, "uploading", rc, err);

@@ -215,6 +215,41 @@ many_small_uploads_need_one_flush(struct gpu_world *w)
     return NULL;
 }
 
+// More than are done together, among small ones, and some to a place that was written before.
+static const char *
+posted_uploads_arrive_in_order(struct gpu_world *w)
+{
+    enum { COUNT = 150, SIZE = 700000, SMALL = 1000 };
+    unsigned char *const src = malloc((size_t)COUNT * SIZE);
+    unsigned char *const got = malloc((size_t)COUNT * SIZE);
+    void *p = NULL;
+    dlq_stream *stream = NULL;
+    CHECK(src && got);
+    CALL(dlq_stream_create(w->rt, w->device, &stream, NULL));
+    CALL(dlq_device_alloc(w->rt, w->device, (size_t)COUNT * SIZE, &p, NULL));
+    for (size_t i = 0; i < COUNT; i++) {
+        memset(src + i * SIZE, (int)(i % 251) + 1, SIZE);
+        char *const dst = (char *)p + i * SIZE;
+        if (i % 7 == 0) {
+            CALL(dlq_runtime_device_post(w->rt, w->device, dst, SIZE, src, SIZE, SIZE, 1, NULL));
+        }
+        if (i % 5 == 0) {
+            CALL(dlq_runtime_device_upload(w->rt, w->device, dst, SMALL, src, SMALL, SMALL, 1,
+                                           NULL));
+        }
+        CALL(dlq_runtime_device_post(w->rt, w->device, dst, SIZE, src + i * SIZE, SIZE, SIZE, 1,
+                                     NULL));
+    }
+    CALL(dlq_runtime_device_flush(w->rt, w->device, NULL));
+    CALL(dlq_stream_download(stream, got, p, (size_t)COUNT * SIZE, NULL));
+    CHECK(memcmp(got, src, (size_t)COUNT * SIZE) == 0);
+    dlq_device_free(w->rt, w->device, p);
+    dlq_stream_destroy(stream);
+    free(got);
+    free(src);
+    return NULL;
+}
+
 struct uploader {
     struct gpu_world *w;
     unsigned seed;
@@ -359,6 +394,7 @@ gpu_check(struct gpu_world *w)
         TEST(the_callers_device_stays_current),
         TEST(uploads_of_every_shape_arrive),
         TEST(many_small_uploads_need_one_flush),
+        TEST(posted_uploads_arrive_in_order),
         TEST(threads_upload_to_one_device),
         TEST(copies_keep_pitches_apart),
         TEST(graphs_do_their_work_when_launched),

@@ -134,7 +134,14 @@ module_elapsed(int32_t index, void *from, void *to, double *ms, struct dlq_error
 }
 
 #ifndef MODULE_FLUSH
-#define MODULE_FLUSH module_nothing
+#define MODULE_FLUSH module_flush
+
+static int32_t
+module_flush(int32_t index, const struct dlq_threads *threads, struct dlq_error *err)
+{
+    (void)threads;
+    return module_nothing(index, err);
+}
 #endif
 
 static const struct dlq_device_ops module = {
@@ -147,6 +154,7 @@ static const struct dlq_device_ops module = {
     .alloc = module_alloc,
     .free = module_free,
     .upload = module_upload,
+    .post = module_upload,
     .flush = MODULE_FLUSH,
     .copy = module_copy,
     .stream_create = module_object,

@@ -75,7 +75,13 @@ params_begin(struct params_fixture *f, int64_t k, bool split_k, const int64_t *s
     for (int32_t r = split_k ? ranks + 1 : 1; r <= ranks; ++r) {
         f->bounds[r] = k;
     }
-    const struct dlq_param_store store = {f, store_alloc, store_free, store_upload, store_parallel};
+    const struct dlq_param_store store = {
+        .ctx = f,
+        .alloc = store_alloc,
+        .free = store_free,
+        .upload = store_upload,
+        .parallel = store_parallel,
+    };
     dlq_params_init(&f->params, &f->info, &dlq_system_allocator, &store);
 }
 
@@ -124,7 +130,8 @@ int32_t
 params_load(struct params_fixture *f, const char *name, int32_t first, int32_t last,
             const struct dlq_tensor *t)
 {
-    const struct dlq_param_source source = {t, "m.l.tensor", "a.safetensors", first, last};
+    const struct dlq_param_source source = {
+        .tensor = t, .name = "m.l.tensor", .file = "a.safetensors", .first = first, .last = last};
     return dlq_params_load(&f->params, dlq_params_find(&f->params, name), &source, &f->err);
 }
 

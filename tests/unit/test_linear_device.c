@@ -206,6 +206,71 @@ uploads_arrive_before_the_method_repacks(void **state)
     end_plain(&w, &d, layer);
 }
 
+// Load what a checkpoint of these tensors holds. When it is closed its pages are gone.
+static int32_t
+load_file(struct fake_world *w, dlq_linear *layer, const struct test_tensor *tensors, size_t n)
+{
+    char *const dir = test_tmpdir();
+    test_safetensors(dir, "model.safetensors", tensors, n);
+    dlq_checkpoint *ckpt = NULL;
+    test_assert_ok(dlq_checkpoint_open(w->rt, dir, DLQ_CHECKPOINT_NO_CONFIG, &ckpt, &w->err),
+                   &w->err);
+    const int32_t rc = dlq_linear_load_checkpoint(layer, ckpt, &w->err);
+    dlq_checkpoint_close(ckpt);
+    test_tmpdir_remove(dir);
+    return rc;
+}
+
+static void
+a_checkpoint_is_posted_and_read_before_load_returns(void **state)
+{
+    (void)state;
+    static const float weight[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    static const float bias[] = {0, 1};
+    const struct test_tensor tensors[] = {
+        {"l.weight", "F32", 2, {2, 4}, weight, sizeof(weight)},
+        {"l.bias", "F32", 1, {2}, bias, sizeof(bias)},
+    };
+    struct fake_world w;
+    struct dlq_linear_desc d;
+    dlq_linear *layer = NULL;
+    begin_plain(&w, &d, &layer);
+    test_assert_ok(load_file(&w, layer, tensors, 2), &w.err);
+    assert_int_equal(emulator.posts, 2);
+    assert_int_equal(emulator.uploads, 0);
+    test_assert_ok(dlq_linear_process(layer, &w.err), &w.err);
+    const float *const y = run(&w, layer, 1, 0);
+    assert_memory_equal(y, ((const float[]){10, 27}), 8);
+    end_plain(&w, &d, layer);
+}
+
+static void
+a_load_that_fails_leaves_nothing_that_reads_the_checkpoint(void **state)
+{
+    (void)state;
+    static const float weight[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    static const float bias[] = {0, 1, 2};
+    const struct test_tensor tensors[] = {
+        {"l.weight", "F32", 2, {2, 4}, weight, sizeof(weight)},
+        {"l.weight2", "F32", 1, {3}, bias, sizeof(bias)},
+    };
+    struct fake_world w;
+    struct dlq_linear_desc d;
+    dlq_linear *layer = NULL;
+    begin_plain(&w, &d, &layer);
+    test_assert_ok(load_file(&w, layer, tensors, 2), &w.err);
+    assert_int_equal(emulator.posts, 1);
+    // The second time the weight is there already; what was posted is gone all the same.
+    test_assert_error(load_file(&w, layer, tensors, 2), &w.err, DLQ_EEXIST, "is loaded already");
+    assert_int_equal(emulator.flushes, 2);
+    emulator.fail_flush = true;
+    const struct test_tensor late = {"l.bias", "F32", 1, {2}, bias, 8};
+    test_assert_error(load_file(&w, layer, &late, 1), &w.err, DLQ_EDEVICE,
+                      "layer 'l': an upload failed");
+    emulator.fail_flush = false;
+    end_plain(&w, &d, layer);
+}
+
 static void
 a_parameter_that_is_replaced_is_freed_at_once(void **state)
 {
@@ -266,6 +331,8 @@ main(void)
         cmocka_unit_test(row_sums_on_its_stream_without_touching_the_device),
         cmocka_unit_test(column_gathers_its_parts_on_the_device),
         cmocka_unit_test(uploads_arrive_before_the_method_repacks),
+        cmocka_unit_test(a_checkpoint_is_posted_and_read_before_load_returns),
+        cmocka_unit_test(a_load_that_fails_leaves_nothing_that_reads_the_checkpoint),
         cmocka_unit_test(a_parameter_that_is_replaced_is_freed_at_once),
         cmocka_unit_test(an_upload_that_failed_late_is_reported_by_process),
         cmocka_unit_test(device_memory_that_runs_out_names_the_parameter),

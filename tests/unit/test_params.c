@@ -17,7 +17,7 @@ declare_and_load(void *ctx, struct test_allocator *t, struct dlq_error *err)
     int32_t rc = dlq_params_declare(&f.params, &d, NULL, err);
     const uint16_t half[16] = {0};
     const struct dlq_tensor src = params_tensor(DLQ_F16, 2, 8, 2, half);
-    const struct dlq_param_source source = {&src, "t", NULL, 0, 1};
+    const struct dlq_param_source source = {.tensor = &src, .name = "t", .last = 1};
     if (rc == DLQ_OK) {
         rc = dlq_params_load(&f.params, f.params.items[0], &source, err);
     }

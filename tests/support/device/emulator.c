@@ -20,11 +20,13 @@ struct block {
     size_t at, size;
 };
 
-// An upload on its way.
+// An upload on its way. What is posted is not read before it is flushed.
 struct pending {
     struct pending *next;
     char *dst;
     size_t pitch, width, rows;
+    const char *src;
+    size_t src_pitch;
     char bytes[];
 };
 
@@ -157,6 +159,16 @@ copy_rows(char *dst, size_t dst_pitch, const char *src, size_t src_pitch, size_t
     }
 }
 
+static void
+append(struct pending *p, long *calls)
+{
+    pthread_mutex_lock(&lock);
+    ++*calls;
+    *last_pending = p;
+    last_pending = &p->next;
+    pthread_mutex_unlock(&lock);
+}
+
 static int32_t
 emulate_upload(int32_t index, const struct dlq_threads *threads, void *dst, size_t dst_pitch,
                const void *src, size_t src_pitch, size_t width, size_t rows, struct dlq_error *err)
@@ -167,26 +179,38 @@ emulate_upload(int32_t index, const struct dlq_threads *threads, void *dst, size
         free(p);
         return fail(err, DLQ_EDEVICE, "no memory or no threads for an upload");
     }
-    *p = (struct pending){NULL, emulator_touch(dst), dst_pitch, width, rows};
+    *p = (struct pending){NULL, emulator_touch(dst), dst_pitch, width, rows, p->bytes, width};
     copy_rows(p->bytes, width, src, src_pitch, width, rows);
-    pthread_mutex_lock(&lock);
-    emulator.uploads++;
-    *last_pending = p;
-    last_pending = &p->next;
-    pthread_mutex_unlock(&lock);
+    append(p, &emulator.uploads);
     return DLQ_OK;
 }
 
 static int32_t
-emulate_flush(int32_t index, struct dlq_error *err)
+emulate_post(int32_t index, const struct dlq_threads *threads, void *dst, size_t dst_pitch,
+             const void *src, size_t src_pitch, size_t width, size_t rows, struct dlq_error *err)
 {
     (void)index;
+    (void)threads;
+    struct pending *const p = malloc(sizeof(*p));
+    if (!p) {
+        return fail(err, DLQ_EDEVICE, "no memory for an upload");
+    }
+    *p = (struct pending){NULL, emulator_touch(dst), dst_pitch, width, rows, src, src_pitch};
+    append(p, &emulator.posts);
+    return DLQ_OK;
+}
+
+static int32_t
+emulate_flush(int32_t index, const struct dlq_threads *threads, struct dlq_error *err)
+{
+    (void)index;
+    (void)threads;
     pthread_mutex_lock(&lock);
     emulator.flushes++;
     while (first_pending) {
         struct pending *const p = first_pending;
         first_pending = p->next;
-        copy_rows(p->dst, p->pitch, p->bytes, p->width, p->width, p->rows);
+        copy_rows(p->dst, p->pitch, p->src, p->src_pitch, p->width, p->rows);
         free(p);
     }
     last_pending = &first_pending;
@@ -353,6 +377,7 @@ const struct dlq_device_ops test_device_ops = {
     .alloc = emulate_alloc,
     .free = emulate_free,
     .upload = emulate_upload,
+    .post = emulate_post,
     .flush = emulate_flush,
     .copy = emulate_copy,
     .stream_create = make_object,

@@ -37,6 +37,7 @@ struct emulator_log {
     size_t bytes;      ///< Bytes of them
     size_t peak;       ///< Most of `bytes`
     long uploads;      ///< Calls of upload()
+    long posts;        ///< Calls of post()
     long flushes;      ///< Calls of flush()
     long copies;       ///< Calls of copy()
     long objects;      ///< Streams, graphs and events that exist
