@@ -130,7 +130,7 @@ run_seeded(struct run *run, struct tool_ranks *ranks, const float *bias, bool ch
         tool_verify_finite(y, m * layer->n, &verdict);
     }
     if (status == DLQ_OK) {
-        tool_verify_replay(tool_ranks_replay(ranks), &verdict);
+        tool_verify_replay(tool_ranks_replay(ranks), tool_ranks_beside(ranks), &verdict);
         add_result(run, ranks, m, y, &verdict);
     }
     free(x);
@@ -152,7 +152,7 @@ run_recorded(struct tool_ranks *ranks, const struct tool_recorded *rec, int64_t 
     struct tool_ranks *judge = tool_ranks_judge(ranks);
     if (status == DLQ_OK && judge) {
         status = tool_verify_golden(judge, y, rec, first, bias, verdict, err);
-        tool_verify_replay(tool_ranks_replay(ranks), verdict);
+        tool_verify_replay(tool_ranks_replay(ranks), tool_ranks_beside(ranks), verdict);
     }
     free(x);
     free(y);

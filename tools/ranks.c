@@ -248,6 +248,10 @@ apply(struct tool_ranks *r, int32_t index, const void *arg, struct dlq_error *er
     if (status == DLQ_OK) {
         status = tool_replay_check(rank->layer, act, &io, &rank->replay, err);
     }
+    // A group does one thing after the other.
+    if (status == DLQ_OK && r->size == 1) {
+        status = tool_replay_overlap(rank->layer, act, &io, &rank->beside, err);
+    }
     if (status == DLQ_OK && a->timed) {
         status = tool_replay_time(rank->layer, act, &io, r->size > 1, &rank->times, err);
     }
@@ -340,6 +344,12 @@ tool_ranks_replay(const struct tool_ranks *r)
         worst = r->rank[i].replay > worst ? r->rank[i].replay : worst;
     }
     return worst;
+}
+
+enum tool_replay_verdict
+tool_ranks_beside(const struct tool_ranks *r)
+{
+    return r->rank[0].beside;
 }
 
 const struct dlq_ext_inspect *

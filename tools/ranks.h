@@ -33,6 +33,7 @@ struct tool_rank {
     float *weight;                   ///< Dequantized [N of this rank, K of this rank], or NULL
     struct tool_times times;         ///< Of apply
     enum tool_replay_verdict replay; ///< Of the last apply
+    enum tool_replay_verdict beside; ///< Of two at the same time, where the rank is alone
     double load_s;                   ///< Seconds to create, load and process
     uint64_t bytes;                  ///< Of parameters after processing
     int32_t status;                  ///< Of the last step
@@ -89,6 +90,10 @@ tool_ranks_times(const struct tool_ranks *r);
 /// Of the last call: whether a rank's replay differs, and whether there was one.
 enum tool_replay_verdict
 tool_ranks_replay(const struct tool_ranks *r);
+
+/// The same of two calls at the same time.
+enum tool_replay_verdict
+tool_ranks_beside(const struct tool_ranks *r);
 
 /// Dequantize every rank's weights. DLQ_ENOTFOUND when the plugin has no dlq.inspect/1.
 int32_t

@@ -11,6 +11,7 @@
 enum {
     MAX_REPEATS = 200, ///< Calls whose times are looked at
     BATCHES = 7,       ///< Of replays, each with one time
+    BESIDE = 3,        ///< Calls a stream that shall overlap
     BATCH = 20         ///< Replays behind each other, so that the device never waits for the host
 };
 
@@ -71,6 +72,59 @@ tool_replay_check(dlq_linear *layer, struct tool_buffers *b, const struct dlq_li
     }
     free(y);
     dlq_graph_destroy(graph);
+    return status;
+}
+
+/// Enqueue calls on both streams in turn, and look at what they left.
+static int32_t
+run_beside(dlq_linear *layer, struct tool_buffers *a, struct tool_buffers *b,
+           const struct dlq_linear_io *io, void *y, enum tool_replay_verdict *out,
+           struct dlq_error *err)
+{
+    struct tool_buffers *const both[] = {a, b};
+    int32_t status = tool_buffers_poison(a, err);
+    if (status == DLQ_OK) {
+        status = tool_buffers_poison(b, err);
+    }
+    for (int i = 0; i < 2 * BESIDE && status == DLQ_OK; ++i) {
+        struct dlq_linear_io own = *io;
+        own.x = both[i % 2]->x;
+        own.y = both[i % 2]->y;
+        own.workspace = both[i % 2]->workspace;
+        own.stream = dlq_stream_handle(both[i % 2]->stream);
+        status = dlq_linear_apply(layer, &own, err);
+    }
+    for (int i = 0; i < 2 && status == DLQ_OK; ++i) {
+        status = tool_buffers_fetch(both[i], y, err);
+        if (status == DLQ_OK && memcmp(y, a->host_y, a->y_size) != 0) {
+            *out = TOOL_REPLAY_DIFFERS;
+        }
+    }
+    return status;
+}
+
+int32_t
+tool_replay_overlap(dlq_linear *layer, struct tool_buffers *b, const struct dlq_linear_io *io,
+                    enum tool_replay_verdict *out, struct dlq_error *err)
+{
+    *out = TOOL_REPLAY_NONE;
+    if (b->device.kind == DLQ_DEVICE_CPU) {
+        return DLQ_OK;
+    }
+    struct tool_buffers other;
+    void *y = tool_alloc(b->y_size, 1);
+    int32_t status =
+        tool_buffers_make(&other, b->rt, b->device, b->x_size, b->y_size, b->workspace_size, err);
+    if (status == DLQ_OK) {
+        memcpy(other.host_x, b->host_x, b->x_size);
+        status = tool_buffers_send(&other, err);
+    }
+    if (status == DLQ_OK) {
+        *out = TOOL_REPLAY_EQUAL;
+        status = run_beside(layer, b, &other, io, y, out, err);
+    }
+    tool_buffers_free(&other);
+    free(y);
     return status;
 }
 

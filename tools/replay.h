@@ -11,12 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/// Calls of apply repeated: as they are, and captured in a graph.
+/// Calls of apply repeated: as they are, beside each other, and captured in a graph.
 
 /// What came of it.
 enum tool_replay_verdict {
-    TOOL_REPLAY_NONE,   ///< The device has no graphs
-    TOOL_REPLAY_EQUAL,  ///< The graph gives the bits of the call
+    TOOL_REPLAY_NONE,   ///< The device cannot do it
+    TOOL_REPLAY_EQUAL,  ///< It gives the bits of the call
     TOOL_REPLAY_DIFFERS ///< It does not
 };
 
@@ -31,6 +31,12 @@ struct tool_times {
 int32_t
 tool_replay_check(dlq_linear *layer, struct tool_buffers *b, const struct dlq_linear_io *io,
                   enum tool_replay_verdict *out, struct dlq_error *err);
+
+/// Make the call on two streams of the device at the same time, a few times over, with an x, y and
+/// workspace each, and compare with `b->host_y`. Nothing on the CPU.
+int32_t
+tool_replay_overlap(dlq_linear *layer, struct tool_buffers *b, const struct dlq_linear_io *io,
+                    enum tool_replay_verdict *out, struct dlq_error *err);
 
 /// Repeat the call and take the times. `together`: other ranks do the same, so that the number of
 /// calls may not depend on anything.

@@ -344,10 +344,14 @@ tool_verify_finite(const float *y, int64_t count, struct tool_verdict *v)
 }
 
 void
-tool_verify_replay(enum tool_replay_verdict replay, struct tool_verdict *v)
+tool_verify_replay(enum tool_replay_verdict replay, enum tool_replay_verdict beside,
+                   struct tool_verdict *v)
 {
     v->replay = replay > v->replay ? replay : v->replay;
     if (replay == TOOL_REPLAY_DIFFERS) {
         fail(v, "a graph that was captured from the call gives other bits than the call");
+    }
+    if (beside == TOOL_REPLAY_DIFFERS) {
+        fail(v, "two calls on two streams at the same time give other bits than one");
     }
 }

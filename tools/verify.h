@@ -42,8 +42,9 @@ tool_verify_golden(struct tool_ranks *r, const float *y, const struct tool_recor
 void
 tool_verify_finite(const float *y, int64_t count, struct tool_verdict *v);
 
-/// Judge what tool_replay_check() found.
+/// Judge what tool_replay_check() and tool_replay_overlap() found.
 void
-tool_verify_replay(enum tool_replay_verdict replay, struct tool_verdict *v);
+tool_verify_replay(enum tool_replay_verdict replay, enum tool_replay_verdict beside,
+                   struct tool_verdict *v);
 
 #endif // DLQ_TOOLS_VERIFY_H

@@ -82,6 +82,13 @@ def a_graph_that_gives_other_bits_is_a_failure(_):
     assert lines(run)[0]["graph"] == "differs" and lines(run)[-1]["replays"] == 0
 
 
+def calls_that_disturb_each_other_are_a_failure(_):
+    run = dlquant("run", FP16, "--check", "--m", "1", "--device", "cuda", DLQ_TEST_ONE_STREAM="1")
+    assert run.returncode == 1, run
+    assert "17 layers: 0 ok, 17 failed" in run.stdout, run.stdout
+    assert run.stdout.count("two calls on two streams at the same time give other bits") == 17
+
+
 def a_device_that_is_not_there_is_an_environment_error(_):
     run = dlquant("run", FP16, "--device", "cuda:5")
     assert run.returncode == 5 and "no such CUDA device" in run.stderr, run

@@ -8,13 +8,16 @@
 #include <dlquant/plugin.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /// The method "unquantized" on emulated GPUs: weights in the dtype of the activations, double sums.
+/// With DLQ_TEST_ONE_STREAM a layer is wrong on any stream but the first that it was called on.
 
 struct method {
     const struct dlq_layer_info *info;
     const void *weight; ///< [N, K] on the device
+    const void *stream; ///< Of the first call
 };
 
 static float
@@ -88,7 +91,7 @@ workspace_size(const void *method, int64_t max_m)
 static int32_t
 apply(const void *method, const struct dlq_linear_call *call, struct dlq_error *err)
 {
-    const struct method *const m = method;
+    struct method *const m = (struct method *)(uintptr_t)method;
     const int64_t n = m->info->output_size_per_partition;
     const int64_t k = m->info->input_size_per_partition;
     const uint32_t dtype = m->info->act_dtype;
@@ -105,6 +108,10 @@ apply(const void *method, const struct dlq_linear_call *call, struct dlq_error *
                    (double)get(dtype, w, i % n * k + j);
         }
         put(dtype, emulator_touch(call->y), row * call->y_stride + i % n, (float)sum);
+    }
+    m->stream = m->stream ? m->stream : call->stream;
+    if (call->stream != m->stream && getenv("DLQ_TEST_ONE_STREAM")) {
+        put(dtype, emulator_touch(call->y), 0, 0.0f);
     }
     return DLQ_OK;
 }
@@ -161,9 +168,14 @@ get_quant_method(void *config, const struct dlq_host *host, const struct dlq_lay
     (void)info;
     out->answer = DLQ_METHOD;
     out->ops = &method_ops;
-    out->method =
-        host->alloc(host->ctx, (struct dlq_device){DLQ_DEVICE_CPU, 0}, sizeof(struct method), 16);
-    return out->method ? DLQ_OK : host->fail(err, DLQ_ENOMEM, "no memory for a method");
+    struct method *const m =
+        host->alloc(host->ctx, (struct dlq_device){DLQ_DEVICE_CPU, 0}, sizeof(*m), 16);
+    if (!m) {
+        return host->fail(err, DLQ_ENOMEM, "no memory for a method");
+    }
+    *m = (struct method){NULL, NULL, NULL};
+    out->method = m;
+    return DLQ_OK;
 }
 
 static int32_t
