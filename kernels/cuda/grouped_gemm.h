@@ -72,7 +72,7 @@ struct dlq_k_grouped {
     int32_t block_groups;  ///< Most groups that meet one block, 1..4
     int64_t groups;        ///< Rows of scales; one group a column has none (its scale is a factor)
     int64_t padded_k, padded_n;
-    int64_t scales_at, zeros_at, factors_at, blocks_at, order_at, status_at;
+    int64_t scales_at, zeros_at, factors_at, blocks_at, order_at;
     int64_t bytes;
     const uint8_t *data; ///< Device memory, 256-byte aligned
 };

@@ -82,6 +82,12 @@ void
 bench_dense(void);
 void
 check_w8a8(void);
+void
+check_grouped(void);
+void
+check_wna16(void);
+void
+bench_wna16(void);
 
 } // namespace ops
 

@@ -1,0 +1,44 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The packed forms behind dlq_kg_wna16(). The current device is the layer's; pointers are device
+// memory but where said.
+#ifndef DLQ_KERNELS_CUDA_GPU_WNA16_FORMS_H
+#define DLQ_KERNELS_CUDA_GPU_WNA16_FORMS_H
+
+extern "C" {
+#include "../gpu_wna16.h"
+}
+#include "grouped_gemm.h"
+
+enum wna16_form {
+    WNA16_GROUPED = 1, // grouped_gemm.h
+    WNA16_FRAGMENT     // pack/w4_fragment.h
+};
+
+// The fragment form: 4 bits, fp16 or bf16, groups of 32, 64, multiples of 128 or one a column.
+
+// False where the layer has no such form on this device.
+bool
+wna16_fragment_plan(struct dlq_kg_wna16 *w);
+
+// As dlq_k_grouped_pack().
+int
+wna16_fragment_pack(const struct dlq_kg_wna16 *w, const struct dlq_k_grouped_source *source,
+                    void *data, int64_t *bad);
+
+// As dlq_k_grouped_unpack().
+int
+wna16_fragment_unpack(const struct dlq_kg_wna16 *w, int64_t n0, int64_t rows, float *out,
+                      cudaStream_t stream);
+
+size_t
+wna16_fragment_workspace(const struct dlq_kg_wna16 *w, int64_t max_m);
+
+int
+wna16_fragment_apply(const struct dlq_kg_wna16 *w, const struct dlq_kg_call *call);
+
+const char *
+wna16_fragment_kernel(const struct dlq_kg_wna16 *w, int64_t m);
+
+#endif

@@ -1,0 +1,255 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// dlq_kg_wna16() on Hopper: the fragment layout and its kernels, for every layer that it can hold.
+#include "gpu_device.cuh"
+#include "gpu_wna16_forms.h"
+#include "grouped_codes.cuh"
+#include "w4_gemm.h"
+
+#include <cuda_bf16.h>
+
+namespace
+{
+
+constexpr int WARPS = 8;
+constexpr unsigned long long NONE = ~0ull;
+enum { BAD_SCALE, BAD_ZERO, BAD_CODE, BAD_KINDS };
+
+struct geometry {
+    int64_t n, k, size, groups; // of the checkpoint
+    int packed_group;
+    int64_t strips, units, unit_bytes;
+    bool bf16;
+};
+
+geometry
+geometry_of(const struct dlq_kg_wna16 *w)
+{
+    const struct dlq_k_wna16_shape *const s = &w->desc.shape;
+    geometry g = {};
+    g.n = s->n;
+    g.k = s->k;
+    g.packed_group = dlq_k_w4_packed_group((int)s->k, (int)s->group);
+    g.size = s->group;
+    g.groups = (s->k + s->group - 1) / s->group;
+    g.strips = (s->n + 63) / 64 * 4;
+    g.units = (s->k + 127) / 128;
+    g.unit_bytes =
+        DLQ_K_W4_UNIT_WEIGHTS + (g.packed_group != 0 ? 128 / g.packed_group * DLQ_K_W4_PAIRS : 0);
+    g.bf16 = w->desc.act_dtype == DLQ_BF16;
+    return g;
+}
+
+struct pack_args {
+    geometry g;
+    struct dlq_k_grouped_source s;
+    uint8_t *out;
+    uint32_t scale_dtype;
+    unsigned long long *bad; // [BAD_KINDS]
+};
+
+__device__ __forceinline__ int
+zero_of(const pack_args &a, int64_t n, int64_t g)
+{
+    if (a.s.zeros == nullptr)
+        return 1 << (a.s.bits - 1);
+    const uint32_t z = dlq::zero_at(a.s, a.g.n, a.g.groups, n, g);
+    return z > 255 ? 256 : (int)z + a.s.zero_add;
+}
+
+__device__ __forceinline__ uint32_t
+code_of(const pack_args &a, int64_t n, int64_t k)
+{
+    if (n >= a.g.n || k / a.g.size >= a.g.groups)
+        return 0;
+    if (k >= a.g.k)
+        return (uint32_t)zero_of(a, n, k / a.g.size) & 15;
+    const uint32_t q = dlq::code_at(a.s, true, a.g.n, a.g.k, n, k);
+    if (q > 15)
+        atomicMin(a.bad + BAD_CODE, (unsigned long long)(n * a.g.k + k));
+    return q & 15;
+}
+
+__device__ __forceinline__ uint32_t
+type_bits(float v, bool bf16)
+{
+    return bf16 ? __bfloat16_as_ushort(__float2bfloat16_rn(v))
+                : __half_as_ushort(__float2half_rn(v));
+}
+
+// Scale and zero point of a column, in the type of x.
+__device__ __forceinline__ uint32_t
+pair_of(const pack_args &a, int64_t n, int64_t g)
+{
+    if (n >= a.g.n || g >= a.g.groups)
+        return 0;
+    const int64_t i = a.s.scales_by_group ? g * a.g.n + n : n * a.g.groups + g;
+    const uint32_t scale = type_bits(dlq::float_at(a.s.scales, a.scale_dtype, i), a.g.bf16);
+    const uint32_t special = a.g.bf16 ? 0x7f80u : 0x7c00u;
+    if ((scale & special) == special)
+        atomicMin(a.bad + BAD_SCALE, (unsigned long long)i);
+    const int zero = zero_of(a, n, g);
+    if (zero < 0 || zero > 16)
+        atomicMin(a.bad + BAD_ZERO, (unsigned long long)i);
+    return scale | type_bits((float)zero, a.g.bf16) << 16;
+}
+
+__device__ __forceinline__ uint2
+pairs_of(const pack_args &a, int64_t n, int64_t g)
+{
+    return make_uint2(pair_of(a, n, g), pair_of(a, n + 8, g));
+}
+
+// A warp packs one unit of a strip; neighbours in a CTA are neighbours in n, whose words of AWQ and
+// GPTQ lie side by side.
+__global__ void __launch_bounds__(32 * WARPS) pack(const __grid_constant__ pack_args a)
+{
+    const int64_t strip = (int64_t)blockIdx.y * WARPS + threadIdx.x / 32, unit = blockIdx.x;
+    const int lane = threadIdx.x % 32, r = lane / 4, t = lane % 4;
+    if (strip >= a.g.strips)
+        return;
+    uint8_t *const out = a.out + (strip * a.g.units + unit) * a.g.unit_bytes;
+    for (int word = 0; word < 8; word++) {
+        uint32_t v = 0;
+#pragma unroll
+        for (int e = 0; e < 8; e++)
+            v |= code_of(a, strip * 16 + r + e % 2 * 8,
+                         unit * 128 + word * 16 + 2 * t + e / 4 + e % 4 / 2 * 8)
+                 << 4 * e;
+        *(uint32_t *)(out + word / 4 * 512 + lane * 16 + word % 4 * 4) = v;
+    }
+    const int pairs = a.g.packed_group != 0 ? 128 / a.g.packed_group : 0;
+    if (lane < 8 * pairs)
+        *(uint2 *)(out + DLQ_K_W4_UNIT_WEIGHTS + lane / 8 * DLQ_K_W4_PAIRS + lane % 8 * 8) =
+            pairs_of(a, strip * 16 + lane % 8,
+                     (unit * 128 + lane / 8 * a.g.packed_group) / a.g.size);
+    if (a.g.packed_group == 0 && unit == 0 && lane < 8)
+        *(uint2 *)(a.out + a.g.strips * a.g.units * a.g.unit_bytes + strip * DLQ_K_W4_PAIRS +
+                   lane * 8) = pairs_of(a, strip * 16 + lane, 0);
+}
+
+__global__ void __launch_bounds__(256)
+    unpack(const geometry g, const uint8_t *packed, int64_t n0, float *out)
+{
+    const int64_t k = (int64_t)blockIdx.x * 256 + threadIdx.x, n = n0 + blockIdx.y;
+    if (k >= g.k)
+        return;
+    const int r = (int)(n % 8), high = (int)(n % 16 / 8), in = (int)(k % 128);
+    const uint8_t *const unit = packed + (n / 16 * g.units + k / 128) * g.unit_bytes;
+    const uint32_t word =
+        *(const uint32_t *)(unit + in / 64 * 512 + (4 * r + in % 8 / 2) * 16 + in % 64 / 16 * 4);
+    const int q = word >> (in % 2 * 16 + in % 16 / 8 * 8 + high * 4) & 15;
+    const uint8_t *const pairs =
+        g.packed_group != 0 ? unit + DLQ_K_W4_UNIT_WEIGHTS + in / g.packed_group * DLQ_K_W4_PAIRS
+                            : packed + g.strips * g.units * g.unit_bytes + n / 16 * DLQ_K_W4_PAIRS;
+    const int at = 4 * r + 2 * high;
+    const uint32_t dtype = g.bf16 ? DLQ_BF16 : DLQ_F16;
+    const float scale = dlq::float_at(pairs, dtype, at), zero = dlq::float_at(pairs, dtype, at + 1);
+    out[(n - n0) * g.k + k] = __fmul_rn((float)q - zero, scale);
+}
+
+} // namespace
+
+bool
+wna16_fragment_plan(struct dlq_kg_wna16 *w)
+{
+    const struct dlq_kg_wna16_desc *const d = &w->desc;
+    if (d->device.capability != 90 || d->shape.bits != 4 || d->act_order ||
+        d->act_dtype == DLQ_F32 || d->activation != DLQ_KG_WNA16_AS_IS ||
+        d->shape.k > INT32_MAX / 2 || d->shape.n > INT32_MAX / 2)
+        return false;
+    const size_t bytes =
+        dlq_k_w4_packed_bytes((int)d->shape.n, (int)d->shape.k, (int)d->shape.group);
+    if (bytes == 0)
+        return false;
+    w->form = WNA16_FRAGMENT;
+    w->padded_k = (d->shape.k + 127) / 128 * 128;
+    w->padded_n = (d->shape.n + 63) / 64 * 64;
+    w->bytes = (int64_t)bytes;
+    return true;
+}
+
+int
+wna16_fragment_pack(const struct dlq_kg_wna16 *w, const struct dlq_k_grouped_source *source,
+                    void *data, int64_t *bad)
+{
+    unsigned long long found[BAD_KINDS] = {NONE, NONE, NONE};
+    const dlq::device_view status(found, sizeof(found));
+    if (status.error != cudaSuccess)
+        return (int)status.error;
+    pack_args a = {};
+    a.g = geometry_of(w);
+    a.s = *source;
+    a.out = (uint8_t *)data;
+    a.scale_dtype = w->desc.scale_dtype;
+    a.bad = (unsigned long long *)status.copy;
+    pack<<<dim3((unsigned)a.g.units, (unsigned)((a.g.strips + WARPS - 1) / WARPS)), 32 * WARPS>>>(
+        a);
+    cudaError_t err = cudaGetLastError();
+    if (err == cudaSuccess)
+        err = cudaMemcpy(found, status.copy, sizeof(found), cudaMemcpyDeviceToHost);
+    if (err != cudaSuccess)
+        return (int)err;
+    for (int kind = 0; kind < BAD_KINDS; kind++)
+        if (found[kind] != NONE) {
+            *bad = (int64_t)found[kind];
+            return kind == BAD_SCALE ? -DLQ_K_ESCALE : -DLQ_K_ECODE;
+        }
+    return 0;
+}
+
+int
+wna16_fragment_unpack(const struct dlq_kg_wna16 *w, int64_t n0, int64_t rows, float *out,
+                      cudaStream_t stream)
+{
+    const geometry g = geometry_of(w);
+    for (int64_t r = 0; r < rows; r += 65535) {
+        const int64_t some = rows - r < 65535 ? rows - r : 65535;
+        unpack<<<dim3((unsigned)((g.k + 255) / 256), (unsigned)some), 256, 0, stream>>>(
+            g, (const uint8_t *)w->data, n0 + r, out + r * g.k);
+    }
+    return (int)cudaGetLastError();
+}
+
+// The plans that take a workspace want it zero before its first use, which no caller promises.
+size_t
+wna16_fragment_workspace(const struct dlq_kg_wna16 *, int64_t)
+{
+    return 0;
+}
+
+int
+wna16_fragment_apply(const struct dlq_kg_wna16 *w, const struct dlq_kg_call *call)
+{
+    const struct dlq_k_wna16_shape *const s = &w->desc.shape;
+    struct dlq_k_w4_gemm g = {};
+    g.m = (int)call->m;
+    g.n = (int)s->n;
+    g.k = (int)s->k;
+    g.group = (int)s->group;
+    g.bf16 = w->desc.act_dtype == DLQ_BF16;
+    g.pdl = w->desc.device.early;
+    g.packed = w->data;
+    g.x = call->x;
+    g.ldx = call->x_stride;
+    g.y = call->y;
+    g.ldy = call->y_stride;
+    g.bias = call->bias;
+    const int err = dlq_k_w4_gemm_sm90(&g, nullptr, (cudaStream_t)call->stream);
+    return err < 0 ? -DLQ_K_ESHAPE : err;
+}
+
+const char *
+wna16_fragment_kernel(const struct dlq_kg_wna16 *w, int64_t m)
+{
+    const struct dlq_k_wna16_shape *const s = &w->desc.shape;
+    struct dlq_k_w4_gemm g = {};
+    g.m = (int)m;
+    g.n = (int)s->n;
+    g.k = (int)s->k;
+    g.group = (int)s->group;
+    const int kernel = dlq_k_w4_plan_find(g.k, g.n, g.m, w->desc.device.early).kernel;
+    return dlq_k_w4_plan_rounds(&g, kernel) ? "wna16 sm90 wgmma, rounded weights"
+                                            : "wna16 sm90 mma, exact weights";
+}

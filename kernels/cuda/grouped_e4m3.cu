@@ -1,0 +1,10 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+#include "grouped_kernel.cuh"
+
+int
+grouped_e4m3(const struct grouped_launch *launch, const struct grouped_args *args,
+             cudaStream_t stream)
+{
+    return grouped_dispatch<DLQ_K_GROUPED_E4M3>(launch, args, stream);
+}

@@ -1,0 +1,359 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Grouped products: the packed form's geometry, the choice of a tile and of the parts that K is cut
+// into, and the sum of those parts.
+#include "grouped_gemm.h"
+#include "grouped_kernels.h"
+#include "grouped_layout.h"
+#include "ptx.cuh"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+namespace
+{
+
+constexpr int MAX_SPLITS = 16;
+
+int64_t
+divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+int64_t
+round_up(int64_t v, int64_t to)
+{
+    return divide_up(v, to) * to;
+}
+
+uint32_t
+packed_scale(uint32_t dtype)
+{
+    switch (dtype) {
+    case DLQ_F32:
+    case DLQ_F16:
+    case DLQ_BF16:
+        return dtype;
+    case DLQ_F8_E4M3:
+        return DLQ_F16;
+    case DLQ_F8_E8M0:
+        return DLQ_BF16;
+    default:
+        return DLQ_DTYPE_NONE;
+    }
+}
+
+int64_t
+place(int64_t *at, int64_t bytes)
+{
+    const int64_t offset = *at;
+    *at = round_up(*at + bytes, 256);
+    return bytes > 0 ? offset : 0;
+}
+
+} // namespace
+
+int64_t
+grouped_source_groups(const struct dlq_k_grouped_desc *d)
+{
+    return d->n_groups > 0 ? d->n_groups : divide_up(d->k, d->group);
+}
+
+void
+grouped_lay_out(struct dlq_k_grouped *w)
+{
+    const struct dlq_k_grouped_desc *const d = &w->desc;
+    const bool one = grouped_source_groups(d) == 1;
+    const int64_t four_bits = d->code == DLQ_K_GROUPED_U4 || d->code == DLQ_K_GROUPED_E2M1;
+    const int64_t scale = w->packed_scale == DLQ_F32 ? 4 : 2;
+    int64_t at = 0;
+    place(&at, w->padded_n * w->padded_k / (four_bits ? 2 : 1));
+    w->scales_at = place(&at, one ? 0 : w->groups * w->padded_n * scale);
+    w->zeros_at = place(&at, d->zeros ? w->groups * w->padded_n : 0);
+    w->factors_at = place(&at, one || d->factors ? w->padded_n * 4 : 0);
+    w->blocks_at = place(&at, w->padded_k / 64 * 4);
+    const bool ordered = !one && (d->act_order || d->group % 16 != 0);
+    w->order_at = place(&at, ordered ? w->padded_k * 4 : 0);
+    w->bytes = at;
+}
+
+extern "C" int
+dlq_k_grouped_plan(struct dlq_k_grouped *w, const struct dlq_k_grouped_desc *d)
+{
+    const int64_t limit = INT32_MAX / 2;
+    if (d->k <= 0 || d->n <= 0 || d->k > limit || d->n > limit || d->group <= 0 ||
+        d->group > d->k || d->n_groups < 0 || d->n_groups > limit || d->code < 0 ||
+        d->code >= DLQ_K_GROUPED_CODES ||
+        (!d->act_order && d->n_groups != 0 && d->n_groups != divide_up(d->k, d->group)))
+        return -DLQ_K_ESHAPE;
+    struct dlq_k_grouped out = {};
+    out.desc = *d;
+    out.packed_scale = packed_scale(d->scale_dtype);
+    if (out.packed_scale == DLQ_DTYPE_NONE)
+        return -DLQ_K_EDTYPE;
+    out.padded_n = round_up(d->n, 64);
+    out.groups = grouped_source_groups(d);
+    out.block_groups = 1;
+    if (out.groups == 1) {
+        out.padded_k = round_up(d->k, 64);
+    } else if (d->act_order) {
+        // What no map of rows to groups exceeds.
+        out.groups = out.groups < d->k ? out.groups : d->k;
+        out.padded_k = round_up(d->k + 15 * out.groups, 64);
+        out.block_groups = 4;
+    } else {
+        const int64_t steps = divide_up(d->group, 16);
+        const int64_t last = d->k - (out.groups - 1) * d->group;
+        out.padded_k = round_up((out.groups - 1) * steps * 16 + round_up(last, 16), 64);
+        out.block_groups = steps == 1 ? 4 : steps % 4 == 0 ? 1 : 2;
+    }
+    if (out.padded_n / 64 > 65535 || out.padded_k > limit)
+        return -DLQ_K_ESHAPE;
+    grouped_lay_out(&out);
+    *w = out;
+    return 0;
+}
+
+namespace
+{
+
+// How a product of some rows is cut up.
+struct choice {
+    int tile, splits;
+    int64_t split; // blocks of K of one
+};
+
+choice
+choose(const struct dlq_k_grouped *w, int64_t rows, int multiprocessors)
+{
+    choice c = {0, 1, 0};
+    while (c.tile < GROUPED_TILES - 1 && rows > grouped_tiles[c.tile].rows)
+        c.tile++;
+    const struct grouped_tile *const t = &grouped_tiles[c.tile];
+    const int64_t tiles = divide_up(rows, t->rows) * divide_up(w->padded_n, t->columns);
+    const int64_t turns = divide_up(w->padded_k / 64, t->slices);
+    const int64_t room = multiprocessors * (c.tile < 3 ? 2 : 1) / tiles;
+    int64_t splits = room < turns / 2 ? room : turns / 2;
+    splits = splits < 1 ? 1 : splits > MAX_SPLITS ? MAX_SPLITS : splits;
+    c.split = divide_up(turns, splits) * t->slices;
+    c.splits = (int)divide_up(w->padded_k / 64, c.split);
+    return c;
+}
+
+int64_t
+partial_bytes(const struct dlq_k_grouped *w, int64_t m, int parts, int multiprocessors)
+{
+    const choice c = choose(w, m * parts, multiprocessors);
+    return c.splits > 1 || parts > 1 ? c.splits * m * parts * w->padded_n * 4 : 0;
+}
+
+// Shared memory of a block and of a multiprocessor.
+int
+shared_limit(int capability)
+{
+    const bool small = capability == 86 || capability == 89 || capability >= 120;
+    return (small ? 99 : capability < 90 ? 163 : 227) * 1024;
+}
+
+void
+lay_out_stage(struct grouped_args *a, const struct dlq_k_grouped *w, const struct grouped_tile *t,
+              int capability)
+{
+    const int columns = t->columns, held = t->slices * a->block_groups * columns;
+    const bool four_bits = w->desc.code == DLQ_K_GROUPED_U4 || w->desc.code == DLQ_K_GROUPED_E2M1;
+    a->x_at = t->slices * columns * (four_bits ? 32 : 64);
+    a->scales_at = a->x_at + t->slices * t->rows * 128;
+    a->zeros_at = a->scales_at + (a->scales ? held * (a->scale_dtype == DLQ_F32 ? 4 : 2) : 0);
+    a->stage_at = (a->zeros_at + (a->zeros ? held : 0) + 127) / 128 * 128;
+    const int limit = shared_limit(capability);
+    const int room = (t->rows <= 32 ? limit / 2 - 1024 : limit) / a->stage_at;
+    a->stages = room < 2 ? 2 : room > 6 ? 6 : room;
+}
+
+int
+launch_product(const struct dlq_k_grouped *w, const struct grouped_launch *l,
+               const struct grouped_args *a, cudaStream_t stream)
+{
+    switch (w->desc.code) {
+    case DLQ_K_GROUPED_U4:
+        return grouped_u4(l, a, stream);
+    case DLQ_K_GROUPED_U8:
+        return grouped_u8(l, a, stream);
+    case DLQ_K_GROUPED_E4M3:
+        return grouped_e4m3(l, a, stream);
+    default:
+        return grouped_e2m1(l, a, stream);
+    }
+}
+
+struct reduce_args {
+    const float *partial, *factors, *row_scale, *bias;
+    void *y;
+    int64_t m, y_stride;
+    int n, padded_n, splits, parts;
+    uint32_t y_dtype;
+};
+
+// Splits are [splits][parts][m][padded n].
+__global__ void __launch_bounds__(256) reduce(const __grid_constant__ reduce_args a)
+{
+    ptx_pdl_launch();
+    ptx_pdl_wait();
+    const int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x;
+    const int64_t m = i / (a.padded_n / 4);
+    const int n = (int)(i % (a.padded_n / 4)) * 4;
+    if (m >= a.m || n >= a.n)
+        return;
+    const int64_t plane = a.m * a.padded_n;
+    const float *const at = a.partial + m * a.padded_n + n;
+    float4 sum = *(const float4 *)at;
+    for (int t = 1; t < a.splits * a.parts; t++) {
+        const float4 v = *(const float4 *)(at + t * plane);
+        sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
+    }
+    const float each[4] = {sum.x, sum.y, sum.z, sum.w};
+    const float scale = a.row_scale != nullptr ? a.row_scale[m] : 1.0f;
+#pragma unroll
+    for (int e = 0; e < 4; e++) {
+        if (n + e >= a.n)
+            break;
+        const float factor = a.factors != nullptr ? a.factors[n + e] : 1.0f;
+        const float v = __fadd_rn(__fmul_rn(each[e], __fmul_rn(scale, factor)),
+                                  a.bias != nullptr ? a.bias[n + e] : 0.0f);
+        const int64_t to = m * a.y_stride + n + e;
+        if (a.y_dtype == DLQ_F16)
+            ((__half *)a.y)[to] = __float2half_rn(v);
+        else if (a.y_dtype == DLQ_BF16)
+            ((__nv_bfloat16 *)a.y)[to] = __float2bfloat16_rn(v);
+        else
+            ((float *)a.y)[to] = v;
+    }
+}
+
+int
+launch_reduce(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call *call,
+              const struct grouped_args *g, int splits, cudaStream_t stream)
+{
+    reduce_args a = {};
+    a.partial = g->partial;
+    a.factors = g->factors;
+    a.row_scale = g->row_scale;
+    a.bias = g->bias;
+    a.y = call->y;
+    a.m = call->m;
+    a.y_stride = call->y_stride;
+    a.n = g->n;
+    a.padded_n = (int)w->padded_n;
+    a.splits = splits;
+    a.parts = call->x.parts;
+    a.y_dtype = call->y_dtype;
+    cudaLaunchAttribute attribute;
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3((unsigned)divide_up(call->m * (w->padded_n / 4), 256));
+    config.blockDim = dim3(256);
+    config.stream = stream;
+    config.attrs = &attribute;
+    config.numAttrs = call->early ? 1 : 0;
+    return (int)cudaLaunchKernelEx(&config, reduce, a);
+}
+
+template <class T>
+const T *
+part_of(const struct dlq_k_grouped *w, int64_t at)
+{
+    return at != 0 ? (const T *)(w->data + at) : nullptr;
+}
+
+} // namespace
+
+int
+grouped_prepare(const struct dlq_k_grouped *w)
+{
+    int device = 0;
+    struct grouped_launch l = {};
+    cudaError_t err = cudaGetDevice(&device);
+    if (err == cudaSuccess)
+        err = cudaDeviceGetAttribute(&l.shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    cudaFuncAttributes loaded;
+    if (err == cudaSuccess)
+        err = cudaFuncGetAttributes(&loaded, reduce);
+    int result = (int)err;
+    for (int i = 0; i < 2 * GROUPED_TILES && result == 0; i++) {
+        l.tile = i / 2;
+        l.bf16 = i % 2;
+        result = launch_product(w, &l, nullptr, nullptr);
+    }
+    return result;
+}
+
+extern "C" size_t
+dlq_k_grouped_workspace(const struct dlq_k_grouped *w, int64_t max_m, int32_t parts,
+                        int32_t multiprocessors)
+{
+    // The most of all m up to max_m: splits change only from tile to tile.
+    int64_t most = partial_bytes(w, max_m, parts, multiprocessors);
+    for (int64_t rows = 8; rows < max_m * parts; rows = rows < 128 ? 2 * rows : rows + 128) {
+        const int64_t m = rows / parts;
+        const int64_t bytes = m > 0 ? partial_bytes(w, m, parts, multiprocessors) : 0;
+        most = bytes > most ? bytes : most;
+        if (rows >= 128 && divide_up(rows, 128) * divide_up(w->padded_n, 128) > multiprocessors)
+            break;
+    }
+    return (size_t)most;
+}
+
+extern "C" int
+dlq_k_grouped_run(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call *call,
+                  cudaStream_t stream)
+{
+    const int64_t rows = call->m * call->x.parts;
+    if (call->m <= 0 || rows > INT32_MAX / 2 || call->y_stride < w->desc.n ||
+        call->x.k > w->padded_k || call->x.stride < call->x.k || call->x.stride % 8 != 0 ||
+        (uintptr_t)call->x.data % 16 != 0 || (call->x.parts > 1 && !call->x.bf16))
+        return -DLQ_K_ESHAPE;
+    if (call->y_dtype != DLQ_F16 && call->y_dtype != DLQ_BF16 && call->y_dtype != DLQ_F32)
+        return -DLQ_K_EDTYPE;
+    const choice c = choose(w, rows, call->multiprocessors);
+    const struct grouped_tile *const t = &grouped_tiles[c.tile];
+    const int64_t partial = partial_bytes(w, call->m, call->x.parts, call->multiprocessors);
+    if ((int64_t)call->workspace_size < partial)
+        return -DLQ_K_ESHAPE;
+    struct grouped_args a = {};
+    a.codes = w->data;
+    a.scales = part_of<uint8_t>(w, w->scales_at);
+    a.zeros = part_of<uint8_t>(w, w->zeros_at);
+    a.blocks = part_of<int32_t>(w, w->blocks_at);
+    a.factors = part_of<float>(w, w->factors_at);
+    a.row_scale = call->row_scale;
+    a.bias = call->bias;
+    a.x = (const uint16_t *)call->x.data;
+    a.x_stride = call->x.stride;
+    a.x_k = (int32_t)call->x.k;
+    a.y = call->y;
+    a.y_stride = call->y_stride;
+    a.y_dtype = call->y_dtype;
+    a.partial = partial > 0 ? (float *)call->workspace : nullptr;
+    a.m = (int32_t)rows;
+    a.n = (int32_t)w->desc.n;
+    a.strips = (int32_t)(w->padded_n / 16);
+    a.k_blocks = (int32_t)(w->padded_k / 64);
+    a.split = (int32_t)c.split;
+    a.zero = w->desc.zero;
+    a.scale_dtype = w->packed_scale;
+    a.block_groups = w->block_groups;
+    lay_out_stage(&a, w, t, call->capability);
+    struct grouped_launch l = {};
+    l.tile = c.tile;
+    l.bf16 = call->x.bf16;
+    l.grid = dim3((unsigned)divide_up(rows, t->rows), (unsigned)divide_up(w->padded_n, t->columns),
+                  (unsigned)c.splits);
+    l.early = call->early;
+    const int sums = t->rows * (t->columns + 4) * 4;
+    l.shared = a.stages * a.stage_at > sums ? a.stages * a.stage_at : sums;
+    const int err = launch_product(w, &l, &a, stream);
+    return err != 0 || partial == 0 ? err : launch_reduce(w, call, &a, c.splits, stream);
+}

@@ -1,0 +1,806 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Weight-only integer layers: weights and int8 codes of x are those of plain C bit by bit, outputs
+// within the bounds of tools/bounds.c.
+extern "C" {
+#include "kernels/gpu_wna16.h"
+#include "kernels/linear_w8a8.h"
+#include "kernels/pack/awq.h"
+#include "kernels/pack/bits.h"
+#include "kernels/pack/w4_fragment.h"
+#include "tools/bounds.h"
+}
+
+#include "gpu_ops.cuh"
+
+#include <string.h>
+
+namespace ops
+{
+
+namespace
+{
+
+size_t
+workspace_size(const void *w, int64_t m)
+{
+    return dlq_kg_wna16()->workspace_size((const struct dlq_kg_wna16 *)w, m);
+}
+
+int
+apply(const void *w, const struct dlq_kg_call *call)
+{
+    return dlq_kg_wna16()->apply((const struct dlq_kg_wna16 *)w, call);
+}
+
+struct variant {
+    int64_t group; // at most k
+    int bits;
+    bool zeros;
+    enum dlq_k_wna16_source_layout layout;
+    bool signed_codes;
+    int zero_add;
+    bool act_order;
+    int64_t lost; // act order: groups that a shard has no rows of
+    uint32_t scale_dtype;
+    int activation;
+    int capability; // to plan for; 0: the device's own
+};
+
+// One layer on both sides.
+struct pair {
+    layout l;
+    variant v;
+    int64_t groups;
+    uint8_t *codes, *zeros; // [n, k], [n, groups], unsigned
+    void *scales;           // as the layout wants them
+    int32_t *g_idx;         // or NULL
+    void *packed_codes, *packed_zeros;
+    int64_t code_bytes, zero_bytes, scale_bytes;
+    struct dlq_k_wna16 cpu;
+    struct dlq_kg_wna16 gpu;
+    void *cpu_data, *gpu_data;
+    float *weights; // [n, k], the CPU's
+    char what[200];
+};
+
+struct dlq_k_wna16_shape
+shape_of(const pair &p)
+{
+    struct dlq_k_wna16_shape s = {};
+    s.k = p.l.k;
+    s.n = p.l.n;
+    s.group = p.v.group;
+    s.n_groups = p.v.act_order ? p.groups : 0;
+    s.bits = p.v.bits;
+    s.has_zero_points = p.v.zeros;
+    return s;
+}
+
+struct dlq_kg_wna16_desc
+desc_of(const pair &p)
+{
+    struct dlq_kg_wna16_desc d = {};
+    d.shape = shape_of(p);
+    d.device = device_info();
+    d.device.capability = p.v.capability != 0 ? p.v.capability : d.device.capability;
+    d.act_dtype = p.l.act;
+    d.scale_dtype = p.v.scale_dtype;
+    d.activation = p.v.activation;
+    d.act_order = p.v.act_order;
+    return d;
+}
+
+struct dlq_kg_wna16_source
+source_of(const pair &p)
+{
+    struct dlq_kg_wna16_source s = {};
+    s.arrays.layout = p.v.layout;
+    s.arrays.zero_add = p.v.zero_add;
+    s.arrays.codes = p.packed_codes;
+    s.arrays.zeros = p.v.zeros ? p.packed_zeros : nullptr;
+    s.arrays.scales = p.scales;
+    s.arrays.scale_dtype = p.v.scale_dtype;
+    s.arrays.g_idx = p.g_idx;
+    s.signed_codes = p.v.signed_codes;
+    return s;
+}
+
+void
+fill_values(pair *p, uint64_t *state)
+{
+    const int64_t n = p->l.n, k = p->l.k, count = n * p->groups;
+    const unsigned limit = 1u << p->v.bits;
+    p->codes = (uint8_t *)malloc((size_t)(n * k));
+    p->zeros = (uint8_t *)malloc((size_t)count);
+    p->scale_bytes = count * (int64_t)dlq_k_act_size(p->v.scale_dtype);
+    p->scales = malloc((size_t)p->scale_bytes);
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t j = 0; j < k; j++) {
+            // Worst cases first: all largest, all zero, then every code.
+            p->codes[i * k + j] = (uint8_t)(i == 0   ? limit - 1
+                                            : i == 1 ? 0
+                                                     : random_word(state) % limit);
+        }
+    }
+    for (int64_t i = 0; i < count; i++) {
+        const unsigned z = random_word(state) % limit;
+        const float s = 0.002f + 0.004f * ((float)(random_word(state) >> 8) * 0x1p-24f);
+        p->zeros[i] = (uint8_t)(i == 0 ? 0 : i == 1 && p->v.zero_add == 0 ? limit - 1 : z);
+        if (p->v.zero_add != 0 && p->v.bits == 8 && p->zeros[i] == 255) {
+            p->zeros[i] = 254; // 256 is out of range
+        }
+        dlq_k_store_f32(p->scales, p->v.scale_dtype, i, i % 97 == 5 ? 0.0f : i % 13 == 3 ? -s : s);
+    }
+}
+
+// Rows to groups: a shuffle of equal groups, but for those that are lost to other shards.
+void
+fill_order(pair *p, uint64_t *state)
+{
+    const int64_t k = p->l.k;
+    p->g_idx = (int32_t *)malloc((size_t)k * 4);
+    for (int64_t i = 0; i < k; i++) {
+        p->g_idx[i] = (int32_t)(i / p->v.group + p->v.lost / 2);
+    }
+    for (int64_t i = k - 1; i > 0; i--) {
+        const int64_t other = random_word(state) % (uint32_t)(i + 1);
+        const int32_t swap = p->g_idx[i];
+        p->g_idx[i] = p->g_idx[other];
+        p->g_idx[other] = swap;
+    }
+}
+
+uint8_t *
+transposed(const uint8_t *in, int64_t rows, int64_t columns)
+{
+    uint8_t *const out = (uint8_t *)malloc((size_t)(rows * columns));
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t c = 0; c < columns; c++) {
+            out[c * rows + r] = in[r * columns + c];
+        }
+    }
+    return out;
+}
+
+void
+pack_bytes(pair *p)
+{
+    const int64_t n = p->l.n, k = p->l.k;
+    const int shift = p->v.signed_codes ? 1 << (p->v.bits - 1) : 0;
+    for (int64_t i = 0; i < n * k; i++) {
+        ((uint8_t *)p->packed_codes)[i] = (uint8_t)(p->codes[i] - shift);
+    }
+    for (int64_t i = 0; i < n * p->groups; i++) {
+        ((uint8_t *)p->packed_zeros)[i] = (uint8_t)(p->zeros[i] - shift);
+    }
+}
+
+void
+pack_words(pair *p)
+{
+    const int64_t n = p->l.n, k = p->l.k, groups = p->groups;
+    const enum dlq_bits_layout bits =
+        p->v.layout == DLQ_K_WNA16_K_PADDED ? DLQ_BITS_PADDED : DLQ_BITS_DENSE;
+    const int64_t k_words = dlq_bits_words(bits, k, p->v.bits);
+    const int64_t n_words = dlq_bits_words(bits, n, p->v.bits);
+    const bool gptq = p->v.layout == DLQ_K_WNA16_GPTQ;
+    uint32_t *const codes = (uint32_t *)p->packed_codes;
+    uint32_t *const zeros = (uint32_t *)p->packed_zeros;
+    uint8_t *const zeros_t = transposed(p->zeros, n, groups);
+    for (int64_t i = 0; i < n; i++) {
+        dlq_bits_pack(p->codes + i * k, k, bits, p->v.bits, gptq ? codes + i : codes + i * k_words,
+                      gptq ? n : 1);
+    }
+    for (int64_t g = 0; g < groups; g++) {
+        dlq_bits_pack(zeros_t + g * n, n, bits, p->v.bits, gptq ? zeros + g * n_words : zeros + g,
+                      gptq ? 1 : groups);
+    }
+    free(zeros_t);
+}
+
+void
+pack_awq(pair *p)
+{
+    uint8_t *const codes = transposed(p->codes, p->l.n, p->l.k);
+    uint8_t *const zeros = transposed(p->zeros, p->l.n, p->groups);
+    dlq_awq_pack(codes, 4, p->l.k, p->l.n, (uint32_t *)p->packed_codes);
+    dlq_awq_pack(zeros, 4, p->groups, p->l.n, (uint32_t *)p->packed_zeros);
+    free(codes);
+    free(zeros);
+}
+
+void
+fill_packed(pair *p)
+{
+    const int64_t n = p->l.n, k = p->l.k, groups = p->groups;
+    const enum dlq_bits_layout bits =
+        p->v.layout == DLQ_K_WNA16_K_PADDED ? DLQ_BITS_PADDED : DLQ_BITS_DENSE;
+    p->code_bytes = 4 * n * dlq_bits_words(bits, k, p->v.bits);
+    p->zero_bytes = 4 * groups * dlq_bits_words(bits, n, p->v.bits);
+    if (p->v.layout == DLQ_K_WNA16_BYTES) {
+        p->code_bytes = n * k;
+        p->zero_bytes = n * groups;
+    } else if (p->v.layout == DLQ_K_WNA16_AWQ) {
+        p->code_bytes = n * k / 2;
+        p->zero_bytes = n * groups / 2;
+    }
+    p->packed_codes = malloc((size_t)p->code_bytes);
+    p->packed_zeros = malloc((size_t)p->zero_bytes);
+    switch (p->v.layout) {
+    case DLQ_K_WNA16_BYTES:
+        pack_bytes(p);
+        break;
+    case DLQ_K_WNA16_AWQ:
+        pack_awq(p);
+        break;
+    default:
+        pack_words(p);
+        break;
+    }
+}
+
+// The CPU's layer; its BYTES are unsigned.
+void
+pack_on_cpu(pair *p)
+{
+    const bool rounds = strstr(dlq_kg_wna16()->kernel(&p->gpu, 1), "sm90") != nullptr;
+    const struct dlq_k_wna16_shape shape = shape_of(*p);
+    struct dlq_kg_wna16_source source = source_of(*p);
+    if (p->v.signed_codes) {
+        source.arrays.codes = p->codes;
+        source.arrays.zeros = p->zeros;
+    }
+    check(dlq_k_wna16_plan(&p->cpu, &shape, rounds ? p->l.act : p->v.scale_dtype, p->g_idx,
+                           nullptr) == 0,
+          "%s: plan on the CPU", p->what);
+    p->cpu_data = aligned_alloc(DLQ_K_ALIGN, (size_t)(p->cpu.bytes + 63) / 64 * 64);
+    check(dlq_k_wna16_pack(&p->cpu, &source.arrays, p->cpu_data, nullptr, nullptr) == 0,
+          "%s: pack on the CPU", p->what);
+    p->weights = (float *)malloc((size_t)(p->l.n * p->l.k) * 4);
+    dlq_k_wna16_dequantize(&p->cpu, 0, p->l.n, p->weights);
+}
+
+bool
+pair_make(pair *p, const layout &l, const variant &v)
+{
+    uint64_t state = (uint64_t)(l.n * 131 + l.k * 7 + l.m + v.bits);
+    *p = {};
+    p->l = l;
+    p->v = v;
+    p->groups = (l.k + v.group - 1) / v.group + v.lost;
+    snprintf(p->what, sizeof(p->what),
+             "wna16 %s/%s m %ld k %ld n %ld g %ld bits %d layout %d%s%s%s%s%s add %d act %d sm %d",
+             dtype_name(l.act), dtype_name(v.scale_dtype), (long)l.m, (long)l.k, (long)l.n,
+             (long)v.group, v.bits, (int)v.layout, v.zeros ? " zeros" : "",
+             v.signed_codes ? " signed" : "", v.act_order ? " order" : "", l.bias ? " bias" : "",
+             l.odd ? " odd" : "", v.zero_add, v.activation, v.capability);
+    fill_values(p, &state);
+    if (v.act_order) {
+        fill_order(p, &state);
+    }
+    fill_packed(p);
+    const struct dlq_kg_wna16_desc desc = desc_of(*p);
+    const struct dlq_kg_wna16_source source = source_of(*p);
+    int rc = dlq_kg_wna16()->plan(&p->gpu, &desc);
+    check(rc == 0, "%s: plan gives %d", p->what, rc);
+    if (rc != 0) {
+        return false;
+    }
+    pack_on_cpu(p);
+    const int64_t planned = p->gpu.bytes;
+    HARNESS_CUDA(cudaMalloc(&p->gpu_data, (size_t)planned + 4096));
+    HARNESS_CUDA(cudaMemset(p->gpu_data, 0x77, (size_t)planned + 4096));
+    rc = dlq_kg_wna16()->pack(&p->gpu, &source, p->gpu_data, nullptr);
+    check(rc == 0, "%s: pack gives %d (%s)", p->what, rc, dlq_kg_error_string(rc));
+    uint8_t guard[4096];
+    HARNESS_CUDA(cudaMemcpy(guard, (uint8_t *)p->gpu_data + planned, 4096, cudaMemcpyDeviceToHost));
+    bool intact = true;
+    for (uint8_t byte : guard) {
+        intact = intact && byte == 0x77;
+    }
+    check(intact && p->gpu.data == p->gpu_data, "%s: pack writes outside", p->what);
+    return rc == 0;
+}
+
+void
+pair_free(pair *p)
+{
+    void *const host[] = {p->codes,        p->zeros,        p->scales,   p->g_idx,
+                          p->packed_codes, p->packed_zeros, p->cpu_data, p->weights};
+    for (void *each : host) {
+        free(each);
+    }
+    HARNESS_CUDA(cudaFree(p->gpu_data));
+}
+
+void
+check_weights(const pair &p)
+{
+    const int64_t n0 = p.l.n / 3, rows = p.l.n - n0;
+    float *const gpu = (float *)malloc((size_t)(rows * p.l.k) * 4);
+    const int rc = dlq_kg_wna16()->dequantize(&p.gpu, n0, rows, gpu);
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < rows * p.l.k; i++) {
+        wrong += gpu[i] != p.weights[n0 * p.l.k + i];
+    }
+    check(rc == 0 && wrong == 0, "%s: %ld weights differ (%d)", p.what, (long)wrong, rc);
+    free(gpu);
+}
+
+void *
+to_device(const void *host, int64_t bytes)
+{
+    void *device;
+    HARNESS_CUDA(cudaMalloc(&device, (size_t)bytes));
+    HARNESS_CUDA(cudaMemcpy(device, host, (size_t)bytes, cudaMemcpyHostToDevice));
+    return device;
+}
+
+// Arrays in device memory give the packed bytes that those in host memory gave; on Hopper these are
+// the CPU's of w4_fragment.h.
+void
+check_packing(const pair &p)
+{
+    struct dlq_kg_wna16 again = p.gpu;
+    struct dlq_kg_wna16_source source = source_of(p);
+    void *data;
+    const struct dlq_kg_wna16_desc desc = desc_of(p);
+    check(dlq_kg_wna16()->plan(&again, &desc) == 0, "%s: plan", p.what);
+    HARNESS_CUDA(cudaMalloc(&data, (size_t)again.bytes));
+    HARNESS_CUDA(cudaMemset(data, 0x77, (size_t)again.bytes));
+    void *const codes = to_device(p.packed_codes, p.code_bytes);
+    void *const zeros = p.v.zeros ? to_device(p.packed_zeros, p.zero_bytes) : nullptr;
+    void *const scales = to_device(p.scales, p.scale_bytes);
+    int32_t *const g_idx = p.g_idx ? (int32_t *)to_device(p.g_idx, p.l.k * 4) : nullptr;
+    source.arrays.codes = codes;
+    source.arrays.zeros = zeros;
+    source.arrays.scales = scales;
+    source.arrays.g_idx = g_idx;
+    const int rc = dlq_kg_wna16()->pack(&again, &source, data, nullptr);
+    const size_t bytes = (size_t)p.gpu.bytes;
+    uint8_t *const a = (uint8_t *)malloc(bytes), *const b = (uint8_t *)malloc(bytes);
+    HARNESS_CUDA(cudaMemcpy(a, p.gpu_data, bytes, cudaMemcpyDeviceToHost));
+    HARNESS_CUDA(cudaMemcpy(b, data, bytes, cudaMemcpyDeviceToHost));
+    check(rc == 0 && again.bytes == p.gpu.bytes && memcmp(a, b, bytes) == 0,
+          "%s: packing from device memory gives %d, other bytes", p.what, rc);
+    const bool words = p.v.layout == DLQ_K_WNA16_AWQ || p.v.layout == DLQ_K_WNA16_K_DENSE;
+    if (strstr(dlq_kg_wna16()->kernel(&p.gpu, 1), "sm90") && words && p.v.zero_add == 0 &&
+        p.v.scale_dtype == p.l.act) {
+        const struct dlq_k_w4_source plain = {(int)p.l.n,
+                                              (int)p.l.k,
+                                              (int)p.v.group,
+                                              p.l.act == DLQ_BF16,
+                                              (const uint32_t *)p.packed_codes,
+                                              p.v.zeros ? (const uint32_t *)p.packed_zeros
+                                                        : nullptr,
+                                              (const uint16_t *)p.scales};
+        const int packed = p.v.layout == DLQ_K_WNA16_AWQ ? dlq_k_w4_pack_awq(&plain, b)
+                                                         : dlq_k_w4_pack_ct(&plain, b);
+        check(packed == 0 && memcmp(a, b, bytes) == 0, "%s: other bytes than the CPU's", p.what);
+    }
+    free(a);
+    free(b);
+    void *const device[] = {data, codes, zeros, scales, g_idx};
+    for (void *each : device) {
+        HARNESS_CUDA(cudaFree(each));
+    }
+}
+
+bool
+same_float(float a, float b)
+{
+    return memcmp(&a, &b, sizeof(a)) == 0 || (isnan(a) && isnan(b));
+}
+
+// int8 activations: codes as plain C makes them. `x` becomes what they stand for.
+void
+check_codes(const pair &p, float *x)
+{
+    const int64_t m = p.l.m, k = p.l.k;
+    const size_t size = dlq_k_act_size(p.l.act);
+    struct dlq_k_w8a8 quantizer;
+    check(dlq_k_w8a8_plan(&quantizer, k, p.l.n,
+                          p.v.activation == DLQ_KG_WNA16_I8_TOKEN ? DLQ_K_W8A8_TOKEN
+                                                                  : DLQ_K_W8A8_TOKEN_AZP,
+                          1.0f, 0) == 0,
+          "%s: plan of codes", p.what);
+    uint8_t *const rows = (uint8_t *)malloc((size_t)(m * k) * size);
+    int8_t *const gpu = (int8_t *)malloc((size_t)(m * k)), *const cpu = (int8_t *)malloc((size_t)k);
+    float *const scales = (float *)malloc((size_t)m * 4);
+    int32_t *const zeros = (int32_t *)malloc((size_t)m * 4);
+    for (int64_t i = 0; i < m * k; i++) {
+        dlq_k_store_f32(rows, p.l.act, i, x[i]);
+    }
+    check(dlq_kg_wna16()->quantize(&p.gpu, rows, m, gpu, scales, zeros) == 0, "%s: quantize",
+          p.what);
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < m; i++) {
+        float scale;
+        int32_t azp;
+        dlq_k_w8a8_quantize_row(&quantizer, rows + (size_t)(i * k) * size, p.l.act, cpu, &scale,
+                                &azp);
+        wrong += memcmp(cpu, gpu + i * k, (size_t)k) != 0 || !same_float(scale, scales[i]) ||
+                 zeros[i] != azp;
+        for (int64_t j = 0; j < k; j++) {
+            x[i * k + j] = (float)(cpu[j] - azp) * scale;
+        }
+    }
+    check(wrong == 0, "%s: codes of %ld rows differ", p.what, (long)wrong);
+    free(rows);
+    free(gpu);
+    free(cpu);
+    free(scales);
+    free(zeros);
+}
+
+// y64 and the sums of tools/bounds.h of one element a thread. `terms` has what is really added up
+// for each weight.
+struct element_sums {
+    double y, s, q;
+};
+
+__global__ void
+reference_kernel(const float *x, const float *w, const float *terms, int64_t m, int64_t n,
+                 int64_t k, element_sums *out)
+{
+    const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= m * n) {
+        return;
+    }
+    const float *const row = x + i / n * k, *const column = w + i % n * k;
+    const float *const parts = terms + i % n * k;
+    element_sums e = {0, 0, 0};
+    for (int64_t j = 0; j < k; j++) {
+        const double v = (double)row[j] * parts[j];
+        e.y += (double)row[j] * column[j];
+        e.s += fabs(v);
+        e.q += v * v;
+    }
+    out[i] = e;
+}
+
+// The kernels of the fragment form add up codes and zero points on their own: (q + z) * s.
+float *
+terms_of(const pair &p)
+{
+    const int64_t n = p.l.n, k = p.l.k;
+    float *const terms = (float *)malloc((size_t)(n * k) * 4);
+    const bool apart = strstr(dlq_kg_wna16()->kernel(&p.gpu, 1), "sm90") != nullptr;
+    for (int64_t i = 0; i < n * k; i++) {
+        const int64_t at = i / k * p.groups + i % k / p.v.group;
+        const int z = p.v.zeros ? p.zeros[at] + p.v.zero_add : 1 << (p.v.bits - 1);
+        const int64_t scale = p.v.layout == DLQ_K_WNA16_AWQ || p.v.layout == DLQ_K_WNA16_GPTQ
+                                  ? i % k / p.v.group * n + i / k
+                                  : at;
+        terms[i] = apart
+                       ? (float)(p.codes[i] + z) * dlq_k_load_f32(p.scales, p.v.scale_dtype, scale)
+                       : p.weights[i];
+    }
+    return terms;
+}
+
+element_sums *
+reference(const pair &p, const float *x)
+{
+    const int64_t m = p.l.m, n = p.l.n, k = p.l.k;
+    float *const xs = (float *)to_device(x, m * k * 4);
+    float *const w = (float *)to_device(p.weights, n * k * 4);
+    float *const parts = terms_of(p);
+    float *const terms = (float *)to_device(parts, n * k * 4);
+    free(parts);
+    element_sums *device, *const host = (element_sums *)malloc((size_t)(m * n) * sizeof(*host));
+    HARNESS_CUDA(cudaMalloc(&device, (size_t)(m * n) * sizeof(*device)));
+    reference_kernel<<<(unsigned)((m * n + 127) / 128), 128>>>(xs, w, terms, m, n, k, device);
+    HARNESS_CUDA(cudaMemcpy(host, device, (size_t)(m * n) * sizeof(*host), cudaMemcpyDeviceToHost));
+    HARNESS_CUDA(cudaFree(xs));
+    HARNESS_CUDA(cudaFree(w));
+    HARNESS_CUDA(cudaFree(terms));
+    HARNESS_CUDA(cudaFree(device));
+    return host;
+}
+
+// The plain C kernel's own sums in place of those above, where it does not take long.
+void
+use_plain_c(const pair &p, const float *x, element_sums *sums)
+{
+    struct dlq_k_wna16_ops op;
+    struct dlq_k_linear_call c = {};
+    dlq_k_wna16_init(&op, 0);
+    c.m = p.l.m;
+    c.x = x;
+    c.x_stride = p.l.k;
+    c.x_dtype = c.y_dtype = DLQ_F32;
+    float *const y = (float *)malloc((size_t)(p.l.m * p.l.n) * 4);
+    c.y = y;
+    c.y_stride = p.l.n;
+    const int64_t bytes = op.workspace_size(&p.cpu, DLQ_K_WNA16_EXACT, p.l.m, 1);
+    c.workspace = aligned_alloc(DLQ_K_ALIGN, (size_t)(bytes + DLQ_K_ALIGN) / 64 * 64);
+    check(op.apply(&p.cpu, DLQ_K_WNA16_EXACT, &c) == 0, "%s: apply on the CPU", p.what);
+    for (int64_t i = 0; i < p.l.m * p.l.n; i++) {
+        sums[i].y = y[i];
+    }
+    free(c.workspace);
+    free(y);
+}
+
+// What the fragment form loses beyond the bounds: its codes are subnormal numbers. Tensor cores
+// align products by the exponents of their factors, which leaves 14 bits of the largest product in
+// fp16, and products with x below 2^-57 underflow in bf16.
+double
+lost_codes(const pair &p, double s)
+{
+    if (strstr(dlq_kg_wna16()->kernel(&p.gpu, 1), "sm90") == nullptr) {
+        return 0.0;
+    }
+    return p.l.act == DLQ_BF16 ? (double)p.l.k * 0x1p-88 : 0x1p-14 * s;
+}
+
+void
+judge(const pair &p, const float *x, const float *bias, const float *y)
+{
+    const int64_t m = p.l.m, n = p.l.n;
+    element_sums *const sums = reference(p, x);
+    if (m * n * p.l.k < 4000000) {
+        use_plain_c(p, x, sums);
+    }
+    const char *const kernel = dlq_kg_wna16()->kernel(&p.gpu, m);
+    struct tool_bound_facts facts = {};
+    facts.arith = p.v.activation != DLQ_KG_WNA16_AS_IS ? TOOL_CODES
+                  : strstr(kernel, "rounded")          ? TOOL_ROUNDED
+                                                       : TOOL_EXACT;
+    facts.dtype = p.l.act;
+    facts.k = p.l.k;
+    facts.groups = 1;
+    facts.ranks = 1;
+    double err2 = 0, ref2 = 0, worst = 0;
+    int64_t at = -1, beyond = 0;
+    for (int64_t i = 0; i < m * n; i++) {
+        const double expected = sums[i].y + (p.l.bias ? (double)bias[i % n] : 0.0);
+        struct tool_sums t = {};
+        t.s = sums[i].s;
+        t.q = sums[i].q;
+        t.y = fmax(fabs(expected), fabs((double)y[i]));
+        const double error = fabs((double)y[i] - expected);
+        const double bound = tool_bound_element(&facts, &t) + lost_codes(p, sums[i].s);
+        if (!(error <= bound)) {
+            beyond++;
+        }
+        if (!(error / bound <= worst)) {
+            worst = error / bound;
+            at = i;
+        }
+        err2 += error * error;
+        ref2 += expected * expected;
+    }
+    const double limit = tool_bound_norm(facts.arith, p.l.act), norm = sqrt(err2 / ref2);
+    check(beyond == 0, "%s: %ld elements beyond, [%ld] %g times its bound (%s)", p.what,
+          (long)beyond, (long)at, worst, kernel);
+    check(limit == 0 || m * n < 1000 || norm <= limit, "%s: norm %.3g above %.3g (%s)", p.what,
+          norm, limit, kernel);
+    free(sums);
+}
+
+void
+check_one(const layout &l, const variant &v)
+{
+    pair p;
+    if (pair_make(&p, l, v)) {
+        float *const x = (float *)malloc((size_t)(l.m * l.k) * 4);
+        float *const bias = (float *)malloc((size_t)l.n * 4);
+        float *const y = (float *)malloc((size_t)(l.m * l.n) * 4);
+        fill_x(x, l, (uint64_t)(l.m * 3 + l.k));
+        fill_bias(bias, l, 77);
+        check_weights(p);
+        check_packing(p);
+        const layer op = {&p.gpu, workspace_size, apply, false};
+        if (run_layer(op, l, x, bias, y, p.what)) {
+            if (v.activation != DLQ_KG_WNA16_AS_IS) {
+                check_codes(p, x);
+            }
+            judge(p, x, bias, y);
+        }
+        free(x);
+        free(bias);
+        free(y);
+    }
+    pair_free(&p);
+}
+
+// Packing into memory that another layer has, with one value spoiled.
+void
+check_spoiled(uint32_t act, int capability)
+{
+    const layout l = {4, 128, 40, act, false, false};
+    const variant v = {32,    4, true, DLQ_K_WNA16_BYTES,  true,      0,
+                       false, 0, act,  DLQ_KG_WNA16_AS_IS, capability};
+    const struct dlq_kg_wna16_ops *const op = dlq_kg_wna16();
+    pair p;
+    int64_t bad = -1;
+    if (pair_make(&p, l, v)) {
+        struct dlq_kg_wna16_source source = source_of(p);
+        uint16_t *const scales = (uint16_t *)p.scales;
+        int8_t *const codes = (int8_t *)p.packed_codes, *const zeros = (int8_t *)p.packed_zeros;
+        static const uint16_t evil[] = {0x7f80, 0xff80, 0x7fc1};
+        for (uint16_t bits : evil) {
+            const uint16_t saved = scales[17];
+            scales[17] = act == DLQ_F16 ? bits & 0xfc01 : bits;
+            check(op->pack(&p.gpu, &source, p.gpu_data, &bad) == -DLQ_K_ESCALE && bad == 17,
+                  "wna16: scale %04x at 17 gives %ld", bits, (long)bad);
+            scales[17] = saved;
+        }
+        codes[7 * l.k + 5] = 8;
+        check(op->pack(&p.gpu, &source, p.gpu_data, &bad) == -DLQ_K_ECODE && bad == 7 * l.k + 5,
+              "wna16: a code beyond 4 bits gives %ld", (long)bad);
+        codes[7 * l.k + 5] = -9;
+        check(op->pack(&p.gpu, &source, p.gpu_data, &bad) == -DLQ_K_ECODE && bad == 7 * l.k + 5,
+              "wna16: a code below 4 bits gives %ld", (long)bad);
+        codes[7 * l.k + 5] = 7;
+        zeros[9] = 8;
+        check(op->pack(&p.gpu, &source, p.gpu_data, &bad) == -DLQ_K_ECODE && bad == 9,
+              "wna16: a zero point beyond 4 bits gives %ld", (long)bad);
+        zeros[9] = 7;
+        source.arrays.zero_add = -1;
+        zeros[11] = -8;
+        check(op->pack(&p.gpu, &source, p.gpu_data, &bad) == -DLQ_K_ECODE && bad <= 11,
+              "wna16: a zero point below 0 gives %ld", (long)bad);
+        source.arrays.zero_add = 0;
+        source.arrays.scale_dtype = DLQ_F32;
+        check(op->pack(&p.gpu, &source, p.gpu_data, &bad) == -DLQ_K_EDTYPE,
+              "wna16: scales of another type than planned");
+        source.arrays.scale_dtype = act;
+        source.arrays.layout = DLQ_K_WNA16_K_DENSE;
+        check(op->pack(&p.gpu, &source, p.gpu_data, &bad) == -DLQ_K_ESHAPE,
+              "wna16: signed codes in words");
+        source.arrays.layout = DLQ_K_WNA16_BYTES;
+        check(op->pack(&p.gpu, &source, p.gpu_data, &bad) == 0, "wna16: all is well again");
+    }
+    pair_free(&p);
+}
+
+void
+check_order_refusals(void)
+{
+    const layout l = {4, 128, 40, DLQ_F16, false, false};
+    const variant v = {32,   4, true,    DLQ_K_WNA16_GPTQ,   false, 1,
+                       true, 2, DLQ_F16, DLQ_KG_WNA16_AS_IS, 0};
+    const struct dlq_kg_wna16_ops *const op = dlq_kg_wna16();
+    pair p;
+    int64_t bad = -1;
+    if (pair_make(&p, l, v)) {
+        struct dlq_kg_wna16_source source = source_of(p);
+        static const int32_t evil[] = {-1, 6};
+        for (int32_t g : evil) {
+            const int32_t saved = p.g_idx[9];
+            p.g_idx[9] = g;
+            check(op->pack(&p.gpu, &source, p.gpu_data, &bad) == -DLQ_K_EINDEX && bad == 9,
+                  "wna16: group %d gives %ld", g, (long)bad);
+            p.g_idx[9] = saved;
+        }
+        source.arrays.g_idx = nullptr;
+        check(op->pack(&p.gpu, &source, p.gpu_data, &bad) == -DLQ_K_ESHAPE,
+              "wna16: act order without its map");
+        check(op->quantize(&p.gpu, p.scales, 1, (int8_t *)p.codes, p.weights, nullptr) ==
+                  -DLQ_K_EUNSUPPORTED,
+              "wna16: codes of x that is not quantized");
+        check(op->dequantize(&p.gpu, 30, 11, p.weights) == -DLQ_K_ESHAPE,
+              "wna16: rows beyond the last");
+    }
+    pair_free(&p);
+}
+
+void
+check_plans(void)
+{
+    const struct dlq_kg_wna16_ops *const op = dlq_kg_wna16();
+    struct dlq_kg_wna16_desc d = {};
+    struct dlq_kg_wna16 w;
+    d.shape.k = 4096;
+    d.shape.n = 4096;
+    d.shape.group = 128;
+    d.shape.bits = 4;
+    d.device = device_info();
+    d.act_dtype = d.scale_dtype = DLQ_F16;
+    for (int capability = 80; capability <= 90; capability += 10) {
+        d.device.capability = capability;
+        for (uint32_t act : {(uint32_t)DLQ_F16, (uint32_t)DLQ_F32}) {
+            d.act_dtype = act;
+            check(op->plan(&w, &d) == 0 && w.bytes >= 4096 * 4096 / 2, "wna16: plan");
+            size_t before = 0;
+            for (int64_t m = 1; m < 2000; m += m < 300 ? 1 : 13) {
+                const size_t size = op->workspace_size(&w, m);
+                check(size >= before, "wna16: workspace shrinks at %ld", (long)m);
+                before = size;
+            }
+        }
+        d.act_dtype = DLQ_F16;
+    }
+    const struct dlq_kg_wna16_desc good = d;
+    d.device.capability = 75;
+    check(op->plan(&w, &d) == -DLQ_K_EUNSUPPORTED, "wna16: sm_75 is planned");
+    for (int bits : {1, 9}) {
+        d = good;
+        d.shape.bits = bits;
+        check(op->plan(&w, &d) == -DLQ_K_ESHAPE, "wna16: %d bits are planned", bits);
+    }
+    for (int64_t group : {(int64_t)0, (int64_t)4097, (int64_t)-1}) {
+        d = good;
+        d.shape.group = group;
+        check(op->plan(&w, &d) == -DLQ_K_ESHAPE, "wna16: group %ld is planned", (long)group);
+    }
+    d = good;
+    d.shape.n_groups = 31;
+    check(op->plan(&w, &d) == -DLQ_K_ESHAPE, "wna16: 31 groups of 128 in 4096 are planned");
+    d = good;
+    d.act_dtype = DLQ_I8;
+    check(op->plan(&w, &d) == -DLQ_K_EDTYPE, "wna16: int8 activations are planned");
+    d = good;
+    d.scale_dtype = DLQ_F8_E4M3;
+    check(op->plan(&w, &d) == -DLQ_K_EDTYPE, "wna16: e4m3 scales are planned");
+}
+
+// Walks through the other choices so that each meets several shapes and row counts.
+variant
+variant_of(unsigned turn, const layout &l, int64_t group)
+{
+    static const enum dlq_k_wna16_source_layout layouts[] = {
+        DLQ_K_WNA16_AWQ, DLQ_K_WNA16_K_DENSE, DLQ_K_WNA16_BYTES, DLQ_K_WNA16_K_PADDED,
+        DLQ_K_WNA16_GPTQ};
+    static const int capabilities[] = {0, 80, 0, 86, 80, 0, 0};
+    variant v = {};
+    v.group = group;
+    v.layout = layouts[turn % 5];
+    if (v.layout == DLQ_K_WNA16_AWQ && l.n % 8 != 0) {
+        v.layout = DLQ_K_WNA16_GPTQ;
+    }
+    v.bits = v.layout == DLQ_K_WNA16_AWQ || turn % 4 < 2 ? 4 : turn % 4 == 2 ? 8 : 2 + turn % 7;
+    v.zeros = turn % 3 != 1;
+    v.signed_codes = v.layout == DLQ_K_WNA16_BYTES && turn % 2 == 0;
+    v.zero_add = v.layout == DLQ_K_WNA16_GPTQ && turn % 2 == 0 && v.zeros ? 1 : 0;
+    v.act_order = turn % 6 == 3;
+    v.lost = v.act_order && turn % 4 == 1 ? 3 : 0;
+    v.scale_dtype = turn % 8 == 5 ? (uint32_t)DLQ_F32 : turn % 8 == 2 ? (uint32_t)DLQ_F16 : l.act;
+    v.activation = turn % 9 == 4   ? DLQ_KG_WNA16_I8_TOKEN
+                   : turn % 9 == 7 ? DLQ_KG_WNA16_I8_TOKEN_AZP
+                                   : DLQ_KG_WNA16_AS_IS;
+    v.capability = capabilities[turn % 7];
+    return v;
+}
+
+} // namespace
+
+void
+check_wna16(void)
+{
+    static const uint32_t types[] = {DLQ_F16, DLQ_BF16, DLQ_F32};
+    static const int64_t rows[] = {1,  2,  3,  5,  8,  9,   16,  17,  31,
+                                   32, 33, 64, 65, 97, 128, 129, 200, 257};
+    static const struct {
+        int64_t k, n, group;
+    } shapes[] = {{128, 64, 128},   {256, 136, 64},    {172, 24, 43},   {100, 40, 25},
+                  {384, 48, 32},    {1056, 8, 48},     {576, 80, 64},   {1024, 32, 1024},
+                  {640, 56, 640},   {33, 16, 33},      {8, 16, 4},      {192, 72, 96},
+                  {1408, 104, 128}, {4096, 320, 128},  {2048, 200, 16}, {1500, 130, 1500},
+                  {3000, 66, 1000}, {200, 1, 128},     {1, 7, 1},       {2304, 1000, 256},
+                  {516, 131, 43},   {9000, 130, 9000}, {4160, 264, 32}, {320, 3000, 80}};
+    check_plans();
+    check_order_refusals();
+    for (int capability : {0, 80}) {
+        check_spoiled(DLQ_F16, capability);
+        check_spoiled(DLQ_BF16, capability);
+    }
+    unsigned turn = 0;
+    for (const auto &s : shapes) {
+        for (int64_t m : rows) {
+            for (int pass = 0; pass < 2; pass++) {
+                const layout l = {
+                    m, s.k, s.n, types[(turn + turn / 18) % 3], turn % 2 != 0, turn / 2 % 3 == 0};
+                check_one(l, variant_of(turn * 7 + turn / 24, l, s.group));
+                turn++;
+            }
+        }
+    }
+}
+
+} // namespace ops
