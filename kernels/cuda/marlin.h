@@ -77,10 +77,11 @@ dlq_k_marlin_pack(const struct dlq_marlin_layer *layer, const struct dlq_k_marli
 struct dlq_k_marlin_plan {
     int tile;   // 1 .. DLQ_K_MARLIN_TILES
     int ctas;   // of a multiprocessor
+    int split;  // of one tile, at most: CTAs that add up their sums
     int stages; // of the ring, 2 .. 6
 };
 
-#define DLQ_K_MARLIN_TILES 6
+#define DLQ_K_MARLIN_TILES 7
 
 struct dlq_k_marlin_gemm {
     const struct dlq_marlin_layer *layer;

@@ -460,6 +460,14 @@ ptx_lds64(uint32_t addr)
     return v;
 }
 
+DLQ_DEV uint32_t
+ptx_lds32(uint32_t addr)
+{
+    uint32_t v;
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(v) : "r"(addr) : "memory");
+    return v;
+}
+
 // (a op mask) | or in one instruction.
 template <uint32_t Mask, uint32_t Or>
 DLQ_DEV uint32_t

@@ -20,7 +20,8 @@ struct sm80_w4_args {
     float4 *partial;
     int *counters;
     int m, n, k;
-    int n_padded;
+    int n_padded, k_padded;
+    int groups;      // rows of scales
     int group_shift; // log2 of the group; 31: one group a column
     int m_tiles, iters;
     int stages;

@@ -14,15 +14,20 @@ struct tile_facts {
     int tokens, columns, depth; // depth: k of a stage
     int ctas;                   // of a multiprocessor, at most
     int k_warps, slices;        // warps that share a tile's columns, parts in which they add up
-    int most_split;             // CTAs of one tile
+    int stage_ns[2];            // about what a stage takes with 1 and 2 CTAs a multiprocessor
 };
 
-// The template arguments of w4_launch_tile, sm80_w4_gemm.cuh. Large tiles cost about 1 us for
-// each CTA that shares them.
+// The template arguments of w4_launch_tile, sm80_w4_gemm.cuh. Times are of an H100; only their
+// ratios matter.
 constexpr tile_facts tiles[DLQ_K_MARLIN_TILES] = {
-    {8, 128, 128, 2, 4, 1, 64},  {16, 128, 128, 2, 4, 1, 64}, {32, 128, 128, 2, 4, 2, 32},
-    {64, 128, 128, 1, 4, 4, 16}, {64, 256, 64, 1, 2, 4, 8},   {128, 256, 64, 1, 1, 1, 8},
+    {8, 128, 256, 2, 4, 1, {1050, 1720}},  {16, 128, 256, 2, 4, 1, {1320, 2350}},
+    {32, 256, 128, 2, 2, 2, {1430, 2500}}, {64, 128, 128, 2, 2, 4, {1100, 1720}},
+    {64, 256, 128, 1, 2, 4, {1690, 0}},    {128, 256, 64, 1, 1, 1, {1520, 0}},
+    {128, 128, 64, 2, 1, 1, {950, 1550}},
 };
+
+// CTAs of one tile, at most: counters are that many and fewer sums are read one after the other.
+constexpr int most_split = 32;
 
 // Tokens whose x is copied at a time when it has to be.
 constexpr int gather_tokens = 512;
@@ -65,11 +70,12 @@ struct cut {
 };
 
 cut
-cut_work(const struct dlq_marlin_layer *layer, int m, const tile_facts &t, int ctas, int sms)
+cut_work(const struct dlq_marlin_layer *layer, int m, const tile_facts &t, int ctas, int split,
+         int sms)
 {
     cut c;
     c.m_tiles = (m + t.tokens - 1) / t.tokens;
-    c.iters = (int)(layer->k_padded / t.depth);
+    c.iters = (int)((layer->k_padded + t.depth - 1) / t.depth);
     const int count = c.m_tiles * (int)((layer->n_padded + t.columns - 1) / t.columns);
     const int most = ctas * sms;
     c.dp_each = count / most;
@@ -77,8 +83,8 @@ cut_work(const struct dlq_marlin_layer *layer, int m, const tile_facts &t, int c
     c.sk_ctas = c.sk_tiles;
     // Whole tiles where that keeps all but a sixteenth busy.
     if (c.sk_tiles > 0 && c.sk_tiles * 16 < most * 15) {
-        const int64_t by_depth = (int64_t)c.sk_tiles * c.iters / 2,
-                      by_split = (int64_t)c.sk_tiles * t.most_split;
+        const int64_t by_depth = (int64_t)c.sk_tiles * c.iters,
+                      by_split = (int64_t)c.sk_tiles * split;
         int64_t want = most;
         want = want < by_depth ? want : by_depth;
         want = want < by_split ? want : by_split;
@@ -90,6 +96,20 @@ cut_work(const struct dlq_marlin_layer *layer, int m, const tile_facts &t, int c
     }
     c.grid = c.dp_each > 0 ? most : c.sk_ctas;
     return c;
+}
+
+// About what a cut takes, in ns, but for what all have in common.
+int64_t
+cost_of(const cut &c, const tile_facts &t, int sms)
+{
+    int64_t ns = 0;
+    if (c.sk_tiles > 0) {
+        const int64_t stages = ((int64_t)c.sk_tiles * c.iters + c.sk_ctas - 1) / c.sk_ctas;
+        ns += stages * t.stage_ns[c.sk_ctas > sms];
+        if (c.sk_ctas > c.sk_tiles) // 100 bytes a ns into one CTA
+            ns += 1500 + (c.sk_ctas + c.sk_tiles - 1) / c.sk_tiles * (int64_t)tile_bytes(t) / 100;
+    }
+    return ns + (int64_t)c.dp_each * c.iters * t.stage_ns[c.grid > sms];
 }
 
 // x with rows in the order of the weights, padded with zeros to k_padded.
@@ -115,11 +135,39 @@ __launch_bounds__(threads) gather_kernel(const uint16_t *x, int64_t ldx, const i
     *(uint4 *)(out + (int64_t)blockIdx.y * k_padded + at) = make_uint4(v[0], v[1], v[2], v[3]);
 }
 
-int
-choose_tile(const struct dlq_k_marlin_gemm *call)
+// Fills what a plan leaves open, cheapest first. False when nothing fits.
+bool
+choose(const struct dlq_k_marlin_gemm *call, struct dlq_k_marlin_plan *plan)
 {
-    const int m = call->m;
-    return m <= 8 ? 1 : m <= 16 ? 2 : m <= 32 ? 3 : m <= 64 ? 5 : 6;
+    static const int splits[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, most_split};
+    const int bits = call->layer->bits;
+    const struct dlq_k_marlin_plan open = *plan;
+    int64_t least = INT64_MAX;
+    for (int tile = 1; tile <= DLQ_K_MARLIN_TILES; tile++) {
+        const tile_facts &t = tiles[tile - 1];
+        if (open.tile != 0 && open.tile != tile)
+            continue;
+        for (int ctas = 1; ctas <= t.ctas; ctas++) {
+            const int stages = open.stages != 0 ? open.stages : ctas == 1 ? 3 : 2;
+            if ((open.ctas != 0 && open.ctas != ctas) ||
+                smem_bytes(t, bits, stages) > smem_limit(call->capability, ctas))
+                continue;
+            for (const int split : splits) {
+                if (open.split != 0 && split != splits[0])
+                    break;
+                const int s = open.split != 0 ? open.split : split;
+                const int64_t cost =
+                    cost_of(cut_work(call->layer, call->m, t, ctas, s, call->sms), t, call->sms);
+                if (cost < least) {
+                    least = cost;
+                    plan->tile = tile;
+                    plan->ctas = ctas;
+                    plan->split = s;
+                }
+            }
+        }
+    }
+    return least != INT64_MAX;
 }
 
 int
@@ -128,7 +176,7 @@ run(const struct dlq_k_marlin_gemm *call, const struct dlq_k_marlin_plan *plan, 
 {
     const struct dlq_marlin_layer *const layer = call->layer;
     const tile_facts &t = tiles[plan->tile - 1];
-    const cut c = cut_work(layer, call->m, t, plan->ctas, call->sms);
+    const cut c = cut_work(layer, call->m, t, plan->ctas, plan->split, call->sms);
     struct sm80_w4_args a = {};
     const char *const packed = (const char *)call->packed;
     a.weights = packed;
@@ -144,6 +192,8 @@ run(const struct dlq_k_marlin_gemm *call, const struct dlq_k_marlin_plan *plan, 
     a.n = (int)layer->n;
     a.k = k;
     a.n_padded = (int)layer->n_padded;
+    a.k_padded = (int)layer->k_padded;
+    a.groups = (int)layer->groups;
     a.group_shift = layer->packed_group == 128  ? 7
                     : layer->packed_group == 64 ? 6
                     : layer->packed_group == 32 ? 5
@@ -208,25 +258,16 @@ dlq_k_marlin_resolve(const struct dlq_k_marlin_gemm *call, const struct dlq_k_ma
     struct dlq_k_marlin_plan p = {};
     if (plan)
         p = *plan;
-    if (p.tile == 0)
-        p.tile = choose_tile(call);
-    if (p.tile < 1 || p.tile > DLQ_K_MARLIN_TILES || call->capability < 80 || call->sms < 1)
+    if (p.tile < 0 || p.tile > DLQ_K_MARLIN_TILES || p.split < 0 || p.split > most_split ||
+        (p.stages != 0 && (p.stages < 2 || p.stages > 6)) || call->capability < 80 ||
+        call->sms < 1 || !choose(call, &p))
         return DLQ_K_MARLIN_PLAN;
-    const tile_facts &t = tiles[p.tile - 1];
-    const int bits = call->layer->bits;
-    if (p.ctas == 0) {
-        p.ctas = t.ctas;
-        while (p.ctas > 1 && smem_bytes(t, bits, 3) > smem_limit(call->capability, p.ctas))
-            p.ctas--;
-    }
     if (p.stages == 0) {
-        p.stages = t.tokens <= 32 ? 5 : 4;
-        while (p.stages > 2 && smem_bytes(t, bits, p.stages) > smem_limit(call->capability, p.ctas))
+        const size_t limit = smem_limit(call->capability, p.ctas);
+        p.stages = 4;
+        while (smem_bytes(tiles[p.tile - 1], call->layer->bits, p.stages) > limit)
             p.stages--;
     }
-    if (p.ctas < 1 || p.ctas > t.ctas || p.stages < 2 || p.stages > 6 ||
-        smem_bytes(t, bits, p.stages) > smem_limit(call->capability, p.ctas))
-        return DLQ_K_MARLIN_PLAN;
     *out = p;
     return 0;
 }
@@ -234,8 +275,7 @@ dlq_k_marlin_resolve(const struct dlq_k_marlin_gemm *call, const struct dlq_k_ma
 extern "C" int
 dlq_k_marlin_rounds(const struct dlq_marlin_layer *layer, const struct dlq_k_marlin_plan *plan)
 {
-    (void)plan;
-    return layer->packed_group > 0;
+    return layer->packed_group > 0 && tiles[plan->tile - 1].tokens > 16;
 }
 
 extern "C" int
@@ -253,7 +293,7 @@ dlq_k_marlin_gemm(const struct dlq_k_marlin_gemm *call, const struct dlq_k_marli
     int err = dlq_k_marlin_resolve(call, plan, &p);
     if (err)
         return err;
-    const bool aligned = ((uintptr_t)call->x & 15) == 0 && call->ldx % 8 == 0;
+    const bool aligned = ((uintptr_t)call->x & 15) == 0 && call->ldx % 8 == 0 && layer->k % 8 == 0;
     if (aligned && !layer->act_order)
         return run(call, &p, call->x, call->ldx, (int)layer->k, call->pdl, stream);
     const size_t rows = call->m < gather_tokens ? call->m : gather_tokens;

@@ -628,7 +628,7 @@ check_tiles(struct trial *t)
 {
     const struct problem *const p = t->p;
     for (int tile = 0; tile <= DLQ_K_MARLIN_TILES; tile++) {
-        const struct dlq_k_marlin_plan plan = {tile, 0, 0};
+        const struct dlq_k_marlin_plan plan = {tile, 0, 0, 0};
         t->plan = plan;
         if (dlq_k_marlin_resolve(&t->call, &plan, &t->plan)) {
             skipped++;
@@ -657,20 +657,22 @@ check_plans(void)
     for (int tile = 1; tile <= DLQ_K_MARLIN_TILES; tile++)
         for (int ctas = 1; ctas <= 2; ctas++)
             for (int stages = 2; stages <= 6; stages++) {
-                const struct dlq_k_marlin_plan plan = {tile, ctas, stages};
+                const struct dlq_k_marlin_plan plan = {tile, ctas, 0, stages};
                 if (dlq_k_marlin_resolve(&t.call, &plan, &t.plan))
                     continue;
                 const double error = trial_check(&t, 1);
                 expect(error >= 0 && error <= bound_of(&p, 1),
                        "tile %d ctas %d stages %d: error %g", tile, ctas, stages, error);
             }
-    const struct dlq_k_marlin_plan wrong[] = {
-        {-1, 0, 0}, {DLQ_K_MARLIN_TILES + 1, 0, 0}, {1, 9, 0}, {1, 0, 1}, {1, 0, 7}};
+    const struct dlq_k_marlin_plan wrong[] = {{-1, 0, 0, 0}, {DLQ_K_MARLIN_TILES + 1, 0, 0, 0},
+                                              {1, 9, 0, 0},  {1, 0, -1, 0},
+                                              {1, 0, 33, 0}, {1, 0, 0, 1},
+                                              {1, 0, 0, 7}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         expect(dlq_k_marlin_gemm(&t.call, wrong + i, 0) == DLQ_K_MARLIN_PLAN, "plan %d", (int)i);
     t.call.packed = p.packed;
     t.call.workspace_bytes = 256;
-    const struct dlq_k_marlin_plan wide = {6, 0, 0};
+    const struct dlq_k_marlin_plan wide = {6, 0, 0, 0};
     expect(dlq_k_marlin_gemm(&t.call, &wide, 0) == DLQ_K_MARLIN_WORKSPACE, "small workspace");
     t.call.workspace_bytes = t.workspace_bytes;
     t.call.workspace = t.workspace + 16;
@@ -705,7 +707,7 @@ check_special(void)
             const uint16_t nan = 0x7fff;
             HARNESS_CUDA(cudaMemcpy(t.x + 2 * t.ldx + 77, &nan, 2, cudaMemcpyHostToDevice));
             HARNESS_CUDA(cudaMemset(t.x + 3 * t.ldx, 0, (size_t)p.k * 2));
-            const struct dlq_k_marlin_plan plan = {tile, 0, 0};
+            const struct dlq_k_marlin_plan plan = {tile, 0, 0, 0};
             t.plan = plan;
             const int err = trial_run(&t, 0, 0);
             uint16_t *const y = to_host((const uint16_t *)t.call.y, (size_t)5 * t.ldy);
@@ -840,18 +842,19 @@ time_plan(struct trial *t, int pdl, double ms, double limit)
 static void
 bench_all(struct trial *t)
 {
+    static const int tokens[] = {8, 16, 32, 64, 64, 128, 128};
+    static const int splits[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32};
     double best = 1e30;
     for (int tile = 1; tile <= DLQ_K_MARLIN_TILES; tile++)
-        for (int ctas = 1; ctas <= 3; ctas++)
-            for (int stages = 3; stages <= 6; stages++) {
-                const struct dlq_k_marlin_plan plan = {tile, ctas, stages};
-                static const int tokens[] = {8, 16, 32, 64, 64, 128};
+        for (int ctas = 1; ctas <= 2; ctas++)
+            for (size_t split = 0; split < sizeof splits / sizeof *splits; split++) {
+                const struct dlq_k_marlin_plan plan = {tile, ctas, splits[split], 0};
                 if (tokens[tile - 1] * 4 < t->m || tokens[tile - 1] >= 4 * t->m + 8 ||
                     dlq_k_marlin_resolve(&t->call, &plan, &t->plan))
                     continue;
-                const double us = time_plan(t, 0, 0.3, 1.5 * best);
+                const double us = time_plan(t, 0, 0.3, 1.3 * best);
                 best = us < best ? us : best;
-                printf("  plan %d*%d/%d %.2f\n", tile, ctas, stages, us);
+                printf("  plan %d*%d:%d/%d %.2f\n", tile, ctas, t->plan.split, t->plan.stages, us);
             }
 }
 
@@ -887,8 +890,8 @@ bench(const char *path, const int *ms, int count, const char *only, int bits, in
             fprintf(csv, "marlin_w%da16_%s%s_g128,%d,%d,%d,%.2f,%.2f,%.1e\n", bits,
                     bf16 ? "bf16" : "fp16", bits == 4 ? "_zp" : "", t.m, p.k, p.n, us, early,
                     error);
-            printf("%s m %d %.2f PDL %.2f (%d*%d/%d) %.0f GB/s %.0f %%, %.0f T, error %.1e\n", name,
-                   t.m, us, early, t.plan.tile, t.plan.ctas, t.plan.stages,
+            printf("%s m %d %.2f PDL %.2f (%d*%d:%d/%d) %.0f GB/s %.0f %%, %.0f T, error %.1e\n",
+                   name, t.m, us, early, t.plan.tile, t.plan.ctas, t.plan.split, t.plan.stages,
                    p.layer.bytes / us * 1e-3, p.layer.bytes / us * 0.1 / rate,
                    2e-6 * t.m * p.n * p.k / us, error);
             fflush(stdout);
