@@ -24,8 +24,9 @@ void
 dlq_rows_range_avx2(const void *x, uint32_t dtype, int64_t count, float range[2]);
 
 /// Fixed point: q[i] = rint(x[i] * limit / max|x|) and scale = max|x| / limit, so that x is about
-/// q * scale. count is a multiple of 8. A NaN or infinity gives codes 0 and scale NaN, zeros give
-/// scale 0. Returns the sum of the codes.
+/// q * scale. Where max|x| is a power of two and the power of two below limit, in its place, leaves
+/// nothing to round, it is taken. count is a multiple of 8. A NaN or infinity gives codes 0 and
+/// scale NaN, zeros give scale 0. Returns the sum of the codes.
 int32_t
 dlq_rows_fix_avx2(const float *x, int64_t count, float limit, int16_t *q, float *scale);
 

@@ -7,6 +7,7 @@
 #include "ranges.h"
 
 #include <immintrin.h>
+#include <stdbool.h>
 
 static inline __m256
 load8(const void *p, uint32_t dtype, int64_t i)
@@ -115,6 +116,19 @@ dlq_rows_range_avx2(const void *x, uint32_t dtype, int64_t count, float range[2]
     }
 }
 
+// Whether x[count] times `factor` are integers.
+static bool
+is_integral(const float *x, int64_t count, float factor)
+{
+    __m256 wrong = _mm256_setzero_ps();
+    for (int64_t i = 0; i < count; i += 8) {
+        const __m256 v = _mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(factor));
+        const __m256 r = _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        wrong = _mm256_or_ps(wrong, _mm256_cmp_ps(v, r, _CMP_NEQ_UQ));
+    }
+    return _mm256_movemask_ps(wrong) == 0;
+}
+
 int32_t
 dlq_rows_fix_avx2(const float *x, int64_t count, float limit, int16_t *q, float *scale)
 {
@@ -137,6 +151,12 @@ dlq_rows_fix_avx2(const float *x, int64_t count, float limit, int16_t *q, float 
     const float max = dlq_k_f32_from_bits(max_bits);
     // The reciprocal of a tiny maximum overflows: bring such rows into range first.
     const float lift = max < 0x1p-100f ? 0x1p100f : 1.0f;
+    // Small integers, and what a power of two makes of them, have a scale that rounds none: sums
+    // are then exact, and the same in any order.
+    const float power = limit > 127.0f ? 16384.0f : 64.0f;
+    if ((max_bits & 0x7fffff) == 0 && lift == 1.0f && is_integral(x, count, power / max)) {
+        limit = power;
+    }
     const __m256 inverse = _mm256_set1_ps(limit / (max * lift));
     const __m256 lift8 = _mm256_set1_ps(lift);
     *scale = max / limit;

@@ -235,8 +235,9 @@ apply_i8_azp(const void *ops, const void *w, const struct dlq_k_linear_call *cal
 static enum check_class
 class_exact(const struct check_layer *layer, const char *level)
 {
-    (void)layer;
-    return strcmp(level, "c") == 0 ? CHECK_EXACT : CHECK_LIMBS;
+    // Fixed point rounds no small integer.
+    const struct layer *l = layer->ctx;
+    return strcmp(level, "c") == 0 || l->p.data == CHECK_SMALL_INTS ? CHECK_EXACT : CHECK_LIMBS;
 }
 
 static enum check_class
