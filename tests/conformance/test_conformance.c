@@ -182,6 +182,12 @@ static const struct check_case compressed_tensors_cases[] = {
                       "{\"type\":\"float\",\"group_size\":32,\"dynamic\":true}"),
      .k = 128,
      .n = 72},
+    {.name = "FP8 channel, dynamic groups",
+     .config = SCHEME("float-quantized", "{\"type\":\"float\",\"strategy\":\"channel\"}",
+                      "{\"type\":\"float\",\"strategy\":\"group\",\"group_size\":128,"
+                      "\"dynamic\":true}"),
+     .k = 192,
+     .n = 24},
     {.name = "FP8 static",
      .config = SCHEME("float-quantized", "{\"type\":\"float\",\"strategy\":\"tensor\"}",
                       "{\"type\":\"float\",\"strategy\":\"tensor\"}"),

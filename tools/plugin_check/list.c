@@ -29,6 +29,7 @@ const struct check check_list[] = {
     {"zero_and_nan_rows", "numerics", check_special_rows},
     {"column_shards_equal_the_whole", "sharding", check_column},
     {"row_shards_sum_to_the_whole", "sharding", check_row},
+    {"row_split_gives_what_one_rank_gives", "sharding", check_row_split},
     {"nothing_is_written_outside", "safety", check_guards},
     {"weights_stay_unchanged", "safety", check_weights_unchanged},
     {"two_runs_are_bit_equal", "safety", check_repeat},

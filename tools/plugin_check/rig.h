@@ -216,6 +216,8 @@ check_column(const struct check_subject *s, struct check_result *r);
 void
 check_row(const struct check_subject *s, struct check_result *r);
 void
+check_row_split(const struct check_subject *s, struct check_result *r);
+void
 check_guards(const struct check_subject *s, struct check_result *r);
 void
 check_weights_unchanged(const struct check_subject *s, struct check_result *r);
