@@ -25,18 +25,27 @@
 /// Buffers that small uploads fill one after the other.
 #define DLQ_GPU_SMALL 2
 
-/// Buffers that the pieces of large uploads fill at the same time: for each thread one to fill
-/// while the device empties another, and few enough that they stay in the processor's cache.
-#define DLQ_GPU_LARGE 24
+/// Threads that fill buffers with pieces of large uploads; more would be in each other's way.
+#define DLQ_GPU_THREADS 8
 
-/// Threads that fill them; more would be in each other's way.
-#define DLQ_GPU_THREADS 12
+/// Their buffers: one to fill while the device empties another, and few enough that they stay in
+/// the processor's cache.
+#define DLQ_GPU_LARGE (2 * DLQ_GPU_THREADS)
 
 /// Streams of uploads; two, so that one copy begins while another ends.
 #define DLQ_GPU_STREAMS 2
 
 /// Large uploads that may wait to be done together.
 #define DLQ_GPU_POSTED 64
+
+/// Blocks of unused memory that may be kept.
+#define DLQ_GPU_KEPT 32
+
+/// Memory of the device.
+struct dlq_gpu_block {
+    void *ptr;
+    size_t size;
+};
 
 /// A pinned buffer.
 struct dlq_gpu_buffer {
@@ -45,15 +54,12 @@ struct dlq_gpu_buffer {
     cudaEvent_t emptied; ///< Recorded behind the last copy out of it
 };
 
-/// One upload and how it is cut into pieces.
+/// Runs of bytes on their way to the device.
 struct dlq_gpu_upload {
     char *dst;
     const char *src;
     size_t dst_pitch, src_pitch;
     size_t width, rows;
-    size_t piece_width, piece_rows; ///< Of all pieces but the last of a row and the last rows
-    size_t pieces_a_row;
-    size_t first_piece; ///< Counted through all uploads that are done together
 };
 
 /// What the module keeps for one device, made when it is first used and kept until the process
@@ -61,8 +67,6 @@ struct dlq_gpu_upload {
 struct dlq_gpu {
     pthread_mutex_t lock; ///< Guards all below but the buffers of large uploads
     bool ready;           ///< Everything is there but for the memory of the buffers
-    cudaMemPool_t pool;   ///< NULL: this device has no pools
-    cudaStream_t memory;  ///< Orders the pool; never anything else on it
     cudaStream_t uploads[DLQ_GPU_STREAMS]; ///< Small ones go on the first
     cudaEvent_t joint;                     ///< Orders the streams among themselves
     struct dlq_gpu_buffer small[DLQ_GPU_SMALL];
@@ -71,6 +75,9 @@ struct dlq_gpu {
     size_t used; ///< Bytes of it
     struct dlq_gpu_upload posted[DLQ_GPU_POSTED];
     size_t n_posted;
+    struct dlq_gpu_block kept[DLQ_GPU_KEPT]; ///< Memory that nobody uses, the oldest first
+    int n_kept;
+    size_t kept_bytes;
 };
 
 /// Make device `index` current, beside whatever is current for the thread; dlq_gpu_leave() undoes
@@ -94,6 +101,10 @@ dlq_gpu_lock(int32_t index, cudaError_t *rc);
 /// NULL is a no-op.
 void
 dlq_gpu_unlock(struct dlq_gpu *gpu);
+
+/// Size of a block of memory as it was allocated; the device is current.
+cudaError_t
+dlq_gpu_size(const void *ptr, size_t *out);
 
 // Members of struct dlq_device_ops, one file a group.
 

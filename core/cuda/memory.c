@@ -3,59 +3,84 @@
 
 #include "gpu.h"
 
-#include <stdint.h>
+#include <string.h>
 
-// What cudaMalloc() and the pools promise.
+// What cudaMalloc() promises.
 #define ALIGNMENT 256
 
-// Unused memory that the pool may keep: more than the parameters that loading one layer gives back,
-// which the next layer then has without asking the driver.
-#define KEEP ((uint64_t)512 << 20)
+// Blocks below this are not worth keeping.
+#define LEAST_KEPT ((size_t)1 << 20)
+
+// Unused memory that is kept: what loading a layer gives back, which the next one wants again.
+#define MOST_KEPT ((size_t)512 << 20)
+
+// [lock held] Give the driver the oldest kept blocks until at most `bytes` are left.
+static void
+forget(struct dlq_gpu *gpu, size_t bytes)
+{
+    int n = 0;
+    for (; n < gpu->n_kept && gpu->kept_bytes > bytes; n++) {
+        (void)cudaFree(gpu->kept[n].ptr);
+        gpu->kept_bytes -= gpu->kept[n].size;
+    }
+    gpu->n_kept -= n;
+    memmove(gpu->kept, gpu->kept + n, (size_t)gpu->n_kept * sizeof(*gpu->kept));
+}
+
+// [lock held] A kept block of that size or little more, or NULL.
+static void *
+reuse(struct dlq_gpu *gpu, size_t size)
+{
+    for (int i = gpu->n_kept - 1; i >= 0; i--) {
+        const size_t has = gpu->kept[i].size;
+        if (has >= size && has - size <= size / 32) {
+            void *const ptr = gpu->kept[i].ptr;
+            gpu->kept_bytes -= has;
+            gpu->n_kept--;
+            memmove(gpu->kept + i, gpu->kept + i + 1,
+                    (size_t)(gpu->n_kept - i) * sizeof(*gpu->kept));
+            return ptr;
+        }
+    }
+    return NULL;
+}
 
 void *
 dlq_gpu_alloc(int32_t index, size_t size, size_t align)
 {
     cudaError_t rc = cudaSuccess;
-    void *ptr = NULL;
     if (align > ALIGNMENT) {
         return NULL;
     }
     struct dlq_gpu *const gpu = dlq_gpu_lock(index, &rc);
-    if (gpu && gpu->pool) {
-        rc = cudaMallocFromPoolAsync(&ptr, size, gpu->pool, gpu->memory);
-        // Other streams may use it from here on.
-        rc = rc == cudaSuccess ? cudaStreamSynchronize(gpu->memory) : rc;
-    } else if (gpu) {
+    void *ptr = gpu ? reuse(gpu, size) : NULL;
+    if (gpu && !ptr) {
         rc = cudaMalloc(&ptr, size);
+        if (rc != cudaSuccess && gpu->n_kept > 0) {
+            forget(gpu, 0);
+            rc = cudaMalloc(&ptr, size);
+        }
     }
     dlq_gpu_unlock(gpu);
     (void)dlq_gpu_result(index, "allocating", rc, NULL);
     return rc == cudaSuccess ? ptr : NULL;
 }
 
-static void
-trim(struct dlq_gpu *gpu)
-{
-    uint64_t reserved = 0;
-    uint64_t used = 0;
-    if (cudaMemPoolGetAttribute(gpu->pool, cudaMemPoolAttrReservedMemCurrent, &reserved) ==
-            cudaSuccess &&
-        cudaMemPoolGetAttribute(gpu->pool, cudaMemPoolAttrUsedMemCurrent, &used) == cudaSuccess &&
-        reserved > used + KEEP) {
-        (void)cudaMemPoolTrimTo(gpu->pool, used + KEEP / 2);
-    }
-}
-
 void
 dlq_gpu_free(int32_t index, void *ptr)
 {
     cudaError_t rc = cudaSuccess;
+    size_t size = 0;
     struct dlq_gpu *const gpu = dlq_gpu_lock(index, &rc);
-    if (gpu && gpu->pool) {
-        // As cudaFree() does, for streams that the pool does not know may still use the memory.
+    if (gpu && dlq_gpu_size(ptr, &size) == cudaSuccess && size >= LEAST_KEPT && size <= MOST_KEPT) {
+        // As cudaFree() does: some stream may still use the memory.
         (void)cudaDeviceSynchronize();
-        (void)cudaFreeAsync(ptr, gpu->memory);
-        trim(gpu);
+        if (gpu->n_kept == DLQ_GPU_KEPT) {
+            forget(gpu, gpu->kept_bytes - 1);
+        }
+        gpu->kept[gpu->n_kept++] = (struct dlq_gpu_block){ptr, size};
+        gpu->kept_bytes += size;
+        forget(gpu, MOST_KEPT);
     } else if (gpu) {
         (void)cudaFree(ptr);
     }

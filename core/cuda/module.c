@@ -15,6 +15,7 @@ static struct {
     CUresult (*retain)(CUcontext *out, CUdevice device);
     CUresult (*push)(CUcontext context);
     CUresult (*pop)(CUcontext *out);
+    CUresult (*range)(CUdeviceptr *base, size_t *size, CUdeviceptr ptr);
 } cu;
 
 static struct dlq_gpu gpus[DLQ_GPU_MAX];
@@ -47,6 +48,9 @@ start(int32_t index)
         rc = find_driver_function("cuCtxPushCurrent", &cu.push);
         if (rc == cudaSuccess) {
             rc = find_driver_function("cuCtxPopCurrent", &cu.pop);
+        }
+        if (rc == cudaSuccess) {
+            rc = find_driver_function("cuMemGetAddressRange", &cu.range);
         }
         if (rc == cudaSuccess) {
             rc = find_driver_function("cuDevicePrimaryCtxRetain", &cu.retain);
@@ -89,6 +93,13 @@ dlq_gpu_leave(void)
     (void)cu.pop(&context);
 }
 
+cudaError_t
+dlq_gpu_size(const void *ptr, size_t *out)
+{
+    CUdeviceptr base = 0;
+    return (cudaError_t)cu.range(&base, out, (CUdeviceptr)(uintptr_t)ptr);
+}
+
 int32_t
 dlq_gpu_result(int32_t index, const char *what, cudaError_t rc, struct dlq_error *err)
 {
@@ -97,26 +108,6 @@ dlq_gpu_result(int32_t index, const char *what, cudaError_t rc, struct dlq_error
     }
     (void)cudaGetLastError();
     return FAIL(err, rc, "CUDA device %d: %s: %s", (int)index, what, cudaGetErrorString(rc));
-}
-
-// A pool spares the driver's work for each parameter of a model. It keeps what is given back.
-static cudaError_t
-make_pool(struct dlq_gpu *gpu, int32_t index)
-{
-    int has = 0;
-    cudaError_t rc = cudaDeviceGetAttribute(&has, cudaDevAttrMemoryPoolsSupported, index);
-    if (rc != cudaSuccess || !has || gpu->pool) {
-        return rc;
-    }
-    const struct cudaMemPoolProps props = {
-        .allocType = cudaMemAllocationTypePinned,
-        .location = {.type = cudaMemLocationTypeDevice, .id = index},
-    };
-    rc = cudaMemPoolCreate(&gpu->pool, &props);
-    uint64_t all = UINT64_MAX;
-    return rc == cudaSuccess
-               ? cudaMemPoolSetAttribute(gpu->pool, cudaMemPoolAttrReleaseThreshold, &all)
-               : rc;
 }
 
 static cudaError_t
@@ -134,12 +125,9 @@ make_buffers(struct dlq_gpu_buffer *buffers, int n)
 
 // A call after one that failed goes on with what that has made.
 static cudaError_t
-make(struct dlq_gpu *gpu, int32_t index)
+make(struct dlq_gpu *gpu)
 {
-    cudaError_t rc = make_pool(gpu, index);
-    if (rc == cudaSuccess && !gpu->memory) {
-        rc = cudaStreamCreateWithFlags(&gpu->memory, cudaStreamNonBlocking);
-    }
+    cudaError_t rc = cudaSuccess;
     for (int i = 0; i < DLQ_GPU_STREAMS && rc == cudaSuccess; i++) {
         if (!gpu->uploads[i]) {
             rc = cudaStreamCreateWithFlags(&gpu->uploads[i], cudaStreamNonBlocking);
@@ -168,7 +156,7 @@ dlq_gpu_lock(int32_t index, cudaError_t *rc)
     struct dlq_gpu *const gpu = &gpus[index];
     pthread_mutex_lock(&gpu->lock);
     if (!gpu->ready) {
-        *rc = make(gpu, index);
+        *rc = make(gpu);
     }
     if (*rc == cudaSuccess) {
         return gpu;

@@ -3,7 +3,6 @@
 
 #include "gpu.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 /// Host memory to the device through pinned buffers, the host filling some while the device empties
@@ -12,20 +11,19 @@
 /// wake the threads costs as much as a piece, so that large uploads wait for each other where they
 /// may: those of a whole layer are done together.
 
-// Less than this is not worth waking another thread.
+// Less than this is not worth waking another thread, nor a piece of its own.
 #define LARGE ((size_t)256 << 10)
-
-// Pieces are no smaller than this, and no larger than leaves each thread a few.
-#define LEAST_PIECE ((size_t)256 << 10)
-#define PIECES_A_THREAD 4
 
 // The large uploads of a device, being done.
 struct batch {
     struct dlq_gpu *gpu;
     int32_t index;
-    size_t pieces;
-    _Atomic size_t next;
-    _Atomic int failed; ///< First error
+    size_t threads;
+    pthread_mutex_t lock;       ///< Guards all below
+    size_t upload, row, column; ///< Where the next piece begins
+    size_t taken, left;         ///< Bytes
+    size_t pieces;              ///< That were taken
+    cudaError_t failed;         ///< First error
 };
 
 static size_t
@@ -66,77 +64,79 @@ await(struct dlq_gpu_buffer *buffer)
     return cudaEventSynchronize(buffer->emptied);
 }
 
+// [buffer's owner] Wait until the device has emptied the buffer, fill it and send it.
 static cudaError_t
-move_piece(struct dlq_gpu *gpu, size_t piece)
+move_piece(struct dlq_gpu_buffer *buffer, cudaStream_t stream, const struct dlq_gpu_upload *piece)
 {
-    const struct dlq_gpu_upload *u = gpu->posted;
-    while (u + 1 < gpu->posted + gpu->n_posted && piece >= u[1].first_piece) {
-        u++;
-    }
-    struct dlq_gpu_buffer *const buffer = &gpu->large[piece % DLQ_GPU_LARGE];
-    const cudaStream_t stream = gpu->uploads[piece % DLQ_GPU_STREAMS];
-    const size_t own = piece - u->first_piece;
-    const size_t row = own / u->pieces_a_row * u->piece_rows;
-    const size_t column = own % u->pieces_a_row * u->piece_width;
-    const size_t width = lesser(u->piece_width, u->width - column);
-    const size_t rows = lesser(u->piece_rows, u->rows - row);
-    pthread_mutex_lock(&buffer->lock);
     cudaError_t rc = await(buffer);
     if (rc == cudaSuccess) {
-        gather(buffer->bytes, u->src + row * u->src_pitch + column, u->src_pitch, width, rows);
-        rc = send(stream, u->dst + row * u->dst_pitch + column, u->dst_pitch, buffer->bytes, width,
-                  rows);
+        gather(buffer->bytes, piece->src, piece->src_pitch, piece->width, piece->rows);
+        rc = send(stream, piece->dst, piece->dst_pitch, buffer->bytes, piece->width, piece->rows);
     }
-    if (rc == cudaSuccess) {
-        rc = cudaEventRecord(buffer->emptied, stream);
+    return rc == cudaSuccess ? cudaEventRecord(buffer->emptied, stream) : rc;
+}
+
+// The next piece: small at the beginning, so that the device has something to do soon, and at the
+// end, so that no thread is late. False when none is left or one has failed.
+static bool
+take_piece(struct batch *b, struct dlq_gpu_upload *piece, size_t *number)
+{
+    pthread_mutex_lock(&b->lock);
+    const bool some = b->left > 0 && b->failed == cudaSuccess;
+    if (some) {
+        const struct dlq_gpu_upload *const u = &b->gpu->posted[b->upload];
+        size_t want = lesser(b->taken, b->left) / b->threads;
+        want = want < LARGE ? LARGE : lesser(want, DLQ_GPU_BUFFER);
+        *piece = *u;
+        piece->dst += b->row * u->dst_pitch + b->column;
+        piece->src += b->row * u->src_pitch + b->column;
+        if (b->column > 0 || u->width > want) {
+            piece->width = lesser(u->width - b->column, want);
+            piece->rows = 1;
+            b->column += piece->width;
+        } else {
+            piece->rows = lesser(u->rows - b->row, want / u->width);
+            b->row += piece->rows;
+        }
+        if (b->column == u->width) {
+            b->column = 0;
+            b->row++;
+        }
+        if (b->row == u->rows) {
+            b->row = 0;
+            b->upload++;
+        }
+        b->taken += piece->width * piece->rows;
+        b->left -= piece->width * piece->rows;
+        *number = b->pieces++;
     }
-    pthread_mutex_unlock(&buffer->lock);
-    return rc;
+    pthread_mutex_unlock(&b->lock);
+    return some;
 }
 
 static void
 move_pieces(void *arg, int32_t task)
 {
     struct batch *const b = arg;
+    struct dlq_gpu_upload piece;
+    size_t number = 0;
     (void)task;
     cudaError_t rc = dlq_gpu_enter(b->index);
     const bool entered = rc == cudaSuccess;
-    while (rc == cudaSuccess && atomic_load(&b->failed) == cudaSuccess) {
-        const size_t piece = atomic_fetch_add(&b->next, 1);
-        if (piece >= b->pieces) {
-            break;
-        }
-        rc = move_piece(b->gpu, piece);
+    while (rc == cudaSuccess && take_piece(b, &piece, &number)) {
+        struct dlq_gpu_buffer *const buffer = &b->gpu->large[number % DLQ_GPU_LARGE];
+        pthread_mutex_lock(&buffer->lock);
+        rc = move_piece(buffer, b->gpu->uploads[number % DLQ_GPU_STREAMS], &piece);
+        pthread_mutex_unlock(&buffer->lock);
     }
     if (rc != cudaSuccess) {
-        int none = cudaSuccess;
-        atomic_compare_exchange_strong(&b->failed, &none, (int)rc);
+        pthread_mutex_lock(&b->lock);
+        b->failed = b->failed == cudaSuccess ? rc : b->failed;
+        pthread_mutex_unlock(&b->lock);
     }
     if (entered) {
         dlq_gpu_leave();
     }
-}
-
-// Cut every posted upload; the number of pieces.
-static size_t
-cut(struct dlq_gpu *gpu)
-{
-    size_t bytes = 0;
-    size_t pieces = 0;
-    for (size_t i = 0; i < gpu->n_posted; i++) {
-        bytes += gpu->posted[i].width * gpu->posted[i].rows;
-    }
-    size_t most = bytes / (DLQ_GPU_THREADS * PIECES_A_THREAD);
-    most = lesser(most < LEAST_PIECE ? LEAST_PIECE : most & ~(size_t)4095, DLQ_GPU_BUFFER);
-    for (size_t i = 0; i < gpu->n_posted; i++) {
-        struct dlq_gpu_upload *const u = &gpu->posted[i];
-        u->piece_width = lesser(u->width, most);
-        u->piece_rows = most / u->piece_width;
-        u->pieces_a_row = (u->width + u->piece_width - 1) / u->piece_width;
-        u->first_piece = pieces;
-        pieces += (u->rows + u->piece_rows - 1) / u->piece_rows * u->pieces_a_row;
-    }
-    return pieces;
 }
 
 // Let what comes on stream `after` wait for all that is on `before`.
@@ -154,16 +154,18 @@ move_posted(struct dlq_gpu *gpu, int32_t index, const struct dlq_threads *thread
     if (gpu->n_posted == 0) {
         return cudaSuccess;
     }
-    struct batch b = {.gpu = gpu, .index = index, .pieces = cut(gpu)};
-    size_t n_threads = lesser((size_t)threads->n_threads, DLQ_GPU_THREADS);
-    n_threads = lesser(n_threads, b.pieces);
+    struct batch b = {.gpu = gpu, .index = index, .lock = PTHREAD_MUTEX_INITIALIZER};
+    for (size_t i = 0; i < gpu->n_posted; i++) {
+        b.left += gpu->posted[i].width * gpu->posted[i].rows;
+    }
+    b.threads = lesser((size_t)threads->n_threads, DLQ_GPU_THREADS);
     cudaError_t rc = cudaSuccess;
     for (int i = 1; i < DLQ_GPU_STREAMS && rc == cudaSuccess; i++) {
         rc = join(gpu, 0, i);
     }
     if (rc == cudaSuccess) {
-        threads->run(threads->ctx, (int32_t)n_threads, move_pieces, &b);
-        rc = (cudaError_t)atomic_load(&b.failed);
+        threads->run(threads->ctx, (int32_t)b.threads, move_pieces, &b);
+        rc = b.failed;
     }
     for (int i = 1; i < DLQ_GPU_STREAMS; i++) {
         const cudaError_t joined = join(gpu, i, 0);

@@ -70,6 +70,26 @@ memory_is_aligned_and_comes_back(struct gpu_world *w)
 }
 
 static const char *
+unused_memory_is_kept_and_bounded(struct gpu_world *w)
+{
+    enum { BLOCKS = 12 };
+    void *p[BLOCKS];
+    void *again = NULL;
+    const size_t before = gpu_memory_used();
+    for (size_t i = 0; i < BLOCKS; i++) {
+        CALL(dlq_device_alloc(w->rt, w->device, (90 + 10 * i) << 20, &p[i], NULL));
+    }
+    for (size_t i = 0; i < BLOCKS; i++) {
+        dlq_device_free(w->rt, w->device, p[i]);
+    }
+    CHECK(gpu_memory_used() <= before + ((size_t)600 << 20));
+    CALL(dlq_device_alloc(w->rt, w->device, (90 + 10 * (BLOCKS - 1)) << 20, &again, NULL));
+    CHECK(again == p[BLOCKS - 1]);
+    dlq_device_free(w->rt, w->device, again);
+    return NULL;
+}
+
+static const char *
 too_much_memory_is_refused_and_nothing_breaks(struct gpu_world *w)
 {
     struct dlq_error err = DLQ_ERROR_INIT;
@@ -390,6 +410,7 @@ gpu_check(struct gpu_world *w)
     } tests[] = {
         TEST(facts_are_those_of_a_gpu),
         TEST(memory_is_aligned_and_comes_back),
+        TEST(unused_memory_is_kept_and_bounded),
         TEST(too_much_memory_is_refused_and_nothing_breaks),
         TEST(the_callers_device_stays_current),
         TEST(uploads_of_every_shape_arrive),
