@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 The dlquant authors
+# SPDX-License-Identifier: Apache-2.0
+"""What ranks over MPI report when one of them is killed, stops, cannot load, or has another checkpoint.
+
+faults.py DLQUANT CHECKPOINT [KILLS]
+
+Runs dlquant under mpirun with three ranks; KILLS (20) times one of them is killed at a random moment. Ends with
+"N passed, N failed, N skipped"."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+RANKS = 3
+TIMEOUT = 2
+# Beyond the time limit: half a second to name the rank, and what a loaded machine needs to end a process.
+SLACK = 6
+
+# A launcher that ends all ranks when one dies would hide whether they find out by themselves.
+OPEN_MPI = ['mpirun', '--oversubscribe', '--allow-run-as-root', '--enable-recovery', '--mca', 'btl', 'self,vader,tcp']
+OTHER_MPI = ['mpirun', '-disable-auto-cleanup']
+
+RANK = '''rank=${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-$PMIX_RANK}}
+echo $$ >"$0/pid.$rank.part"
+mv "$0/pid.$rank.part" "$0/pid.$rank"
+exec "$@" >"$0/out.$rank" 2>"$0/err.$rank"'''
+
+
+def launcher():
+    said = subprocess.run(['mpirun', '--version'], capture_output=True, text=True, check=False).stdout
+    return OPEN_MPI if 'Open MPI' in said or 'OpenRTE' in said else OTHER_MPI
+
+
+class Job:
+    """One run; `paths` has a checkpoint a rank."""
+
+    def __init__(self, dlquant, paths, folder):
+        self.folder = folder
+        self.pids = {}
+        command = launcher()
+        rows = ','.join(str(m) for m in range(1, 31))
+        for i, path in enumerate(paths):
+            command += ([':'] if i else []) + [
+                '-n', '1', 'sh', '-c', RANK, folder, dlquant, 'run', path, '--tp', 'mpi', '--timeout', str(TIMEOUT),
+                '--threads', '1', '--m', rows]
+        # pylint: disable-next=consider-using-with
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def wait_for_start(self):
+        for rank in range(RANKS):
+            name = os.path.join(self.folder, f'pid.{rank}')
+            while not os.path.exists(name):
+                time.sleep(0.01)
+            with open(name, encoding='utf-8') as file:
+                self.pids[rank] = int(file.read())
+
+    def is_alive(self, rank):
+        try:
+            with open(f'/proc/{self.pids[rank]}/stat', encoding='utf-8') as file:
+                return file.read().rsplit(')', 1)[1].split()[0] not in ('Z', 'X')
+        except OSError:
+            return False
+
+    def wait(self, ranks, limit):
+        """Seconds until all of them have ended, or None."""
+        begin = time.monotonic()
+        while any(self.is_alive(rank) for rank in ranks):
+            if time.monotonic() - begin > limit:
+                return None
+            time.sleep(0.01)
+        return time.monotonic() - begin
+
+    def said(self, rank):
+        try:
+            with open(os.path.join(self.folder, f'err.{rank}'), encoding='utf-8') as file:
+                return file.read().strip()
+        except OSError:
+            return ''
+
+    def end(self):
+        for rank, pid in self.pids.items():
+            if self.is_alive(rank):
+                os.kill(pid, signal.SIGKILL)
+        # A launcher that was told to go on without a rank does not always end with the last.
+        try:
+            self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def survivors_name(job, victim, text, limit):
+    others = [rank for rank in range(RANKS) if rank != victim]
+    took = job.wait(others, limit)
+    if took is None:
+        return 'some still run: ' + ' | '.join(job.said(rank) for rank in others)
+    wrong = [f'rank {rank} said: {job.said(rank)[:200]}' for rank in others if text not in job.said(rank)]
+    return '; '.join(wrong)
+
+
+def hurt(dlquant, path, sign, delay, victim):
+    """Send a signal to a rank after a while; what went wrong, '' for nothing, or None when it came too late."""
+    with tempfile.TemporaryDirectory() as folder:
+        job = Job(dlquant, [path] * RANKS, folder)
+        job.wait_for_start()
+        time.sleep(delay)
+        try:
+            if not job.is_alive(victim):
+                return None
+            os.kill(job.pids[victim], sign)
+            return survivors_name(job, victim, f'missing after the time limit: rank {victim} (limit', TIMEOUT + SLACK)
+        finally:
+            job.end()
+
+
+def copy_with_bad_scale(path, folder):
+    """The same headers, but a scale is not finite."""
+    shutil.copytree(path, folder)
+    name = os.path.join(folder, 'model.safetensors')
+    with open(name, 'r+b') as file:
+        size = struct.unpack('<Q', file.read(8))[0]
+        header = json.loads(file.read(size))
+        tensor = next(key for key in sorted(header) if key.endswith('scale') or key.endswith('scales'))
+        file.seek(8 + size + header[tensor]['data_offsets'][0])
+        width = {'F32': 4}.get(header[tensor]['dtype'], 2)
+        file.write(b'\xff' * width * (header[tensor]['data_offsets'][1] - header[tensor]['data_offsets'][0] >> 2))
+    return tensor
+
+
+def load_error(dlquant, path):
+    with tempfile.TemporaryDirectory() as scratch:
+        bad = os.path.join(scratch, 'bad')
+        copy_with_bad_scale(path, bad)
+        folder = os.path.join(scratch, 'job')
+        os.mkdir(folder)
+        job = Job(dlquant, [path, bad, path], folder)
+        job.wait_for_start()
+        try:
+            wrong = survivors_name(job, 1, 'rank 1 gave up: ', 30)
+            if 'is not finite' not in job.said(1):
+                wrong += f'; rank 1 itself said: {job.said(1)[:200]}'
+            return wrong
+        finally:
+            job.end()
+
+
+def other_checkpoint(dlquant, path):
+    with tempfile.TemporaryDirectory() as scratch:
+        other = os.path.join(scratch, 'other')
+        shutil.copytree(path, other)
+        with open(os.path.join(other, 'config.json'), 'r+', encoding='utf-8') as file:
+            config = json.load(file)
+            config['quantization_config']['unheard_of'] = 1
+            file.seek(0)
+            json.dump(config, file)
+            file.truncate()
+        folder = os.path.join(scratch, 'job')
+        os.mkdir(folder)
+        job = Job(dlquant, [path, path, other], folder)
+        job.wait_for_start()
+        try:
+            return survivors_name(job, None, 'rank 2 has another checkpoint or other options than rank 0', 30)
+        finally:
+            job.end()
+
+
+def main():
+    dlquant, path = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+    kills = int(sys.argv[3]) if len(sys.argv) > 3 else 20
+    if shutil.which('mpirun') is None:
+        print('skipped: no mpirun')
+        print('0 passed, 0 failed, 1 skipped')
+        return 0
+    passed, failed = 0, 0
+
+    def note(what, wrong):
+        nonlocal passed, failed
+        passed, failed = passed + (not wrong), failed + bool(wrong)
+        print(f"{'FAILED ' if wrong else 'ok     '} {what}{': ' if wrong else ''}{wrong}", flush=True)
+
+    note('an error in load reaches all ranks', load_error(dlquant, path))
+    note('another checkpoint is named', other_checkpoint(dlquant, path))
+    note('a stopped rank is named', hurt(dlquant, path, signal.SIGSTOP, 0.5, 1))
+    rng = random.Random()
+    named, late, longest = 0, 0, 1.2
+    while named + failed < kills and late < 40:
+        victim, delay = rng.randrange(RANKS), rng.uniform(0.0, longest)
+        wrong = hurt(dlquant, path, signal.SIGKILL, delay, victim)
+        if wrong is None:
+            # The run was over: look earlier next time.
+            late, longest = late + 1, max(longest * 0.8, 0.2)
+            continue
+        named += not wrong
+        note(f'rank {victim} killed after {delay:.2f} s', wrong)
+    print(f'{passed} passed, {failed} failed, 0 skipped')
+    return 1 if failed or named < kills else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
