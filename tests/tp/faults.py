@@ -5,8 +5,8 @@
 
 faults.py DLQUANT CHECKPOINT [KILLS]
 
-Runs dlquant under mpirun with three ranks; KILLS (20) times one of them is killed at a random moment. Ends with
-"N passed, N failed, N skipped"."""
+Runs dlquant under mpirun with three ranks; KILLS (20) times one of them is killed at a random moment after all have
+joined: before, inside MPI_Init, only the launcher can know. Ends with "N passed, N failed, N skipped"."""
 
 import json
 import os
@@ -36,7 +36,7 @@ exec "$@" >"$0/out.$rank" 2>"$0/err.$rank"'''
 
 def launcher():
     said = subprocess.run(['mpirun', '--version'], capture_output=True, text=True, check=False).stdout
-    return OPEN_MPI if 'Open MPI' in said or 'OpenRTE' in said else OTHER_MPI
+    return list(OPEN_MPI if 'Open MPI' in said or 'OpenRTE' in said else OTHER_MPI)
 
 
 class Job:
@@ -46,21 +46,33 @@ class Job:
         self.folder = folder
         self.pids = {}
         command = launcher()
-        rows = ','.join(str(m) for m in range(1, 31))
+        rows = ','.join(str(m) for m in range(100, 130))
         for i, path in enumerate(paths):
             command += ([':'] if i else []) + [
                 '-n', '1', 'sh', '-c', RANK, folder, dlquant, 'run', path, '--tp', 'mpi', '--timeout', str(TIMEOUT),
-                '--threads', '1', '--m', rows]
+                '--threads', '1', '--m', rows, '-v']
         # pylint: disable-next=consider-using-with
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def wait_for_start(self):
         for rank in range(RANKS):
             name = os.path.join(self.folder, f'pid.{rank}')
+            begin = time.monotonic()
             while not os.path.exists(name):
+                if time.monotonic() - begin > 60:
+                    self.end()
+                    raise TimeoutError(f'mpirun did not start rank {rank}')
                 time.sleep(0.01)
             with open(name, encoding='utf-8') as file:
                 self.pids[rank] = int(file.read())
+
+    def wait_for_group(self):
+        """The log names the first plugin when the rank has joined the others."""
+        begin = time.monotonic()
+        while not all('plugin' in self.said(rank) for rank in range(RANKS)):
+            if time.monotonic() - begin > 60:
+                raise TimeoutError('the ranks did not join')
+            time.sleep(0.001)
 
     def is_alive(self, rank):
         try:
@@ -111,8 +123,9 @@ def hurt(dlquant, path, sign, delay, victim):
     with tempfile.TemporaryDirectory() as folder:
         job = Job(dlquant, [path] * RANKS, folder)
         job.wait_for_start()
-        time.sleep(delay)
         try:
+            job.wait_for_group()
+            time.sleep(delay)
             if not job.is_alive(victim):
                 return None
             os.kill(job.pids[victim], sign)
@@ -190,7 +203,7 @@ def main():
     note('another checkpoint is named', other_checkpoint(dlquant, path))
     note('a stopped rank is named', hurt(dlquant, path, signal.SIGSTOP, 0.5, 1))
     rng = random.Random()
-    named, late, longest = 0, 0, 1.2
+    named, late, longest = 0, 0, 1.0
     while named + failed < kills and late < 40:
         victim, delay = rng.randrange(RANKS), rng.uniform(0.0, longest)
         wrong = hurt(dlquant, path, signal.SIGKILL, delay, victim)
