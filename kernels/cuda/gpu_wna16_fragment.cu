@@ -155,7 +155,9 @@ bool
 wna16_fragment_plan(struct dlq_kg_wna16 *w)
 {
     const struct dlq_kg_wna16_desc *const d = &w->desc;
-    if (d->device.capability != 90 || d->shape.bits != 4 || d->act_order ||
+    // Scales are kept in the activations' type: fp16 has not the range of the others.
+    const bool scales_fit = d->act_dtype != DLQ_F16 || d->scale_dtype == DLQ_F16;
+    if (!scales_fit || d->device.capability != 90 || d->shape.bits != 4 || d->act_order ||
         d->act_dtype == DLQ_F32 || d->activation != DLQ_KG_WNA16_AS_IS ||
         d->shape.k > INT32_MAX / 2 || d->shape.n > INT32_MAX / 2)
         return false;
