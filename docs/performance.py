@@ -6,9 +6,11 @@
 usage: performance.py > performance.md
 
 h200.csv has our figures on an H200 and h200_peers.csv the fastest peer of each cell; cpu.csv and
-cpu_peers.csv the same for CPUs. `dlquant bench --csv` writes rows that go into either."""
+cpu_peers.csv the same for CPUs. What `dlquant bench --csv` writes is read too, as h200_NAME.csv or
+cpu_NAME.csv: of a cell that stands in several files, the last one by name counts."""
 
 import csv
+import glob
 import os
 import statistics
 
@@ -53,6 +55,14 @@ def rows(name):
         return [{key.lower(): value for key, value in row.items()} for row in csv.DictReader(file)]
 
 
+def figures(kind):
+    """Our rows: of all files of a kind that are neither peers nor something else."""
+    paths = [f"{kind}.csv"] + sorted(os.path.basename(path)
+                                     for path in glob.glob(os.path.join(DATA, f"{kind}_*.csv")))
+    return [row for path in paths if not path.endswith("_peers.csv") for row in rows(path)
+            if "op" in row]
+
+
 def table(head, body):
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(cells) + " |" for cells in body]
@@ -66,9 +76,9 @@ def number(us):
 def h200():
     peers = {(r["op"], r["m"], r["k"], r["n"]): float(r["best_peer_us"])
              for r in rows("h200_peers.csv")}
+    ours = {(r["op"], r["m"], r["k"], r["n"]): r for r in figures("h200")}
     plain, early = {}, {}
-    for r in rows("h200.csv"):
-        cell = (r["op"], r["m"], r["k"], r["n"])
+    for cell, r in ours.items():
         if cell in peers:
             key = (r["op"], int(r["m"]))
             plain.setdefault(key, []).append(peers[cell] / float(r["us"]))
@@ -116,7 +126,7 @@ def cpu_machine(machine, found, peers):
 def cpus():
     peers = fastest_peers()
     machines = {}
-    for r in rows("cpu.csv"):
+    for r in figures("cpu"):
         machines.setdefault(r["machine"], []).append(r)
     parts = [cpu_machine(name, found, peers) for name, found in machines.items()]
     intro = ("## CPUs\n\nThe fastest instructions of each cell, activations in fp16, quantizing them "
