@@ -20,8 +20,9 @@
 struct run {
     const struct tool_options *opt;
     struct tool_session session;
-    dlq_runtime *rt; ///< Of the group of processes; NULL: ranks are threads
-    int32_t size;    ///< Ranks
+    dlq_runtime *rt;          ///< Of the group of processes; NULL: ranks are threads
+    int32_t size;             ///< Ranks
+    struct dlq_device device; ///< Of the first rank that is here
     struct tool_cuts cuts;
     struct tool_seat *seats; ///< One a rank; the first is the session's
     struct tool_group *group;
@@ -230,8 +231,8 @@ most_rows(const struct tool_options *opt)
 static int32_t
 run_layer(struct run *run, const struct tool_layer *layer, struct dlq_error *err)
 {
-    struct dlq_linear_desc desc = tool_layer_desc(layer, run->dtype, run->opt->device,
-                                                  run->session.config, run->session.ckpt);
+    struct dlq_linear_desc desc =
+        tool_layer_desc(layer, run->dtype, run->device, run->session.config, run->session.ckpt);
     desc.max_m = most_rows(run->opt);
     desc.partition = run->cuts.layers[layer - run->session.model->layers].partition;
     struct tool_ranks ranks;
@@ -293,7 +294,7 @@ take_seats(struct run *run)
             return tool_report(&err, TOOL_STAGE_METHOD);
         }
     }
-    if (self < 0 && tool_group_create(run->session.rt, run->opt->device, size, run->opt->timeout_ms,
+    if (self < 0 && tool_group_create(run->session.rt, run->device, size, run->opt->timeout_ms,
                                       &run->group, &err) != DLQ_OK) {
         return tool_report(&err, TOOL_STAGE_METHOD);
     }
@@ -334,13 +335,8 @@ static int
 join(struct run *run)
 {
     struct dlq_error err = DLQ_ERROR_INIT;
-    if (run->opt->device.kind != DLQ_DEVICE_CPU) {
-        fprintf(stderr, "dlquant run: ranks that are processes run on --device cpu\n"
-                        "hint: --tp N runs one thread for each GPU\n");
-        return TOOL_UNSUPPORTED;
-    }
     if (tool_runtime(run->opt, &run->rt, &err) != DLQ_OK ||
-        tool_group_join(run->rt, run->opt->timeout_ms, &run->group, &err) != DLQ_OK) {
+        tool_group_join(run->rt, &run->device, run->opt->timeout_ms, &run->group, &err) != DLQ_OK) {
         return tool_report(&err, TOOL_STAGE_METHOD);
     }
     run->size = tool_group_ranks(run->group);
@@ -432,7 +428,7 @@ cmd_run(const struct tool_options *opt)
                         "hint: dlquant plan CKPT --tp 1,2,4,8 compares several\n");
         return TOOL_USAGE;
     }
-    struct run run = {.opt = opt, .size = opt->tp[0]};
+    struct run run = {.opt = opt, .size = opt->tp[0], .device = opt->device};
     int rc = opt->mpi ? join(&run) : TOOL_OK;
     if (rc == TOOL_OK) {
         rc = open_all(&run);

@@ -95,19 +95,48 @@ tool_group_create(dlq_runtime *rt, struct dlq_device first, int32_t size, int32_
     return DLQ_OK;
 }
 
+/// Number of this process among those of its host, as the launcher says it.
+static int32_t
+local_rank(int32_t rank)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID",
+                                        "SLURM_LOCALID"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); ++i) {
+        const char *text = getenv(names[i]);
+        if (text) {
+            return atoi(text);
+        }
+    }
+    return rank;
+}
+
 int32_t
-tool_group_join(dlq_runtime *rt, int32_t timeout_ms, struct tool_group **out, struct dlq_error *err)
+tool_group_join(dlq_runtime *rt, struct dlq_device *device, int32_t timeout_ms,
+                struct tool_group **out, struct dlq_error *err)
 {
     const struct dlq_collective_mpi_options options = {.struct_size = sizeof(options),
                                                        .timeout_ms = timeout_ms};
     struct tool_group *group = tool_alloc(1, sizeof(*group));
-    const int32_t status = dlq_collective_mpi_create(rt, &options, &group->mpi, err);
+    int32_t status = dlq_collective_mpi_create(rt, &options, &group->mpi, err);
     if (status != DLQ_OK) {
         free(group);
         return status;
     }
-    group->size = dlq_collective_mpi_get(group->mpi)->size;
+    const struct dlq_collective *host = dlq_collective_mpi_get(group->mpi);
+    group->size = host->size;
     group->ends = tool_alloc((size_t)group->size, sizeof(*group->ends));
+    if (device->kind != DLQ_DEVICE_CPU) {
+        device->index += local_rank(host->rank);
+        const struct dlq_collective_nccl_options gpu = {.struct_size = sizeof(gpu),
+                                                        .timeout_ms = timeout_ms,
+                                                        .device = device->index,
+                                                        .host = host};
+        status = dlq_collective_nccl_create(rt, &gpu, &group->ends[host->rank].nccl, err);
+    }
+    if (status != DLQ_OK) {
+        tool_group_destroy(group);
+        return status;
+    }
     *out = group;
     return DLQ_OK;
 }
@@ -157,16 +186,20 @@ tool_group_device(struct dlq_device first, int32_t rank)
 }
 
 const struct dlq_collective *
+tool_group_host(struct tool_group *group, int32_t rank)
+{
+    return group->mpi ? dlq_collective_mpi_get(group->mpi)
+                      : dlq_collective_threads_get(group->threads, rank);
+}
+
+const struct dlq_collective *
 tool_group_get(struct tool_group *group, int32_t rank)
 {
     if (!group) {
         return NULL;
     }
-    if (group->mpi) {
-        return dlq_collective_mpi_get(group->mpi);
-    }
     const dlq_collective_nccl *nccl = group->ends[rank].nccl;
-    return nccl ? dlq_collective_nccl_get(nccl) : dlq_collective_threads_get(group->threads, rank);
+    return nccl ? dlq_collective_nccl_get(nccl) : tool_group_host(group, rank);
 }
 
 int32_t
@@ -184,9 +217,9 @@ tool_group_abort(struct tool_group *group, int32_t rank, const char *reason)
     }
     if (group->mpi) {
         dlq_collective_mpi_abort(group->mpi, reason);
-        return;
+    } else {
+        dlq_collective_threads_abort(group->threads, rank, reason);
     }
-    dlq_collective_threads_abort(group->threads, rank, reason);
     if (group->ends[rank].nccl) {
         dlq_collective_nccl_abort(group->ends[rank].nccl, reason);
     }

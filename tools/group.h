@@ -21,10 +21,12 @@ int32_t
 tool_group_create(dlq_runtime *rt, struct dlq_device first, int32_t size, int32_t timeout_ms,
                   struct tool_group **out, struct dlq_error *err);
 
-/// Join the processes that mpirun started; `*out` is theirs also when there is only one.
+/// Join the processes that mpirun started; `*out` is theirs also when there is only one. On GPUs
+/// each has the device after that of the process before it on its host: `*device`, the first's,
+/// becomes this one's.
 int32_t
-tool_group_join(dlq_runtime *rt, int32_t timeout_ms, struct tool_group **out,
-                struct dlq_error *err);
+tool_group_join(dlq_runtime *rt, struct dlq_device *device, int32_t timeout_ms,
+                struct tool_group **out, struct dlq_error *err);
 
 /// Ranks, 1 without a group.
 int32_t
@@ -45,6 +47,10 @@ tool_group_device(struct dlq_device first, int32_t rank);
 /// The end of one rank; NULL without a group.
 const struct dlq_collective *
 tool_group_get(struct tool_group *group, int32_t rank);
+
+/// The same ranks on memory of the host.
+const struct dlq_collective *
+tool_group_host(struct tool_group *group, int32_t rank);
 
 /// Wait for a stream of the rank's device, on which the ranks may have talked: one that waits for a
 /// dead rank becomes an error. At once without a group.

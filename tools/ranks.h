@@ -48,7 +48,7 @@ struct tool_ranks {
     const struct tool_layer *layer;
     int32_t size;
     uint32_t dtype;           ///< Of x and y
-    struct dlq_device device; ///< Of the first rank
+    struct dlq_device device; ///< Of the first rank that is here
     struct tool_rank *rank;
     struct tool_group *group; ///< NULL for one rank
     int32_t self;             ///< tool_group_self()
@@ -58,6 +58,7 @@ struct tool_ranks {
     /// results are judged by; NULL: this, or nobody judges here.
     struct tool_ranks *judge;
     struct tool_group *judge_group;
+    const struct tool_rank *runs; ///< Of a judge: the rank whose kernel gave the results
 };
 
 /// Create, load and process the layer on `size` ranks, one a seat, that talk through `group`, which
@@ -76,9 +77,9 @@ void
 tool_ranks_destroy(struct tool_ranks *r);
 
 /// Run y = x W^T + b on [m, K] floats, rounded to the layer's dtype first, and collect the [m, N]
-/// result in the order of the checkpoint, in every process. Where ranks are processes and judged,
-/// threads have to give the same bits: DLQ_EINTERNAL when they do not. Where the device has graphs,
-/// the call is captured and replayed too. `timed`: repeat and take the times.
+/// result in the order of the checkpoint, in every process. Where ranks are processes on the CPU
+/// and judged, threads have to give the same bits: DLQ_EINTERNAL when they do not. Where the device
+/// has graphs, the call is captured and replayed too. `timed`: repeat and take the times.
 int32_t
 tool_ranks_apply(struct tool_ranks *r, const float *x, int64_t m, int timed, float *y,
                  struct dlq_error *err);

@@ -61,7 +61,7 @@ take(struct tool_ranks *r, int32_t index, const char *from)
 int32_t
 tool_remote_gather(struct tool_ranks *r, struct dlq_error *err)
 {
-    const struct dlq_collective *c = tool_group_get(r->group, r->self);
+    const struct dlq_collective *c = tool_group_host(r->group, r->self);
     const struct tool_rank *own = &r->rank[r->self];
     const struct facts facts = {own->times, own->load_s, own->bytes, (int32_t)own->replay};
     int64_t *counts = tool_alloc((size_t)r->size, sizeof(*counts));
