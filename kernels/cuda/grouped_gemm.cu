@@ -282,9 +282,10 @@ grouped_prepare(const struct dlq_k_grouped *w)
     if (err == cudaSuccess)
         err = cudaFuncGetAttributes(&loaded, reduce);
     int result = (int)err;
-    for (int i = 0; i < 2 * GROUPED_TILES && result == 0; i++) {
-        l.tile = i / 2;
-        l.bf16 = i % 2;
+    for (int i = 0; i < 3 * GROUPED_TILES && result == 0; i++) {
+        l.tile = i / 3;
+        l.bf16 = i % 3 > 0;
+        l.x_scaled = i % 3 > 1;
         result = launch_product(w, &l, nullptr, nullptr);
     }
     return result;
@@ -306,6 +307,13 @@ dlq_k_grouped_workspace(const struct dlq_k_grouped *w, int64_t max_m, int32_t pa
     return (size_t)most;
 }
 
+extern "C" bool
+dlq_k_grouped_takes_x_scale(const struct dlq_k_grouped *w)
+{
+    return w->desc.code == DLQ_K_GROUPED_E4M3 && w->groups > 1 && !w->desc.act_order &&
+           w->desc.group % 64 == 0;
+}
+
 extern "C" int
 dlq_k_grouped_run(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call *call,
                   cudaStream_t stream)
@@ -317,6 +325,10 @@ dlq_k_grouped_run(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call
         return -DLQ_K_ESHAPE;
     if (call->y_dtype != DLQ_F16 && call->y_dtype != DLQ_BF16 && call->y_dtype != DLQ_F32)
         return -DLQ_K_EDTYPE;
+    if (call->x_scale != nullptr &&
+        (!dlq_k_grouped_takes_x_scale(w) || !call->x.bf16 || call->x.parts != 1 ||
+         call->x_scale_stride < call->m || call->x_scale_stride % 128 != 0))
+        return -DLQ_K_ESHAPE;
     const choice c = choose(w, rows, call->multiprocessors);
     const struct grouped_tile *const t = &grouped_tiles[c.tile];
     const int64_t partial = partial_bytes(w, call->m, call->x.parts, call->multiprocessors);
@@ -329,6 +341,8 @@ dlq_k_grouped_run(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call
     a.blocks = part_of<int32_t>(w, w->blocks_at);
     a.factors = part_of<float>(w, w->factors_at);
     a.row_scale = call->row_scale;
+    a.x_scale = call->x_scale;
+    a.x_scale_stride = call->x_scale_stride;
     a.bias = call->bias;
     a.x = (const uint16_t *)call->x.data;
     a.x_stride = call->x.stride;
@@ -349,6 +363,7 @@ dlq_k_grouped_run(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call
     struct grouped_launch l = {};
     l.tile = c.tile;
     l.bf16 = call->x.bf16;
+    l.x_scaled = call->x_scale != nullptr;
     l.grid = dim3((unsigned)divide_up(rows, t->rows), (unsigned)divide_up(w->padded_n, t->columns),
                   (unsigned)c.splits);
     l.early = call->early;

@@ -152,6 +152,9 @@ struct dlq_k_grouped_call {
     int64_t m; ///< Rows of x and y
     struct dlq_k_grouped_rows x;
     const float *row_scale; ///< [m], or NULL for 1
+    const float *x_scale;   ///< [groups][x_scale_stride] scales of the groups of x, which are those
+                            ///< of W, or NULL for 1: see dlq_k_grouped_takes_x_scale()
+    int64_t x_scale_stride; ///< A multiple of 128, at least m
     const float *bias;      ///< [n], or NULL
     void *y;                ///< [m, n], alignment of its element
     int64_t y_stride;       ///< Elements
@@ -168,6 +171,11 @@ struct dlq_k_grouped_call {
 size_t
 dlq_k_grouped_workspace(const struct dlq_k_grouped *w, int64_t max_m, int32_t parts,
                         int32_t multiprocessors);
+
+/// Whether a layer's products take scales for groups of x: e4m3 codes, bf16 x in one part, several
+/// groups of a multiple of 64 rows.
+bool
+dlq_k_grouped_takes_x_scale(const struct dlq_k_grouped *w);
 
 /// Enqueues the product. DLQ_K_ESHAPE, DLQ_K_EDTYPE. Capturable; equal inputs give equal bits; a
 /// row's result depends on m only by which tile it takes. [stream]

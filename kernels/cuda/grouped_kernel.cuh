@@ -19,8 +19,11 @@ namespace
 
 constexpr int THREADS = 256;
 
-template <int Code, bool Bf16, int Rows, int ColumnWarps, int RowWarps, int Slices> struct tile {
+// XScaled: groups of x have scales too.
+template <int Code, bool Bf16, bool XScaled, int Rows, int ColumnWarps, int RowWarps, int Slices>
+struct tile {
     using operand = grouped_operand<Code, Bf16>;
+    static constexpr bool x_scaled = XScaled;
     static constexpr bool bf16 = Bf16;
     static constexpr int rows = Rows, slices = Slices;
     static constexpr int strips = 2 * ColumnWarps, columns = 16 * strips; // 2 strips a warp
@@ -195,9 +198,9 @@ template <class T> struct warp_sums {
                     part[s][f][e] = total[s][f][e] = 0.0f;
     }
 
-    // The end of a group.
+    // The end of a group. `x`: the scales of the warp's rows of x in it, by fragment.
     __device__ __forceinline__ void promote(const grouped_args &a, const uint8_t *scales, int strip,
-                                            int r)
+                                            int r, const float2 *x)
     {
 #pragma unroll
         for (int s = 0; s < 2; s++) {
@@ -208,7 +211,10 @@ template <class T> struct warp_sums {
             for (int f = 0; f < T::fragments; f++)
 #pragma unroll
                 for (int e = 0; e < 4; e++) {
-                    total[s][f][e] = fmaf(part[s][f][e], e < 2 ? scale.x : scale.y, total[s][f][e]);
+                    float by = e < 2 ? scale.x : scale.y;
+                    if constexpr (T::x_scaled)
+                        by *= e & 1 ? x[f].y : x[f].x;
+                    total[s][f][e] = fmaf(part[s][f][e], by, total[s][f][e]);
                     part[s][f][e] = 0.0f;
                 }
         }
@@ -227,11 +233,22 @@ load_zeros(const grouped_args &a, const uint8_t *row, int strip, int r, uint32_t
     }
 }
 
+// Scales of the warp's rows of x in a block of K, which one group has.
+template <class T>
+__device__ __forceinline__ void
+load_x_scales(const grouped_args &a, int group, int row, float2 x[T::fragments])
+{
+    const float *const at = a.x_scale + group * a.x_scale_stride + row + 2 * (threadIdx.x & 3);
+#pragma unroll
+    for (int f = 0; f < T::fragments; f++)
+        x[f] = __ldg((const float2 *)(at + 8 * f));
+}
+
 // One block of 64 rows of K by one warp.
 template <class T>
 __device__ __forceinline__ void
 multiply_block(const grouped_args &a, const uint8_t *stage, int slice, int entry, int strip,
-               int row, uint32_t z[2][2], warp_sums<T> &sums)
+               int row, const float2 *x_scales, uint32_t z[2][2], warp_sums<T> &sums)
 {
     const int lane = threadIdx.x & 31, r = lane >> 2;
     const int scale_row = T::columns * element_bytes(a.scale_dtype);
@@ -274,7 +291,7 @@ multiply_block(const grouped_args &a, const uint8_t *stage, int slice, int entry
                 mma<T::bf16>(sums.part[s][f], w, b[f]);
         }
         if (entry >> step & 1) {
-            sums.promote(a, scales, strip, r);
+            sums.promote(a, scales, strip, r, x_scales);
             scales += scale_row;
             zeros += T::columns;
             if (step < 3 && a.zeros != nullptr)
@@ -395,8 +412,13 @@ __launch_bounds__(THREADS) grouped(const __grid_constant__ grouped_args a)
         load_groups<T>(a, s, base + next * a.stage_at, turn + a.stages - 1);
         load_x<T>(a, s, base + next * a.stage_at, turn + a.stages - 1);
         commit();
-        if (block < s.last)
-            multiply_block<T>(a, ring + stage * a.stage_at, slice, entry, strip, row, z, sums);
+        float2 x_scales[T::fragments];
+        if (block < s.last) {
+            if constexpr (T::x_scaled)
+                load_x_scales<T>(a, __ldg(a.blocks + block) >> 4, s.row + row, x_scales);
+            multiply_block<T>(a, ring + stage * a.stage_at, slice, entry, strip, row, x_scales, z,
+                              sums);
+        }
         stage = stage + 1 == a.stages ? 0 : stage + 1;
         next = next + 1 == a.stages ? 0 : next + 1;
     }
@@ -425,22 +447,22 @@ start(const struct grouped_launch *launch, const struct grouped_args *args, cuda
     return (int)cudaLaunchKernelEx(&config, grouped<T>, *args);
 }
 
-template <int Code, bool Bf16>
+template <int Code, bool Bf16, bool XScaled>
 int
 start_tile(const struct grouped_launch *launch, const struct grouped_args *args,
            cudaStream_t stream)
 {
     switch (launch->tile) {
     case 0:
-        return start<tile<Code, Bf16, 8, 2, 1, 4>>(launch, args, stream);
+        return start<tile<Code, Bf16, XScaled, 8, 2, 1, 4>>(launch, args, stream);
     case 1:
-        return start<tile<Code, Bf16, 16, 2, 1, 4>>(launch, args, stream);
+        return start<tile<Code, Bf16, XScaled, 16, 2, 1, 4>>(launch, args, stream);
     case 2:
-        return start<tile<Code, Bf16, 32, 2, 1, 4>>(launch, args, stream);
+        return start<tile<Code, Bf16, XScaled, 32, 2, 1, 4>>(launch, args, stream);
     case 3:
-        return start<tile<Code, Bf16, 64, 4, 1, 2>>(launch, args, stream);
+        return start<tile<Code, Bf16, XScaled, 64, 4, 1, 2>>(launch, args, stream);
     default:
-        return start<tile<Code, Bf16, 128, 4, 2, 1>>(launch, args, stream);
+        return start<tile<Code, Bf16, XScaled, 128, 4, 2, 1>>(launch, args, stream);
     }
 }
 
@@ -449,8 +471,11 @@ int
 grouped_dispatch(const struct grouped_launch *launch, const struct grouped_args *args,
                  cudaStream_t stream)
 {
-    return launch->bf16 ? start_tile<Code, true>(launch, args, stream)
-                        : start_tile<Code, false>(launch, args, stream);
+    if constexpr (Code == DLQ_K_GROUPED_E4M3)
+        if (launch->x_scaled)
+            return start_tile<Code, true, true>(launch, args, stream);
+    return launch->bf16 ? start_tile<Code, true, false>(launch, args, stream)
+                        : start_tile<Code, false, false>(launch, args, stream);
 }
 
 } // namespace

@@ -26,6 +26,8 @@ struct grouped_args {
     const float *factors, *row_scale, *bias; // each may be NULL
     const uint16_t *x;
     int64_t x_stride;
+    const float *x_scale; // [groups][x_scale_stride], or NULL
+    int64_t x_scale_stride;
     int64_t y_stride;
     void *y;
     float *partial;   // [splits][m][padded n] instead of y, or NULL
@@ -45,6 +47,7 @@ struct grouped_args {
 
 struct grouped_launch {
     int tile, bf16;
+    bool x_scaled; // e4m3 and bf16 only
     dim3 grid;
     int shared; // bytes
     bool early;
