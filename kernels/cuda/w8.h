@@ -72,8 +72,8 @@ enum dlq_k_w8_layout {
 /// How FP8 sums are kept.
 enum dlq_k_w8_accumulate {
     DLQ_K_W8_FAST,        ///< In the tensor core (int8: exact)
-    DLQ_K_W8_PROMOTED,    ///< FP8: moved to fp32 registers every 128 elements of K
-    DLQ_K_W8_BLOCK_SCALED ///< FP8: as promoted, each 128 of K scaled by x_scale and w_scale of its
+    DLQ_K_W8_PROMOTED,    ///< FP8: moved to fp32 registers every 32 elements of K
+    DLQ_K_W8_BLOCK_SCALED ///< FP8: moved every 128 elements, scaled by x_scale and w_scale of its
                           ///< block
 };
 

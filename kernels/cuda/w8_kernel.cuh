@@ -225,4 +225,27 @@ w8_promote(float *acc, const float *part, float w_scale, uint32_t x_scales, int 
     }
 }
 
+// One K block whose sums leave the tensor core: all at once, scaled, or after each product of 32
+// elements, so that none of its sums is added to there.
+template <class Op, int Tokens, int Mode>
+DLQ_DEV void
+w8_block_promoted(typename Op::acc *acc, uint32_t w, uint32_t x, float w_scale, uint32_t x_scales,
+                  int lane)
+{
+    constexpr bool scaled = Mode == DLQ_K_W8_BLOCK_SCALED;
+    constexpr int at_once = scaled ? W8_BLOCK_K / 32 : 1;
+    const uint64_t dw = ptx_wgmma_desc128(w), dx = ptx_wgmma_desc128(x);
+    typename Op::acc part[Tokens / 2];
+#pragma unroll
+    for (int k = 0; k < W8_BLOCK_K / 32; k += at_once) {
+        ptx_wgmma_fence();
+#pragma unroll
+        for (int i = 0; i < at_once; i++)
+            Op::template mma<Tokens>(part, dw + 2 * (k + i), dx + 2 * (k + i), i > 0);
+        ptx_wgmma_commit();
+        ptx_wgmma_wait<0>();
+        w8_promote<Tokens, scaled>(acc, part, w_scale, x_scales, lane);
+    }
+}
+
 #endif

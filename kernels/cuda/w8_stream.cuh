@@ -278,18 +278,12 @@ DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_pa
         } else {
 #pragma unroll 1
             for (int h = 0; h < 2; h++) {
-                typename Op::acc part[1][Tokens / 2];
                 const float ws = Mode == DLQ_K_W8_BLOCK_SCALED
                                      ? __ldg(w_scale + min(2 * kb + h, p.k_blocks - 1))
                                      : 1.0f;
-                ptx_wgmma_fence();
-                w8_block<Op, 1, Tokens>(part, w + w_at + h * 8192,
-                                        w + shape::w_bytes + h * Tokens * W8_BLOCK_K, false);
-                ptx_wgmma_commit();
-                ptx_wgmma_wait<0>();
-                w8_promote<Tokens, Mode == DLQ_K_W8_BLOCK_SCALED>(
-                    acc[0], part[0], ws, smem + p.scales_at + (2 * s + h) * w8_scale_bytes(Tokens),
-                    lane);
+                w8_block_promoted<Op, Tokens, Mode>(
+                    acc[0], w + w_at + h * 8192, w + shape::w_bytes + h * Tokens * W8_BLOCK_K, ws,
+                    smem + p.scales_at + (2 * s + h) * w8_scale_bytes(Tokens), lane);
             }
             w8_release(empty + 8 * s, 1, lane);
         }

@@ -174,15 +174,11 @@ DLQ_DEV void w8_tile_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_para
             if (kb > 0)
                 w8_release(empty + 8 * last, p.share, lane);
         } else {
-            typename Op::acc part[1][Tokens / 2];
             const float ws = Mode == DLQ_K_W8_BLOCK_SCALED ? __ldg(w_scale + kb) : 1.0f;
             ptx_mbar_wait(full + 8 * s, ring->phase);
-            ptx_wgmma_fence();
-            w8_block<Op, 1, Tokens>(part, w + w_at, w + shape::w_bytes, false);
-            ptx_wgmma_commit();
-            ptx_wgmma_wait<0>();
-            w8_promote<Tokens, Mode == DLQ_K_W8_BLOCK_SCALED>(
-                acc[0], part[0], ws, smem + p.scales_at + s * w8_scale_bytes(Tokens), lane);
+            w8_block_promoted<Op, Tokens, Mode>(acc[0], w + w_at, w + shape::w_bytes, ws,
+                                                smem + p.scales_at + s * w8_scale_bytes(Tokens),
+                                                lane);
             w8_release(empty + 8 * s, p.share, lane);
         }
         if (!InTurn && lag && half == 0 && kb == min(1, p.k_blocks - 1))
