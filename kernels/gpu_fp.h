@@ -10,6 +10,10 @@
 
 /// linear_fp.h on a GPU: fp8 (e4m3) and fp4 (e2m1) weights, weight-only or with activations
 /// quantized to fp8 or fp4.
+///
+/// Products are exact and sums fp32, with one exception: one scale a row on both sides, 16-bit y,
+/// sm_90 and K from 4096 on takes the e4m3 products of the tensor cores ("wgmma e4m3" in kernel()),
+/// which cut each term off about 13 bits below the largest of the 32 that they add.
 
 /// What a layer is, before its weights are known.
 struct dlq_kg_fp_desc {
@@ -44,7 +48,8 @@ struct dlq_kg_fp_ops {
     /// As dlq_k_fp_plan(). [any-thread]
     int (*plan)(struct dlq_kg_fp *w, const struct dlq_kg_fp_desc *desc);
     /// Packs into `data` (w->bytes) on the device and sets w->data; waits for the result.
-    /// DLQ_K_ESCALE or DLQ_K_ECODE with `*bad`.
+    /// DLQ_K_ESCALE with the index of a scale or factor in `*bad`, DLQ_K_ECODE with that of a code
+    /// (row n, column k: n * shape.k + k).
     int (*pack)(struct dlq_kg_fp *w, const struct dlq_kg_fp_source *source, void *data,
                 int64_t *bad);
     /// Bytes of workspace for up to max_m rows; grows with max_m. [any-thread]

@@ -82,12 +82,6 @@ bucket_of(int64_t m)
     return b;
 }
 
-size_t
-element_size(uint32_t dtype)
-{
-    return dtype == DLQ_F32 ? 4 : 2;
-}
-
 cudaDataType
 cuda_type(uint32_t dtype)
 {
@@ -147,7 +141,7 @@ preference_make(const dlq_cublaslt *lt, cublasLtMatmulPreferenceOpaque_t *pref, 
     // Partial sums of a split K may be added in fp32 only.
     const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     const uint64_t workspace = 32 << 20;
-    const uint32_t element = (uint32_t)element_size(s.dtype);
+    const uint32_t element = (uint32_t)dlq_k_act_size(s.dtype);
     const uint32_t w_align = s.weights_aligned ? 16 : element;
     const uint32_t x_align = aligned ? 16 : element;
     const uint32_t y_align = y_aligned ? 16 : element;
@@ -204,7 +198,7 @@ choose(const dlq_cublaslt *lt, const shape *s, int kind, bool aligned, int64_t m
 void
 shape_extend(const dlq_cublaslt *lt, shape *s, int buckets)
 {
-    const size_t size = element_size(s->key.dtype);
+    const size_t size = dlq_k_act_size(s->key.dtype);
     const bool can_align = s->key.weights_aligned && (size_t)s->key.n * size % 16 == 0;
     for (; s->buckets < buckets; s->buckets++) {
         for (int kind = 0; kind < KINDS; kind++) {
@@ -330,7 +324,7 @@ prepare(struct dlq_kg_dense *w, const void *weights, int64_t max_m)
     if (!lt) {
         return 0;
     }
-    const size_t pitch = (size_t)w->desc.k * element_size(w->desc.dtype);
+    const size_t pitch = (size_t)w->desc.k * dlq_k_act_size(w->desc.dtype);
     const key wanted = {
         w->desc.k,     w->desc.n,    w->desc.device.index,
         w->desc.dtype, w->desc.tf32, (uintptr_t)weights % 16 == 0 && pitch % 16 == 0};
@@ -417,7 +411,7 @@ int
 run_wide(const struct dlq_kg_dense *w, const struct dlq_kg_call *call)
 {
     const shape *const s = (const shape *)w->cache;
-    const size_t size = element_size(w->desc.act_dtype);
+    const size_t size = dlq_k_act_size(w->desc.act_dtype);
     const int64_t most = wide_rows(w->desc.n);
     const int64_t pitch = wide_pitch(w->desc.n);
     const bool aligned = s->key.weights_aligned && is_aligned(call->x, call->x_stride, size);
@@ -446,7 +440,7 @@ int
 apply(const struct dlq_kg_dense *w, const struct dlq_kg_call *call)
 {
     const shape *const s = (const shape *)w->cache;
-    const size_t size = element_size(w->desc.act_dtype);
+    const size_t size = dlq_k_act_size(w->desc.act_dtype);
     if (call->m < 0 || call->m > INT32_MAX || call->x_stride < w->desc.k ||
         call->y_stride < w->desc.n || call->workspace_size < workspace_size(w, call->m)) {
         return -DLQ_K_ESHAPE;

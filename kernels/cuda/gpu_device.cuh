@@ -6,6 +6,7 @@
 #define DLQ_KERNELS_CUDA_GPU_DEVICE_CUH
 
 extern "C" {
+#include "../float16.h"
 #include "../gpu_call.h"
 }
 
@@ -94,6 +95,19 @@ struct device_memory {
         return static_cast<T *>(data);
     }
 };
+
+inline int64_t
+round_up(int64_t a, int64_t to)
+{
+    return (a + to - 1) / to * to;
+}
+
+// A result of w8.h or of the runtime as one of gpu_call.h.
+inline int
+w8_result(int rc)
+{
+    return rc < 0 ? -DLQ_K_EUNSUPPORTED : rc;
+}
 
 // Blocks of 256 threads for a loop over `count` with the grid's width as its step.
 inline unsigned

@@ -29,12 +29,12 @@ parts
 dlq::w8a8::parts_of(const struct dlq_kg_w8a8 *w, int64_t m)
 {
     parts p;
-    p.pitch = round_up(w->desc.k, 16);
+    p.pitch = dlq::round_up(w->desc.k, 16);
     p.codes = 0;
-    p.scales = round_up(m * p.pitch, 256);
-    p.zeros = p.scales + round_up(m * 4, 256);
-    p.sums = p.zeros + round_up(m * 4, 256);
-    p.partial = p.sums + round_up(m * 4, 256);
+    p.scales = dlq::round_up(m * p.pitch, 256);
+    p.zeros = p.scales + dlq::round_up(m * 4, 256);
+    p.sums = p.zeros + dlq::round_up(m * 4, 256);
+    p.partial = p.sums + dlq::round_up(m * 4, 256);
     p.bytes = p.partial;
     if (!uses_wgmma(w)) {
         p.bytes += dlq_k_w8_mma_workspace(w->desc.n, w->desc.k, m, w->desc.device.multiprocessors);
@@ -61,7 +61,7 @@ dlq::w8a8::quantize_rows(const struct dlq_kg_w8a8 *w, const void *x, int64_t x_s
     a.x_dtype = w->desc.act_dtype;
     a.kind = act_kind(w);
     a.pdl = w->desc.device.early != 0;
-    return result_of(dlq_k_quantize_act_run(&a, stream));
+    return dlq::w8_result(dlq_k_quantize_act_run(&a, stream));
 }
 
 struct dlq_k_w8_mma
@@ -109,8 +109,8 @@ plan(struct dlq_kg_w8a8 *w, const struct dlq_kg_w8a8_desc *desc)
     w->desc = *desc;
     w->desc.act_scale = sibling.act_scale;
     w->desc.act_zero = sibling.act_zero;
-    w->padded_k = round_up(desc->k, 256);
-    w->padded_n = round_up(desc->n, 128);
+    w->padded_k = dlq::round_up(desc->k, 256);
+    w->padded_n = dlq::round_up(desc->n, 128);
     int64_t end = dlq_k_w8_packed_size(desc->n, desc->k);
     for (int i = SCALES_AT; i <= SUMS_AT; i++) {
         w->own[i] = end;
@@ -157,7 +157,7 @@ run_wgmma(const struct dlq_kg_w8a8 *w, const struct dlq_kg_call *call, const par
     g.layout = DLQ_K_W8_TILES;
     g.accumulate = DLQ_K_W8_FAST;
     g.pdl = w->desc.device.early != 0;
-    return result_of(dlq_k_w8_gemm_run(&g, nullptr, (cudaStream_t)call->stream));
+    return dlq::w8_result(dlq_k_w8_gemm_run(&g, nullptr, (cudaStream_t)call->stream));
 }
 
 int
@@ -192,8 +192,8 @@ apply(const struct dlq_kg_w8a8 *w, const struct dlq_kg_call *call)
     char *const workspace = (char *)call->workspace;
     int rc = quantize_rows(w, call->x, call->x_stride, call->m, p, workspace, stream);
     if (rc == 0 && w->own[HAS_ZEROS]) {
-        rc = result_of(dlq_k_w8_row_sums((int32_t *)(workspace + p.sums), workspace + p.codes,
-                                         call->m, w->desc.k, p.pitch, stream));
+        rc = dlq::w8_result(dlq_k_w8_row_sums((int32_t *)(workspace + p.sums), workspace + p.codes,
+                                              call->m, w->desc.k, p.pitch, stream));
     }
     if (rc != 0) {
         return rc;

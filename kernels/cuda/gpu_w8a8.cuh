@@ -29,18 +29,6 @@ namespace w8a8
 
 enum own { SCALES_AT, ZEROS_AT, SUMS_AT, STATIC_AT, HAS_ZEROS };
 
-inline int64_t
-round_up(int64_t a, int64_t to)
-{
-    return (a + to - 1) / to * to;
-}
-
-inline size_t
-element_size(uint32_t dtype)
-{
-    return dtype == DLQ_F32 ? 4 : 2;
-}
-
 template <class T>
 inline T *
 at(const struct dlq_kg_w8a8 *w, int what)
@@ -66,13 +54,6 @@ uses_wgmma(const struct dlq_kg_w8a8 *w)
 {
     return dlq_k_w8_available() && w->desc.device.capability == 90 &&
            w->desc.act_dtype != DLQ_F32 && !(has_azp(w) && w->own[HAS_ZEROS]);
-}
-
-// A result of w8.h or of the runtime as one of this interface.
-inline int
-result_of(int rc)
-{
-    return rc < 0 ? -DLQ_K_EUNSUPPORTED : rc;
 }
 
 // The parts of a call's workspace.

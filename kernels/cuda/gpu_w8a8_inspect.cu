@@ -46,7 +46,7 @@ dlq::w8a8::quantize(const struct dlq_kg_w8a8 *w, const void *x, int64_t m, int8_
                     float *scales, int32_t *zeros)
 {
     const dlq::device_scope scope(w->desc.device.index);
-    const size_t row = (size_t)w->desc.k * element_size(w->desc.act_dtype);
+    const size_t row = (size_t)w->desc.k * dlq_k_act_size(w->desc.act_dtype);
     const parts p = parts_of(w, m);
     const dlq::device_memory workspace(p.bytes);
     const dlq::device_memory device_x(m * (int64_t)row);
@@ -99,8 +99,8 @@ dlq::w8a8::accumulate(const struct dlq_kg_w8a8 *w, const int8_t *codes, const in
         rc = (int)cudaMemcpy(base + p.zeros, azp, (size_t)m * 4, cudaMemcpyHostToDevice);
     }
     rc = rc ? rc
-            : result_of(dlq_k_w8_row_sums((int32_t *)(base + p.sums), base + p.codes, m, w->desc.k,
-                                          p.pitch, 0));
+            : dlq::w8_result(dlq_k_w8_row_sums((int32_t *)(base + p.sums), base + p.codes, m,
+                                               w->desc.k, p.pitch, 0));
     rc = rc ? rc : dlq_k_w8_mma_run(&g, 0);
     return rc ? rc
               : (int)cudaMemcpy(acc, sums.data, (size_t)(m * w->desc.n) * 4,

@@ -81,7 +81,7 @@ pack_columns(const struct dlq_kg_w8a8 *w, const struct dlq_kg_w8a8_source *sourc
     rc = rc ? rc
             : dlq_k_w8_row_sums(at<int32_t>(&target, SUMS_AT), codes, n, w->desc.k, w->desc.k, 0);
     if (rc) {
-        return result_of(rc);
+        return dlq::w8_result(rc);
     }
     columns<<<(unsigned)((n + 255) / 256), 256>>>(
         at<float>(&target, SCALES_AT), at<int32_t>(&target, ZEROS_AT),
@@ -127,7 +127,7 @@ dlq::w8a8::pack(struct dlq_kg_w8a8 *w, const struct dlq_kg_w8a8_source *source, 
         rc = dlq_k_w8_prepare();
     }
     if (rc != 0) {
-        return result_of(rc);
+        return dlq::w8_result(rc);
     }
     const dlq::device_view codes(source->codes, (size_t)(words ? n * n_words * 4 : n * k));
     const dlq::device_memory unpacked(words ? n * k : 1);

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The GPU operations behind kernels/gpu_<op>.h against plain C: `check [dense | w8a8 | grouped |
-// wna16]`, `bench [dense | wna16]`. The last line of a check is `N passed, N failed, N skipped`.
+// The GPU operations behind kernels/gpu_<op>.h against plain C: `check [dense | w8a8 | fp | grouped
+// | wna16]`, `bench [dense | quantized | wna16]`. The last line of a check is `N passed, N failed,
+// N skipped`.
 #include "gpu_ops.cuh"
 
 #include <string.h>
@@ -372,11 +373,14 @@ main(int argc, char **argv)
         if (all || strcmp(only, "wna16") == 0) {
             ops::bench_wna16();
         }
+        if (all || strcmp(only, "quantized") == 0) {
+            ops::bench_quantized();
+        }
         return 0;
     }
     if (strcmp(what, "check") != 0) {
-        fprintf(stderr,
-                "usage: gpu_ops check [dense | w8a8 | grouped | wna16] | bench [dense | wna16]\n");
+        fprintf(stderr, "usage: gpu_ops check [dense | w8a8 | fp | grouped | wna16] | "
+                        "bench [dense | quantized | wna16]\n");
         return 2;
     }
     if (all || strcmp(only, "dense") == 0) {
@@ -384,6 +388,9 @@ main(int argc, char **argv)
     }
     if (all || strcmp(only, "w8a8") == 0) {
         ops::check_w8a8();
+    }
+    if (all || strcmp(only, "fp") == 0) {
+        ops::check_fp();
     }
     if (all || strcmp(only, "grouped") == 0) {
         ops::check_grouped();

@@ -83,6 +83,10 @@ bench_dense(void);
 void
 check_w8a8(void);
 void
+check_fp(void);
+void
+bench_quantized(void);
+void
 check_grouped(void);
 void
 check_wna16(void);

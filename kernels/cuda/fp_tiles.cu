@@ -1,0 +1,184 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+#include "fp_tiles.h"
+
+#include "gpu_device.cuh"
+#include "integer_codes.cuh"
+#include "w8.h"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_fp8.h>
+
+namespace
+{
+
+// Index of the first bad value of each kind.
+enum { BAD_SCALE, BAD_FACTOR, BAD_CODE, BAD_KINDS };
+
+__device__ __forceinline__ float
+e4m3_value(uint8_t code)
+{
+    return __half2float(__half(__nv_cvt_fp8_to_halfraw(code, __NV_E4M3)));
+}
+
+__device__ __forceinline__ float
+scale_value(const void *scales, uint32_t dtype, int64_t i)
+{
+    switch (dtype) {
+    case DLQ_F16:
+        return __half2float(((const __half *)scales)[i]);
+    case DLQ_BF16:
+        return __bfloat162float(((const __nv_bfloat16 *)scales)[i]);
+    case DLQ_F8_E4M3:
+        return e4m3_value(((const uint8_t *)scales)[i]);
+    case DLQ_F8_E8M0: {
+        const uint32_t e = ((const uint8_t *)scales)[i];
+        return __uint_as_float(e == 255 ? 0x7fc00000u : e == 0 ? 0x00400000u : e << 23);
+    }
+    default:
+        return ((const float *)scales)[i];
+    }
+}
+
+__device__ __forceinline__ void
+note_bad(unsigned long long *first, int64_t i)
+{
+    atomicMin(first, (unsigned long long)i);
+}
+
+__global__ void __launch_bounds__(256)
+    row_scales(float *out, dlq_fp_tiles_source from, int64_t n, unsigned long long *bad)
+{
+    const int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x;
+    if (i >= n) {
+        return;
+    }
+    const float scale = scale_value(from.scales, from.scale_dtype, i / from.scale_rows);
+    const float factor = from.factors ? from.factors[i] : 1.0f;
+    out[i] = __fmul_rn(factor, scale);
+    if (!isfinite(scale)) {
+        note_bad(&bad[BAD_SCALE], i / from.scale_rows);
+    }
+    if (!isfinite(factor)) {
+        note_bad(&bad[BAD_FACTOR], i);
+    }
+}
+
+__global__ void __launch_bounds__(256)
+    check_codes(const uint8_t *codes, int64_t count, unsigned long long *bad)
+{
+    const int64_t step = (int64_t)gridDim.x * 256;
+    for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < count; i += step) {
+        if ((codes[i] & 0x7fu) == 0x7fu) {
+            note_bad(&bad[BAD_CODE], i);
+        }
+    }
+}
+
+__global__ void __launch_bounds__(256) unpack(float *out, const uint8_t *tiles, const float *scales,
+                                              int64_t n0, int64_t rows, int64_t k)
+{
+    const int64_t step = (int64_t)gridDim.x * 256;
+    const int64_t k_blocks = (k + 255) / 256 * 2;
+    for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < rows * k; i += step) {
+        const int64_t n = n0 + i / k;
+        const int64_t col = i % k;
+        const int64_t in_block = n % 64 * 128 + ((col % 128) ^ (n % 8 * 16));
+        const uint8_t code = tiles[(n / 64 * k_blocks + col / 128) * 8192 + in_block];
+        out[i] = __fmul_rn(e4m3_value(code), scales[n]);
+    }
+}
+
+__global__ void __launch_bounds__(256)
+    from_integers(uint8_t *e4m3, dlq::integer_codes from, int64_t count, unsigned long long *bad)
+{
+    const int64_t step = (int64_t)gridDim.x * 256;
+    for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < count; i += step) {
+        const int v = from.value(i);
+        if (!from.holds(v)) {
+            note_bad(bad, i);
+        }
+        e4m3[i] = __nv_cvt_float_to_fp8((float)v, __NV_SATFINITE, __NV_E4M3);
+    }
+}
+
+} // namespace
+
+int64_t
+dlq_fp_tiles_bytes(int64_t n, int64_t k)
+{
+    return dlq_k_w8_packed_size(n, k) + (n + 127) / 128 * 512 + 256;
+}
+
+const float *
+dlq_fp_tiles_scales(const void *data, int64_t n, int64_t k)
+{
+    return (const float *)((const char *)data + dlq_k_w8_packed_size(n, k));
+}
+
+const float *
+dlq_fp_tiles_act_scale(const void *data, int64_t n, int64_t k)
+{
+    return dlq_fp_tiles_scales(data, n, k) + (n + 127) / 128 * 128;
+}
+
+int
+dlq_fp_tiles_pack(void *data, int64_t n, int64_t k, const struct dlq_fp_tiles_source *source,
+                  float act_scale, int64_t *bad)
+{
+    unsigned long long found[BAD_KINDS] = {~0ull, ~0ull, ~0ull};
+    const dlq::device_memory status(sizeof(found));
+    int rc = dlq_k_w8_prepare();
+    rc = rc == 0 ? dlq_k_w8_pack(data, source->codes, n, k, k, 0) : rc;
+    if (rc != 0 || status.error != cudaSuccess) {
+        return rc != 0 ? dlq::w8_result(rc) : (int)status.error;
+    }
+    rc = (int)cudaMemcpy(status.data, found, sizeof(found), cudaMemcpyHostToDevice);
+    if (rc != 0) {
+        return rc;
+    }
+    auto *const first = status.as<unsigned long long>();
+    row_scales<<<(unsigned)((n + 255) / 256), 256>>>((float *)dlq_fp_tiles_scales(data, n, k),
+                                                     *source, n, first);
+    check_codes<<<dlq::blocks_for(n * k), 256>>>((const uint8_t *)source->codes, n * k, first);
+    rc = (int)cudaMemcpy((void *)dlq_fp_tiles_act_scale(data, n, k), &act_scale, sizeof(act_scale),
+                         cudaMemcpyHostToDevice);
+    rc = rc ? rc : (int)cudaMemcpy(found, status.data, sizeof(found), cudaMemcpyDeviceToHost);
+    for (int i = 0; i < BAD_KINDS && rc == 0; i++) {
+        if (found[i] != ~0ull) {
+            rc = i == BAD_CODE ? -DLQ_K_ECODE : -DLQ_K_ESCALE;
+            if (bad) {
+                *bad = (int64_t)found[i];
+            }
+        }
+    }
+    return rc;
+}
+
+int
+dlq_fp_tiles_unpack(const void *data, int64_t n, int64_t k, int64_t n0, int64_t rows, float *out)
+{
+    unpack<<<dlq::blocks_for(rows * k), 256>>>(out, (const uint8_t *)data,
+                                               dlq_fp_tiles_scales(data, n, k), n0, rows, k);
+    return (int)cudaGetLastError();
+}
+
+int
+dlq_fp_tiles_from_integers(uint8_t *e4m3, const void *codes, int64_t n, int64_t k, int bits,
+                           bool packed, bool dense, int64_t *first_bad)
+{
+    unsigned long long found = ~0ull;
+    const dlq::device_memory status(sizeof(found));
+    int rc = (int)status.error;
+    rc = rc ? rc : (int)cudaMemcpy(status.data, &found, sizeof(found), cudaMemcpyHostToDevice);
+    if (rc != 0) {
+        return rc;
+    }
+    const dlq::integer_codes from = {codes, k, bits, packed, dense};
+    from_integers<<<dlq::blocks_for(n * k), 256>>>(e4m3, from, n * k,
+                                                   status.as<unsigned long long>());
+    rc = (int)cudaMemcpy(&found, status.data, sizeof(found), cudaMemcpyDeviceToHost);
+    *first_bad = found == ~0ull ? -1 : (int64_t)found;
+    return rc;
+}
