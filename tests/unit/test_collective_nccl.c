@@ -19,7 +19,12 @@
 const struct dlq_nccl_ops *
 dlq_nccl_module(void);
 
-enum { RANKS = 3 };
+enum {
+    RANKS = 3,
+    LONG_MS = 30000, ///< Never reached, on however slow a machine
+    HOST_MS = 1000,  ///< Of the group on the host, where a rank is to be missed
+    SHORT_MS = 300
+};
 
 struct world;
 
@@ -43,23 +48,29 @@ struct world {
 };
 
 static void
-begin(struct world *w)
+begin_with(struct world *w, int32_t host_ms)
 {
     fake_nccl_reset();
     *w = (struct world){0};
     struct dlq_error err = DLQ_ERROR_INIT;
     const struct dlq_runtime_options options = {.struct_size = sizeof(options), .n_threads = 1};
     test_assert_ok(dlq_runtime_create(&options, &w->rt, &err), &err);
-    test_assert_ok(dlq_collective_threads_create(w->rt, RANKS, 400, &w->host, &err), &err);
+    test_assert_ok(dlq_collective_threads_create(w->rt, RANKS, host_ms, &w->host, &err), &err);
     for (int32_t r = 0; r < RANKS; r++) {
         w->options[r] = (struct dlq_collective_nccl_options){
             .struct_size = sizeof(w->options[r]),
-            .timeout_ms = 400,
+            .timeout_ms = LONG_MS,
             .device = r,
             .host = dlq_collective_threads_get(w->host, r),
         };
         w->seats[r] = (struct seat){.w = w, .rank = r, .err = DLQ_ERROR_INIT};
     }
+}
+
+static void
+begin(struct world *w)
+{
+    begin_with(w, LONG_MS);
 }
 
 static void *
@@ -108,6 +119,13 @@ assert_all(const struct world *w, int32_t rc, const char *text)
             fail_msg("rank %d: %d '%s', expected %d '%s'", r, s->rc, s->err.msg, rc, text);
         }
     }
+}
+
+// From here on, when all have joined.
+static void
+hurry(struct seat *s)
+{
+    ((struct dlq_nccl_group *)s->group)->timeout_ms = SHORT_MS;
 }
 
 // Wait, and keep the first failure as the rank's result.
@@ -280,13 +298,14 @@ enqueue_alone(struct seat *s)
         snprintf(s->err.msg, sizeof(s->err.msg), "stalled: rank 1");
         return;
     }
+    hurry(s);
     s->rc = c->all_reduce(c->ctx, data[s->rank], 2, DLQ_F32, 0, s->stream, &s->err);
     assert_int_equal(cudaStreamQuery(s->stream), cudaErrorNotReady);
     settle(s, s->rc);
     // The group is broken for good, and the stream is free.
     struct dlq_error again = DLQ_ERROR_INIT;
     assert_int_equal(c->barrier(c->ctx, s->stream, &again), DLQ_ETIMEOUT);
-    assert_non_null(strstr(again.msg, "barrier: not done after the time limit (400 ms)"));
+    assert_non_null(strstr(again.msg, "barrier: not done after the time limit (300 ms)"));
     assert_int_equal(cudaStreamQuery(s->stream), cudaSuccess);
 }
 
@@ -295,12 +314,12 @@ a_stalled_rank_is_named(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w);
+    begin_with(&w, HOST_MS);
     run(&w, enqueue_alone);
     assert_all(&w, DLQ_ETIMEOUT, "rank 1");
-    assert_non_null(strstr(w.seats[0].err.msg, "wait: not done after the time limit (400 ms); on "
+    assert_non_null(strstr(w.seats[0].err.msg, "wait: not done after the time limit (300 ms); on "
                                                "the host: rank 0 of 3, barrier: missing after the "
-                                               "time limit: rank 1 (limit 400 ms)"));
+                                               "time limit: rank 1 (limit 1000 ms)"));
     end(&w);
     assert_int_equal(fake_nccl.aborted, 2);
 }
@@ -316,6 +335,7 @@ give_up_at_once(struct seat *s)
         s->rc = c->all_reduce(c->ctx, data, 1, DLQ_F32, 0, s->stream, &s->err);
         return;
     }
+    hurry(s);
     settle(s, c->all_reduce(c->ctx, &data[s->rank], 1, DLQ_F32, 0, s->stream, &s->err));
 }
 
@@ -410,6 +430,9 @@ a_rank_that_is_lost_while_nccl_connects_is_a_timeout(void **state)
     struct world w;
     begin(&w);
     fake_nccl.silent_rank = 0;
+    for (int32_t r = 0; r < RANKS; r++) {
+        w.options[r].timeout_ms = SHORT_MS;
+    }
     run(&w, NULL);
     assert_all(&w, DLQ_ETIMEOUT, "setup: NCCL did not connect the ranks within the time limit");
     // The threads that were left alone free what they use.
@@ -426,7 +449,7 @@ a_failure_of_nccl_is_told(void **state)
     begin(&w);
     fake_nccl.wrong_rank = 1;
     for (int32_t r = 0; r < RANKS; r++) {
-        w.options[r].timeout_ms = 200;
+        w.options[r].timeout_ms = r == 1 ? LONG_MS : SHORT_MS;
     }
     run(&w, NULL);
     assert_int_equal(w.seats[1].rc, DLQ_ECOMM);
@@ -476,6 +499,7 @@ stall_without_a_host(struct seat *s)
     const struct dlq_collective *const c = dlq_collective_nccl_get(s->group);
     static float data[RANKS];
     if (s->rank != 1) {
+        hurry(s);
         settle(s, c->all_reduce(c->ctx, &data[s->rank], 1, DLQ_F32, 0, s->stream, &s->err));
     }
 }
