@@ -443,8 +443,8 @@ cmd_run(const struct tool_options *opt)
     leave_seats(&run);
     tool_cuts_free(&run.cuts);
     dlq_checkpoint_close(run.golden);
-    tool_session_close(&run.session);
     tool_group_destroy(run.group);
+    tool_session_close(&run.session);
     dlq_runtime_destroy(run.rt);
     return rc;
 }
