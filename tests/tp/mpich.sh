@@ -39,6 +39,7 @@ printf 'Name: mpich\nDescription: MPICH\nVersion: 4\nCflags: -isystem %s\nLibs: 
 for name in jansson cmocka; do
   ln -sf "$(pkg-config --variable pcfiledir "$name")/$name.pc" "$folder/pc/"
 done
+unset DLQ_PLUGIN_PATH
 export PKG_CONFIG_LIBDIR=$folder/pc PATH=$folder/bin:$PATH
 export LD_LIBRARY_PATH=$libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 log=$folder/build.log
@@ -62,5 +63,6 @@ passed=$(grep -c '^\[       OK' "$folder/test.log")
 failed=$(grep -cE '^\[  ERROR   \]' "$folder/test.log")
 skipped=$(grep -E '^\[  SKIPPED \] [a-z]+_' "$folder/test.log" | sort -u | wc -l)
 [ "$((passed + failed))" -gt 0 ] || failed=1
+[ "$skipped" -eq 0 ] || printf "skipped a_rank_that_dies_is_named: MPICH ends the ranks that are left\n"
 printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 [ "$failed" -eq 0 ]
