@@ -32,8 +32,8 @@ fail_heads(int32_t heads, int32_t kv_heads, int32_t ranks, struct dlq_error *err
 {
     return dlq_fail(err, DLQ_ESHAPE,
                     "partition: %d query heads over %d key/value heads are too few for %d "
-                    "tensor-parallel ranks",
-                    heads, kv_heads, ranks);
+                    "tensor-parallel ranks; up to %d would work",
+                    heads, kv_heads, ranks, heads);
 }
 
 int32_t

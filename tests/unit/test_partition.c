@@ -55,8 +55,10 @@ heads_that_are_too_few_or_uneven_are_refused(void **state)
     (void)state;
     int64_t b[16];
     struct dlq_error err = DLQ_ERROR_INIT;
-    test_assert_error(dlq_partition_spread_heads(8, 4, 9, b, &err), &err, DLQ_ESHAPE,
-                      "8 query heads over 4 key/value heads are too few for 9 tensor-parallel");
+    test_assert_error(
+        dlq_partition_spread_heads(8, 4, 9, b, &err), &err, DLQ_ESHAPE,
+        "8 query heads over 4 key/value heads are too few for 9 tensor-parallel ranks; "
+        "up to 8 would work");
     test_assert_error(dlq_partition_spread_heads(9, 4, 2, b, &err), &err, DLQ_ESHAPE,
                       "expected as many query heads for each key/value head, found 9 for 4");
     test_assert_error(dlq_partition_spread_heads(9, 0, 2, b, &err), &err, DLQ_ESHAPE, "found 9");
