@@ -284,9 +284,16 @@ tool_cuts_find(const struct tool_session *s, const struct tool_options *opt, int
     size_t *leader = tool_alloc(n, sizeof(*leader));
     struct family *families = tool_alloc(n, sizeof(*families));
     size_t n_families = 0;
+    size_t *followers = tool_alloc(n, sizeof(*followers));
     for (size_t i = 0; i < n; ++i) {
         leader[i] = leader_of(model, i);
+        // More layers than any model has in front of one are cut by themselves.
+        if (leader[i] != i && ++followers[leader[i]] == MAX_FAMILY) {
+            --followers[leader[i]];
+            leader[i] = i;
+        }
     }
+    free(followers);
     for (size_t i = 0; i < n; ++i) {
         if (leader[i] != i) {
             continue;

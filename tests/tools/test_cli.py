@@ -541,6 +541,17 @@ def plan_spreads_units_over_ranks_that_do_not_divide(_):
     assert "tp 3: works with unequal shares, " in table and " 192-256 x 256 " in table, table
 
 
+def any_number_of_layers_may_stand_before_one(tmp):
+    tensors = {f"model.layers.0.a{i}_proj.weight": ("F16", [72, 64]) for i in range(20)}
+    tensors["model.layers.0.down_proj.weight"] = ("F16", [64, 72])
+    write_safetensors(os.path.join(tmp, "model.safetensors"), tensors)
+    write_config(tmp, torch_dtype="float16")
+    run = dlquant("plan", tmp, "--tp", "5", "--json")
+    expect(run, 0)
+    rows = lines(run)
+    assert sum(row["count"] for row in rows[:-1]) == 21 and rows[-1]["works"], rows
+
+
 def ranks_of_unequal_shares_are_within_the_bound(_):
     for name, ranks in (("awq", "3"), ("w8a8", "3"), ("fp16", "3")):
         path = os.path.join(JARGON, name)
