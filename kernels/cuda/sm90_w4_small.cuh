@@ -1,10 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// W4A16 for few tokens: y^T = W x^T with mma.sync m16n8k16, the weights as the 16-row operand, so
-// that no row of the instruction is wasted on absent tokens. A cluster of `split` CTAs owns a block
-// of R = 16 * P * WR outputs; each CTA takes one slice of k and walks it in steps of WK chunks of U
-// units, one chunk a warp:
+// W4A16 for few tokens: y^T = W x^T with mma.sync (sm90_w4_sums.cuh). A cluster of `split` CTAs
+// owns a block of R = 16 * P * WR outputs; each CTA takes one slice of k and walks it in steps of
+// WK chunks of U units, one chunk a warp:
 //
 //            k ->  step 0              step 1
 //            +----+----+----+----+----+----+----+----+     chunk = 16 outputs x 128 * U inputs
@@ -20,17 +19,10 @@
 // CTA's whole life. The WK * split partial sums of an output meet first in shared memory, then in
 // the shared memory of the CTA that owns the output (st.async: a release after plain remote stores
 // would wait for them), always in the same order.
-//
-// The weights are never converted: the 4-bit codes, masked in place, are subnormal numbers q *
-// 2^-24 or q * 2^-20 (fp16), and q * 2^-133 or q * 2^-129 (bf16, where x is raised by 2^64 to keep
-// the products normal); the tensor core takes them as they are. A second product with the code 1 in
-// all rows gives the sum of x over the group, in the same layout, and
-//   sum (q - z) s x = s (sum q x - z sum x)
-// is formed in fp32 at the end of each group.
 #ifndef DLQ_KERNELS_CUDA_SM90_W4_SMALL_CUH
 #define DLQ_KERNELS_CUDA_SM90_W4_SMALL_CUH
 
-#include "sm90_w4_common.cuh"
+#include "sm90_w4_sums.cuh"
 
 struct w4_small_args {
     const char *w;
@@ -46,31 +38,6 @@ struct w4_small_args {
     int copyable; // x can be fetched in pieces of 16 bytes
     int pdl;
 };
-
-template <bool BF>
-DLQ_DEV void
-w4_mma(float c[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1)
-{
-    if (BF)
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-            "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
-            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-    else
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-            "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
-            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
-
-// x * 2^64 in bf16: exact, keeps Inf and NaN.
-DLQ_DEV uint32_t
-w4_raise(uint32_t v)
-{
-    uint32_t r;
-    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(v), "r"(0x5f805f80u), "r"(0x80008000u));
-    return r;
-}
 
 // Group: of the packed form (0: one for all of k). NT: tiles of 8 tokens. P, WR, WK, U, ST: see
 // above. MinCtas: CTAs an SM must be able to hold.
@@ -103,124 +70,33 @@ struct w4_small {
                (2 * St + 2) * 8;
     }
 
-    // What one warp has in flight and has summed up.
-    struct state {
-        float acc[P][Nt][4];
-        float part[P][Nt][4]; // sum q x over the group
-        float xsum[Nt][4];    // sum x over the group, in both rows' factors
-    };
+    using sums = w4_sums<Bf16, Group, Nt, P>;
 
-    static __device__ __forceinline__ void clear_group(state &s)
+    // 64 k of P strips, words and pairs from the stage. The pairs of rows r and r+8 follow the
+    // weights; r = lane / 4.
+    static __device__ __forceinline__ void block(sums &s, uint32_t weights, const uint32_t xrow[Nt],
+                                                 int c)
     {
-#pragma unroll
-        for (int t = 0; t < Nt; t++)
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                s.xsum[t][i] = 0;
-#pragma unroll
-                for (int p = 0; p < P; p++)
-                    s.part[p][t][i] = 0;
-            }
-    }
-
-    static __device__ __forceinline__ void fold(state &s, int p, uint2 pairs)
-    {
-        // The factors undo where the codes sit in their 16 bits, and the raised x.
-        const float f0 = w4_low<Bf16>(pairs.x) * (Bf16 ? 0x1p69f : 0x1p24f),
-                    z0 = w4_high<Bf16>(pairs.x);
-        const float f1 = w4_low<Bf16>(pairs.y) * (Bf16 ? 0x1p65f : 0x1p20f),
-                    z1 = w4_high<Bf16>(pairs.y);
-#pragma unroll
-        for (int t = 0; t < Nt; t++) {
-            s.acc[p][t][0] = fmaf(f0, fmaf(-z0, s.xsum[t][0], s.part[p][t][0]), s.acc[p][t][0]);
-            s.acc[p][t][1] = fmaf(f0, fmaf(-z0, s.xsum[t][1], s.part[p][t][1]), s.acc[p][t][1]);
-            s.acc[p][t][2] = fmaf(f1, fmaf(-z1, s.xsum[t][2], s.part[p][t][2]), s.acc[p][t][2]);
-            s.acc[p][t][3] = fmaf(f1, fmaf(-z1, s.xsum[t][3], s.part[p][t][3]), s.acc[p][t][3]);
-        }
-    }
-
-    // 64 k of P strips: x from shared memory (`xrow`: this lane's ldmatrix address for the block),
-    // weights from the stage.
-    static __device__ __forceinline__ void block(state &s, uint32_t weights,
-                                                 const uint32_t xrow[Nt], int c)
-    {
-        uint32_t xf[Nt][8];
-#pragma unroll
-        for (int t = 0; t < Nt; t++) {
-            ptx_ldmatrix4(xf[t], xrow[t] + c * 128);
-            ptx_ldmatrix4(xf[t] + 4, xrow[t] + c * 128 + 64);
-            if (Bf16)
-#pragma unroll
-                for (int i = 0; i < 8; i++)
-                    xf[t][i] = w4_raise(xf[t][i]);
-        }
         uint4 words[P];
 #pragma unroll
         for (int p = 0; p < P; p++)
             words[p] = ptx_lds128(weights + p * run + c * 512);
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-            const bool starts = Group == 32    ? j % 2 == 0
-                                : Group == 64  ? j == 0
-                                : Group == 128 ? j == 0 && c == 0
-                                               : false;
-            if (starts)
-                clear_group(s);
-#pragma unroll
-            for (int p = 0; p < P; p++) {
-                const uint32_t v = j == 0   ? words[p].x
-                                   : j == 1 ? words[p].y
-                                   : j == 2 ? words[p].z
-                                            : words[p].w;
-                const uint32_t v8 = v >> 8;
-#pragma unroll
-                for (int t = 0; t < Nt; t++)
-                    w4_mma<Bf16>(s.part[p][t], v & 0x000f000fu, v & 0x00f000f0u, v8 & 0x000f000fu,
-                                 v8 & 0x00f000f0u, xf[t][2 * j], xf[t][2 * j + 1]);
-            }
-#pragma unroll
-            for (int t = 0; t < Nt; t++)
-                w4_mma<Bf16>(s.xsum[t], 0x00010001u, 0x00100010u, 0x00010001u, 0x00100010u,
-                             xf[t][2 * j], xf[t][2 * j + 1]);
-            const bool ends = Group == 32    ? j % 2 == 1
-                              : Group == 64  ? j == 3
-                              : Group == 128 ? j == 3 && c == 1
-                                             : false;
-            if (ends) {
-                const int g = Group ? (64 * c + 16 * j) / Group : 0;
-                const uint32_t lane = ptx_lane();
-#pragma unroll
-                for (int p = 0; p < P;
-                     p++) // the pairs of rows r and r+8 follow the weights; r = lane / 4
-                    fold(s, p,
-                         ptx_lds64(weights - lane * 16 + p * run + 1024 + g * 64 + lane / 4 * 8));
-            }
-        }
+        const uint32_t lane = ptx_lane();
+        s.block(words, xrow, c, [&](int p, int g) {
+            return ptx_lds64(weights - lane * 16 + p * run + 1024 + g * 64 + lane / 4 * 8);
+        });
     }
 
     static __device__ __forceinline__ void store(const w4_small_args &a, int tok, int row, float4 v)
     {
-        const float sum[4] = {v.x, v.y, v.z, v.w};
-        uint16_t *y = (uint16_t *)a.y + tok * a.ldy + row;
-        uint16_t out[4];
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const float b = a.bias && row + i < a.n ? a.bias[row + i] : 0;
-            out[i] = w4_round<Bf16>(sum[i] + b);
-        }
-        if (row + 4 <= a.n && ((uintptr_t)y & 7) == 0)
-            *(uint2 *)y =
-                make_uint2(out[0] | (uint32_t)out[1] << 16, out[2] | (uint32_t)out[3] << 16);
-        else
-            for (int i = 0; i < 4 && row + i < a.n; i++)
-                y[i] = out[i];
+        w4_store4<Bf16>(a.y, a.ldy, a.bias, a.n, tok, row, v);
     }
 
     // Sum this CTA's warps; with one CTA a cluster that is the result, else it goes to the outputs'
     // owner.
-    static __device__ __forceinline__ void reduce(const w4_small_args &a, const state &s,
-                                                  float *red, uint32_t inbox, uint32_t bar,
-                                                  int block, int rank, int parity)
+    static __device__ __forceinline__ void reduce(const w4_small_args &a, const sums &s, float *red,
+                                                  uint32_t inbox, uint32_t bar, int block, int rank,
+                                                  int parity)
     {
         const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, wk = warp % Wk, wr = warp / Wk;
         float *mine = red + wk * a.m * red_stride + wr * P * 16 + lane / 4;
@@ -409,20 +285,12 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
     ptx_cp_async_wait();
     ptx_bar_sync(2, C::threads + 32);
 
-    typename C::state s;
+    typename C::sums s;
     int slot = 0, phase = 0;
     const uint32_t mine_at = ptx_smem(smem) + wr * P * C::run + wk * C::chunk + lane * 16;
 #pragma unroll 1
     for (int b = first; b < last; b++) {
-#pragma unroll
-        for (int p = 0; p < P; p++)
-#pragma unroll
-            for (int t = 0; t < Nt; t++)
-#pragma unroll
-                for (int i = 0; i < 4; i++)
-                    s.acc[p][t][i] = 0;
-        if (Group == 0)
-            C::clear_group(s);
+        s.clear();
 #pragma unroll 1
         for (int i = 0; i < steps; i++) {
             ptx_mbar_wait(full + 8 * slot, phase);
@@ -451,10 +319,9 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
             const char *table = a.w + (size_t)a.strips * a.units * C::unit;
 #pragma unroll
             for (int p = 0; p < P; p++)
-                C::fold(s, p,
-                        *(const uint2 *)(table +
-                                         (size_t)min((b * Wr + wr) * P + p, a.strips - 1) * 64 +
-                                         lane / 4 * 8));
+                s.fold(p, *(const uint2 *)(table +
+                                           (size_t)min((b * Wr + wr) * P + p, a.strips - 1) * 64 +
+                                           lane / 4 * 8));
         }
         const int done = b - first, parity = done & 1;
         if (a.split > 1) {
@@ -493,14 +360,15 @@ w4_small_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pl
     a.strips = (call->n + 63) / 64 * 4;
     a.units = (call->k + 127) / 128;
     const int split = plan->split, blocks = (a.strips + P * Wr - 1) / (P * Wr);
+    if (split < 1 || split > 8 || (split & (split - 1)) || split > a.units)
+        return DLQ_K_W4_VARIANT;
     a.split = split;
     a.log2_split = split == 1 ? 0 : split == 2 ? 1 : split == 4 ? 2 : 3;
     a.x_stride = (a.units + split - 1) / split * 256 + 16;
     a.copyable = ((uintptr_t)call->x & 15) == 0 && call->ldx % 8 == 0 && call->k % 8 == 0;
     a.pdl = call->pdl;
     int smem = C::smem_bytes(call->m, a.x_stride, split);
-    if (split < 1 || split > 8 || (split & (split - 1)) || split > a.units ||
-        C::rows % (4 * split) || plan->ctas < 1 || plan->ctas > 4 ||
+    if (C::rows % (4 * split) || plan->ctas < 1 || plan->ctas > 4 ||
         (smem + 1024) * plan->ctas > 228 * 1024 || plan->ctas * (C::threads + 32) > 1536)
         return DLQ_K_W4_VARIANT;
     // No more CTAs on an SM than asked for: two of one launch on one SM while another SM idles
