@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The PTX instructions the kernels use, one thin wrapper each, named after the instruction.
-// Sections: addresses, mbarrier, bulk copies, tensor copies (TMA), clusters, programmatic dependent
-// launch, fragments and mma.sync, wgmma, registers. Everything from "bulk copies" on, except
-// fragments and mma.sync, needs sm_90 (wgmma and setmaxnreg: sm_90a).
+// Sections: addresses, flags, mbarrier, bulk copies, tensor copies (TMA), clusters, programmatic
+// dependent launch, fragments and mma.sync, wgmma, registers. Everything from "bulk copies" on,
+// except fragments and mma.sync, needs sm_90 (wgmma and setmaxnreg: sm_90a).
 #ifndef DLQ_KERNELS_CUDA_PTX_CUH
 #define DLQ_KERNELS_CUDA_PTX_CUH
 
@@ -49,6 +49,22 @@ DLQ_DEV void
 ptx_bar_arrive(int id, int threads)
 {
     asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+// A flag in global memory that another CTA waits for: what this thread, and those it met at a
+// barrier, wrote before is visible to whoever reads the flag with ptx_ld_acquire.
+DLQ_DEV void
+ptx_st_release(unsigned *flag, unsigned v)
+{
+    asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(v) : "memory");
+}
+
+DLQ_DEV unsigned
+ptx_ld_acquire(const unsigned *flag)
+{
+    unsigned v;
+    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(flag) : "memory");
+    return v;
 }
 
 // ---- mbarrier (all addresses are shared-memory addresses from ptx_smem)

@@ -24,4 +24,11 @@ int
 w4_wide_bf16(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan, int sms,
              cudaStream_t stream);
 
+// Flags for the partial sums that meet in `workspace`, in memory of the current device: at least
+// `count`, 0 whenever no kernel uses them. The address of the workspace names the set, so that
+// calls that may run at the same time have different ones. 0, a cudaError_t, or
+// DLQ_K_W4_WORKSPACE: too many workspaces or flags.
+int
+w4_flags_of(const void *workspace, int count, unsigned **flags);
+
 #endif

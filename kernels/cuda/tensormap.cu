@@ -37,7 +37,8 @@ dlq_k_tensormap_2d(CUtensorMap *map, const void *base, int elem_bytes, uint64_t 
         return -1;
     const CUtensorMapDataType type = elem_bytes == 1   ? CU_TENSOR_MAP_DATA_TYPE_UINT8
                                      : elem_bytes == 2 ? CU_TENSOR_MAP_DATA_TYPE_UINT16
-                                                       : CU_TENSOR_MAP_DATA_TYPE_UINT32;
+                                     : elem_bytes == 4 ? CU_TENSOR_MAP_DATA_TYPE_UINT32
+                                                       : CU_TENSOR_MAP_DATA_TYPE_UINT64;
     const cuuint64_t dims[2] = {cols, rows};
     const cuuint64_t pitch[1] = {pitch_bytes};
     const cuuint32_t box[2] = {box_cols, box_rows};

@@ -14,7 +14,7 @@ extern "C" {
 
 enum dlq_k_swizzle { DLQ_K_SWIZZLE_NONE, DLQ_K_SWIZZLE_32, DLQ_K_SWIZZLE_64, DLQ_K_SWIZZLE_128 };
 
-// A row-major matrix of `rows` x `cols` elements of `elem_bytes` (1, 2 or 4; the bits are only
+// A row-major matrix of `rows` x `cols` elements of `elem_bytes` (1, 2, 4 or 8; the bits are only
 // moved), `pitch_bytes` from row to row (a multiple of 16), copied in boxes of box_rows x box_cols.
 // Parts of a box outside the matrix read as zero and are not written. The base address is a
 // multiple of 16. Returns 0, -1 when the driver has no tensor maps, or a CUresult. [any thread]

@@ -7,8 +7,15 @@
 extern "C" size_t
 dlq_k_w4_workspace_bytes(int n, int k, int group, int max_m)
 {
-    (void)n, (void)k, (void)group, (void)max_m;
-    return 0;
+    int device, sms;
+    if (dlq_k_w4_packed_bytes(n, k, group) == 0 || cudaGetDevice(&device) != cudaSuccess ||
+        cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device) != cudaSuccess)
+        return 0;
+    int tokens = 16;
+    while (tokens < max_m && tokens < 128)
+        tokens *= 2;
+    // One tile a multiprocessor: 256 outputs x up to 128 tokens, or 128 x 256.
+    return (size_t)sms * 256 * tokens * 4;
 }
 
 extern "C" int
@@ -74,7 +81,7 @@ run_measured(const struct dlq_k_w4_gemm *call, int sms, cudaStream_t stream)
 {
     struct dlq_k_w4_plan plan = dlq_k_w4_plan_find(call->k, call->n, call->m, call->pdl);
     int err = run(call, &plan, sms, stream);
-    if (err == DLQ_K_W4_VARIANT && plan.kernel == DLQ_K_W4_WIDE) {
+    if ((err == DLQ_K_W4_VARIANT || err == DLQ_K_W4_WORKSPACE) && plan.kernel == DLQ_K_W4_WIDE) {
         plan.split = 1;
         err = run(call, &plan, sms, stream);
     }

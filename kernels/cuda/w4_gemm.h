@@ -21,6 +21,8 @@ extern "C" {
 // DLQ_K_W4_VARIANT: the plan does not take this shape.
 enum { DLQ_K_W4_SHAPE = -1, DLQ_K_W4_VARIANT = -2, DLQ_K_W4_ALIGN = -3, DLQ_K_W4_WORKSPACE = -4 };
 
+enum { DLQ_K_W4_WORKSPACES = 512 };
+
 struct dlq_k_w4_gemm {
     int m, n, k;
     int group; // of the checkpoint, as given to the packer
@@ -32,7 +34,10 @@ struct dlq_k_w4_gemm {
     void *y; // [m, n], rows ldy elements apart
     int64_t ldy;
     const float *bias; // [n] or NULL
-    void *workspace;   // 256-byte aligned, of at least dlq_k_w4_workspace_bytes
+    // 256-byte aligned, at least dlq_k_w4_workspace_bytes, of any content; no two calls that may
+    // run at the same time share one. NULL or less, or more than DLQ_K_W4_WORKSPACES addresses in
+    // the life of the process: the measured choice makes do without.
+    void *workspace;
     size_t workspace_bytes;
 };
 
@@ -48,7 +53,8 @@ int
 dlq_k_w4_unpack_gpu(const void *packed, int n, int k, int group, int bf16, void *out,
                     cudaStream_t stream);
 
-// Bytes of workspace any call of this shape with up to max_m tokens needs; often 0.
+// Bytes of workspace that serve any call of this shape with up to max_m tokens on the current
+// device.
 size_t
 dlq_k_w4_workspace_bytes(int n, int k, int group, int max_m);
 

@@ -21,7 +21,8 @@ enum { DLQ_K_W4_TILES = 16 }; // no kernel has more
 struct dlq_k_w4_plan {
     int kernel; // enum dlq_k_w4_kernel
     int tile;   // which tile of that kernel
-    int split;  // CTAs of a cluster that share the sum over k: 1, 2, 4 or 8
+    int split;  // CTAs of a cluster that share the sum over k: 1, 2, 4 or 8; 0 (wide): all
+                // multiprocessors get equal parts, partial sums meet in the workspace
     int ctas;   // CTAs side by side on an SM: 1 to 4
 };
 

@@ -206,11 +206,12 @@ check_plans(void)
                 check_that(plan.kernel == DLQ_K_W4_WIDE ||
                                (plan.kernel == DLQ_K_W4_SMALL && tokens[i] <= 16),
                            "a kernel that takes %d tokens", tokens[i]);
-                check_that(
-                    plan.tile >= 0 && plan.tile < DLQ_K_W4_TILES && plan.ctas >= 1 &&
-                        plan.ctas <= 4 &&
-                        (plan.split == 1 || plan.split == 2 || plan.split == 4 || plan.split == 8),
-                    "a plan in range");
+                check_that(plan.tile >= 0 && plan.tile < DLQ_K_W4_TILES && plan.ctas >= 1 &&
+                               plan.ctas <= 4 &&
+                               (plan.split == 1 || plan.split == 2 || plan.split == 4 ||
+                                plan.split == 8 ||
+                                (plan.split == 0 && plan.kernel == DLQ_K_W4_WIDE)),
+                           "a plan in range");
             }
         }
     }

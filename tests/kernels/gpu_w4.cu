@@ -10,7 +10,7 @@
 // k,n,m,kernel,tile,split,ctas,us,us_pdl,error Lines of RESULTS, the best plans:
 // op,m,k,n,us,us_pdl,err
 #include "gpu_harness.cuh"
-#include "kernels/cuda/w4_gemm.h"
+#include "kernels/cuda/sm90_w4.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -149,6 +149,17 @@ struct trial {
     struct dlq_k_w4_plan plan;
 };
 
+// One for the whole process, as an engine would have: enough for every trial.
+static void *
+shared_workspace(size_t *bytes)
+{
+    static void *workspace;
+    *bytes = dlq_k_w4_workspace_bytes(128, 128, 128, 128);
+    if (!workspace)
+        HARNESS_CUDA(cudaMalloc(&workspace, *bytes));
+    return workspace;
+}
+
 static void
 trial_create(struct trial *t, const struct problem *p, int m, int most, int with_bias, int pad)
 {
@@ -158,12 +169,11 @@ trial_create(struct trial *t, const struct problem *p, int m, int most, int with
     t->count = m < most ? m : most;
     t->ldx = p->k + pad;
     t->ldy = p->n + pad;
-    t->workspace_bytes = dlq_k_w4_workspace_bytes(p->n, p->k, p->group, m);
+    t->workspace = shared_workspace(&t->workspace_bytes);
     HARNESS_CUDA(cudaMalloc(&t->x, (size_t)m * t->ldx * 2));
     HARNESS_CUDA(cudaMalloc(&t->bias, (size_t)p->n * 4));
     HARNESS_CUDA(cudaMalloc(&t->y, (size_t)m * t->ldy * 2));
     HARNESS_CUDA(cudaMalloc(&t->again, (size_t)m * t->ldy * 2));
-    HARNESS_CUDA(cudaMalloc(&t->workspace, t->workspace_bytes + 256));
     HARNESS_CUDA(cudaMalloc(&t->tokens, 64 * sizeof(int)));
     HARNESS_CUDA(cudaMalloc(&t->reference, (size_t)t->count * p->n * 8));
     HARNESS_CUDA(cudaMalloc(&t->absolute, (size_t)t->count * p->n * 8));
@@ -175,7 +185,6 @@ trial_create(struct trial *t, const struct problem *p, int m, int most, int with
     HARNESS_CUDA(cudaMemcpy(t->tokens, tokens, sizeof tokens, cudaMemcpyHostToDevice));
     harness_fill_normal<<<1024, 256>>>(t->x, (size_t)m * t->ldx, 4, 0, 1, p->bf16);
     fill_bias<<<64, 256>>>(t->bias, p->n);
-    HARNESS_CUDA(cudaMemset(t->workspace, 0xff, t->workspace_bytes + 256));
     reference_kernel<<<dim3((p->n + 127) / 128, (t->count + 7) / 8), 128>>>(
         *p, t->x, t->ldx, with_bias ? t->bias : NULL, t->tokens, t->count, t->reference,
         t->absolute);
@@ -204,7 +213,6 @@ trial_destroy(struct trial *t)
     cudaFree(t->bias);
     cudaFree(t->y);
     cudaFree(t->again);
-    cudaFree(t->workspace);
     cudaFree(t->tokens);
     cudaFree(t->reference);
     cudaFree(t->absolute);
@@ -229,6 +237,7 @@ trial_check(struct trial *t, int rounded)
     const size_t bytes = (size_t)t->m * t->ldy * 2;
     HARNESS_CUDA(cudaMemset(t->y, 0xff, bytes));
     HARNESS_CUDA(cudaMemset(t->again, 0xff, bytes));
+    HARNESS_CUDA(cudaMemset(t->workspace, 0xff, t->workspace_bytes));
     HARNESS_CUDA(cudaMemset(t->error, 0, sizeof *t->error));
     HARNESS_CUDA(cudaMemset(t->counter, 0, sizeof *t->counter));
     int err = trial_run(t, 0, 0);
@@ -236,6 +245,8 @@ trial_check(struct trial *t, int rounded)
         cudaGetLastError();
         return err < 0 ? -1 : -2;
     }
+    // A flag that the first run left set would let the second one read this.
+    HARNESS_CUDA(cudaMemset(t->workspace, 0xff, t->workspace_bytes));
     // The table may choose another plan, and so another order of sums, for an early launch.
     const int pdl = t->call.pdl;
     t->call.y = t->again;
@@ -353,17 +364,17 @@ next_plan(struct dlq_k_w4_plan *plan)
         return 1;
     }
     plan->ctas = 1;
-    plan->split *= 2;
+    plan->split = plan->split ? plan->split * 2 : 1;
     if (plan->split <= 8)
         return 1;
-    plan->split = 1;
+    plan->split = 0;
     if (++plan->tile < DLQ_K_W4_TILES)
         return 1;
     plan->tile = 0;
     return ++plan->kernel < DLQ_K_W4_KERNELS;
 }
 
-static const struct dlq_k_w4_plan first_plan = {1, 0, 1, 1};
+static const struct dlq_k_w4_plan first_plan = {1, 0, 0, 1};
 
 // Every kernel and tile that takes the call, and the table's choice, which must.
 static void
@@ -385,6 +396,33 @@ check_tiles(struct trial *t)
                 error);
     }
     t->call.pdl = 0;
+    t->call.workspace_bytes = 0;
+    const double error = trial_check(t, 1);
+    verdict(error >= 0 && error <= bound_of(t->p, 1), "gemm without workspace", t->p, t->m, t,
+            error);
+    t->plan = {DLQ_K_W4_WIDE, 9, 0, 1};
+    const int err = trial_run(t, 0, 0);
+    verdict(err == DLQ_K_W4_WORKSPACE || err == DLQ_K_W4_ALIGN || err == DLQ_K_W4_VARIANT,
+            "a plan that needs a workspace", t->p, t->m, t, err);
+    t->call.workspace_bytes = t->workspace_bytes;
+}
+
+// Every workspace has flags of its own, as many as there are; last, for none is given back.
+static void
+check_flags(const struct problem *p)
+{
+    unsigned *first, *flags, *before = NULL;
+    int good = !w4_flags_of((void *)256, 132, &first), served = 1, err = 0;
+    for (uintptr_t i = 2; i <= 2 * DLQ_K_W4_WORKSPACES && !err; i++) {
+        err = w4_flags_of((void *)(i * 256), 132, &flags);
+        good &= err || (flags != first && flags != before);
+        before = flags;
+        served += !err;
+    }
+    good &= err == DLQ_K_W4_WORKSPACE && served < DLQ_K_W4_WORKSPACES;
+    good &= !w4_flags_of((void *)256, 132, &flags) && flags == first;
+    good &= w4_flags_of((void *)256, 1 << 20, &flags) == DLQ_K_W4_WORKSPACE;
+    verdict(good, "flags of workspaces", p, 0, NULL, 0);
 }
 
 static void
@@ -415,6 +453,8 @@ check(void)
             }
             problem_destroy(&p);
         }
+    const struct problem none = {};
+    check_flags(&none);
     printf("%d passed, %d failed, 0 skipped\n", passed, failed);
 }
 
