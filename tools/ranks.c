@@ -31,7 +31,7 @@ seat_of(const struct tool_ranks *r, int32_t rank)
 static struct dlq_device
 device_of(const struct tool_ranks *r, int32_t rank)
 {
-    return r->self >= 0 ? r->device : tool_group_device(r->device, rank);
+    return r->self >= 0 || r->together ? r->device : tool_group_device(r->device, rank);
 }
 
 static void *
@@ -133,19 +133,32 @@ build(struct tool_ranks *r, int32_t index, const void *arg, struct dlq_error *er
     return status;
 }
 
-/// All ranks as threads of this process, on the CPU.
+static int32_t
+make_ranks(struct tool_ranks *r, const struct dlq_linear_desc *desc, struct dlq_error *err)
+{
+    r->rt = r->seats[0].rt;
+    r->size = tool_group_ranks(r->group);
+    r->self = tool_group_self(r->group);
+    r->dtype = desc->act_dtype;
+    r->device = desc->device;
+    r->rank = tool_alloc((size_t)r->size, sizeof(*r->rank));
+    return take_step(r, build, desc, err);
+}
+
+/// All ranks as threads of this process, on its device.
 static int32_t
 make_judge(struct tool_ranks *r, const struct dlq_linear_desc *desc, struct dlq_error *err)
 {
     const struct dlq_device cpu = {.kind = DLQ_DEVICE_CPU};
-    struct dlq_linear_desc own = *desc;
-    own.device = cpu;
-    r->judge = tool_alloc(1, sizeof(*r->judge));
     const int32_t status =
         tool_group_create(r->rt, cpu, r->size, JUDGE_TIMEOUT_MS, &r->judge_group, err);
-    return status == DLQ_OK
-               ? tool_ranks_create(r->seats, r->judge_group, r->layer, &own, true, r->judge, err)
-               : status;
+    if (status != DLQ_OK) {
+        return status;
+    }
+    r->judge = tool_alloc(1, sizeof(*r->judge));
+    *r->judge = (struct tool_ranks){
+        .seats = r->seats, .group = r->judge_group, .layer = r->layer, .together = true};
+    return make_ranks(r->judge, desc, err);
 }
 
 int32_t
@@ -153,16 +166,8 @@ tool_ranks_create(const struct tool_seat *seats, struct tool_group *group,
                   const struct tool_layer *layer, const struct dlq_linear_desc *desc, bool judged,
                   struct tool_ranks *out, struct dlq_error *err)
 {
-    *out = (struct tool_ranks){.rt = seats[0].rt,
-                               .seats = seats,
-                               .layer = layer,
-                               .size = tool_group_ranks(group),
-                               .dtype = desc->act_dtype,
-                               .device = desc->device,
-                               .group = group,
-                               .self = tool_group_self(group)};
-    out->rank = tool_alloc((size_t)out->size, sizeof(*out->rank));
-    int32_t status = take_step(out, build, desc, err);
+    *out = (struct tool_ranks){.seats = seats, .group = group, .layer = layer};
+    int32_t status = make_ranks(out, desc, err);
     if (status == DLQ_OK && out->self >= 0) {
         status = tool_remote_plan(out, desc, err);
     }
@@ -297,15 +302,25 @@ collect(const struct tool_ranks *r, const struct tool_rank *rank, float *y)
     free(row);
 }
 
-/// Let the judge do the same, which has to give the same bits.
 static int32_t
-compare_judge(struct tool_ranks *r, const float *x, const float *y, struct dlq_error *err)
+prepare_only(struct tool_ranks *r, int32_t index, const void *arg, struct dlq_error *err)
 {
+    return prepare(r, index, arg, err);
+}
+
+/// Give the judge the same inputs. On the CPU it applies them too, and has to get the same bits;
+/// several ranks of one GPU cannot talk.
+static int32_t
+ask_judge(struct tool_ranks *r, const float *x, const float *y, struct dlq_error *err)
+{
+    if (r->device.kind != DLQ_DEVICE_CPU) {
+        r->judge->m = r->m;
+        return take_step(r->judge, prepare_only, x, err);
+    }
     const size_t size = (size_t)(r->m * r->layer->n) * sizeof(*y);
     float *own = tool_alloc(size, 1);
     int32_t status = tool_ranks_apply(r->judge, x, r->m, 0, own, err);
-    const bool same_kernels = r->device.kind == DLQ_DEVICE_CPU;
-    if (status == DLQ_OK && same_kernels && memcmp(own, y, size) != 0) {
+    if (status == DLQ_OK && memcmp(own, y, size) != 0) {
         status = err->code = DLQ_EINTERNAL;
         snprintf(err->msg, sizeof(err->msg),
                  "layer '%s': %d processes give other bits than as many threads", r->layer->prefix,
@@ -328,7 +343,7 @@ tool_ranks_apply(struct tool_ranks *r, const float *x, int64_t m, int timed, flo
     for (int32_t i = 0; status == DLQ_OK && i < r->size; ++i) {
         collect(r, &r->rank[i], y);
     }
-    return status == DLQ_OK && r->judge ? compare_judge(r, x, y, err) : status;
+    return status == DLQ_OK && r->judge ? ask_judge(r, x, y, err) : status;
 }
 
 struct tool_times

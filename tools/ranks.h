@@ -54,11 +54,11 @@ struct tool_ranks {
     int32_t self;             ///< tool_group_self()
     int64_t m;                ///< Rows of the present activations
 
-    /// Where ranks are processes, the first has all of them as threads as well, whose weights the
-    /// results are judged by; NULL: this, or nobody judges here.
+    /// Where ranks are processes, the first has all of them on its own device as well, whose
+    /// weights the results are judged by; NULL: this, or nobody judges here.
     struct tool_ranks *judge;
     struct tool_group *judge_group;
-    const struct tool_rank *runs; ///< Of a judge: the rank whose kernel gave the results
+    bool together; ///< Of a judge: all ranks are on one device, and never apply on a GPU
 };
 
 /// Create, load and process the layer on `size` ranks, one a seat, that talk through `group`, which

@@ -35,7 +35,7 @@ static struct tool_bound_facts
 bound_facts(const struct tool_ranks *r)
 {
     struct tool_bound_facts f = {.dtype = r->dtype, .k = r->layer->k};
-    f.arith = tool_rank_arith(r->runs ? r->runs : &r->rank[0], &f.groups);
+    f.arith = tool_rank_arith(&r->rank[0], &f.groups);
     // Integer sums are added up before they are rounded.
     const struct tool_shares shares = tool_shares_of(r);
     f.ranks = shares.cut && shares.wants.sum_dtype == DLQ_DTYPE_NONE ? r->size : 1;
