@@ -214,11 +214,12 @@ wna16_fragment_unpack(const struct dlq_kg_wna16 *w, int64_t n0, int64_t rows, fl
     return (int)cudaGetLastError();
 }
 
-// The plans that take a workspace want it zero before its first use, which no caller promises.
 size_t
-wna16_fragment_workspace(const struct dlq_kg_wna16 *, int64_t)
+wna16_fragment_workspace(const struct dlq_kg_wna16 *w, int64_t max_m)
 {
-    return 0;
+    const struct dlq_k_wna16_shape *const s = &w->desc.shape;
+    return dlq_k_w4_workspace_bytes((int)s->n, (int)s->k, (int)s->group,
+                                    (int)(max_m < INT32_MAX ? max_m : INT32_MAX));
 }
 
 int
@@ -238,6 +239,8 @@ wna16_fragment_apply(const struct dlq_kg_wna16 *w, const struct dlq_kg_call *cal
     g.y = call->y;
     g.ldy = call->y_stride;
     g.bias = call->bias;
+    g.workspace = call->workspace;
+    g.workspace_bytes = call->workspace_size;
     const int err = dlq_k_w4_gemm_sm90(&g, nullptr, (cudaStream_t)call->stream);
     return err < 0 ? -DLQ_K_ESHAPE : err;
 }
