@@ -29,7 +29,7 @@ struct sm80_w4_args {
     // every CTA does dp_each whole ones.
     int sk_tiles, sk_ctas, dp_each;
     int pdl;
-    int paired; // y can be written two values at a time
+    int wide; // y can be written eight values at a time
 };
 
 #ifdef __cplusplus

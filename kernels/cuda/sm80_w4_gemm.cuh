@@ -4,9 +4,8 @@
 // y = x W^T on mma.sync, W in the Marlin layout, compute capability 8.0 and up.
 //
 // sm80_w4_operand.cuh has the operands, sm80_w4_stream.cuh how work is cut and copied. Up to 16
-// tokens, where weights are used once or twice, masked codes are multiplied as they are (a mask
-// leaves q * 2^-24 or q * 2^-20 in fp16) and scales and zero points applied to fp32 sums of at most
-// 64 k; a product with ones sums x. Above, (q - z) * s is rounded once to the type of x.
+// tokens, where weights are used once or twice, q - z is multiplied as it is and scales are applied
+// to the fp32 sums of a group or of a stage. Above, (q - z) * s is rounded once to the type of x.
 //
 // Where a tile is shared by several CTAs each writes its fp32 sums to the workspace and counts
 // itself; the one that comes last adds all in the order of k, so that bits do not depend on who
@@ -23,15 +22,10 @@ namespace
 {
 
 template <bool Bf16, class S> struct w4_kernel {
-    // With one eighth of tokens two chains of products run side by side, and 4-bit codes need one
-    // shift a word: low nibbles of two steps are one operand, high nibbles the other, so that k of
-    // the first product is 0..7 of both steps and of the second 8..15. With two there are chains
-    // enough, and registers too few.
-    static constexpr bool chains = S::nt == 1, nibbles = S::Bits == 4 && chains;
-
     // What one step of a warp multiplies, as the layout has it, and x of a part of the tokens.
     struct raw {
-        uint32_t w[S::words], scale[S::Cw], zero[S::Cw];
+        uint32_t w[S::words], scale[S::Cw];
+        w4_zeros zero[S::Cw];
     };
     struct part {
         uint32_t x[S::part][2];
@@ -41,41 +35,33 @@ template <bool Bf16, class S> struct w4_kernel {
     // x. Steps of a warp lie next to each other along k.
     struct places {
         uint32_t weights, scales, zeros, x;
-        uint32_t next_scales, next_zeros; // on to the parameters of step 2, which may be the same
-        int wn, wt, wk;
+        int wn, wt, wk, group;
 
         __device__ __forceinline__ places(int group_shift)
         {
             const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
             wn = warp % S::Wn, wt = warp / S::Wn % S::Wt, wk = warp / (S::Wn * S::Wt);
-            const int step = wk * S::steps, block = wn * S::Cw / 4, half = wn * S::Cw % 4 / 2;
-            weights = (step * S::blocks + block) * S::tile_bytes + lane * 16 +
+            const int block = wn * S::Cw / 4, half = wn * S::Cw % 4 / 2;
+            weights = (wk * S::steps * S::blocks + block) * S::tile_bytes + lane * 16 +
                       half * (S::Bits == 4 ? 8 : 512);
-            const int row = step * 16 >> group_shift;
-            scales = S::weight_bytes + S::x_bytes + row * (S::columns * 2) + block * 128 +
-                     lane / 4 * 16 + half * 8;
-            zeros = S::weight_bytes + S::x_bytes + S::scale_bytes + row * (S::columns / 2) +
-                    block * 32 + lane / 4 * 4;
-            next_scales = group_shift == 5 ? S::columns * 2 : 0;
-            next_zeros = group_shift == 5 ? S::columns / 2 : 0;
+            group = group_shift;
+            scales = S::weight_bytes + S::x_bytes + block * 128 + lane / 4 * 16 + half * 8;
+            zeros = S::weight_bytes + S::x_bytes + S::scale_bytes + block * 32 + lane / 4 * 4;
             // ldmatrix: matrices 0, 1 are k 0..7 and 8..15 of eight tokens, 2 and 3 those of the
-            // next eight or, in the exact kernel, of the next 16 k; for `nibbles` 1 and 2 change
-            // places.
+            // next eight or, in the exact kernel, of the next 16 k.
             const int token = wt * S::tokens + (S::exact ? 0 : lane / 16 * 8) + lane % 8;
-            const int chunk = nibbles    ? lane / 8 % 2 * 2 + lane / 16
-                              : S::exact ? lane / 8
-                                         : lane / 8 % 2;
+            const int chunk = S::exact ? lane / 8 : lane / 8 % 2;
             x = S::weight_bytes + token * (S::Kt * 2) + wk * (S::steps * 32) +
                 ((chunk ^ lane) & 7) * 16;
         }
     };
 
-    // Scales and zero points of steps 0 and 1 (half 0) or 2 and 3: of rows r and r+8 in the halves
-    // of a word.
-    static __device__ __forceinline__ void load_params(raw &f, uint32_t stage, int half,
+    // Scales and zero points of a pair of steps: of rows r and r+8 in the halves of a word.
+    static __device__ __forceinline__ void load_params(raw &f, uint32_t stage, int pair,
                                                        const places &at)
     {
-        const uint32_t scales = stage + at.scales + half * at.next_scales;
+        const int row = (at.wk * (S::steps / 2) + pair) * 32 >> at.group;
+        const uint32_t scales = stage + at.scales + row * (S::columns * 2);
         if constexpr (S::Cw == 4) {
             const uint4 v = ptx_lds128(scales);
             f.scale[0] = v.x, f.scale[1] = v.y, f.scale[2] = v.z, f.scale[3] = v.w;
@@ -84,12 +70,12 @@ template <bool Bf16, class S> struct w4_kernel {
             f.scale[0] = v.x, f.scale[1] = v.y;
         }
         if (S::Bits == 4) {
-            uint32_t zeros = ptx_lds32(stage + at.zeros + half * at.next_zeros);
+            uint32_t zeros = ptx_lds32(stage + at.zeros + row * (S::columns / 2));
             if (S::Cw == 2)
                 zeros >>= at.wn % 2 * 8;
 #pragma unroll
             for (int w = 0; w < S::Cw; w++)
-                f.zero[w] = zeros >> 4 * w & 0x000f000fu;
+                f.zero[w] = w4_zeros_of<Bf16>(zeros >> 4 * w & 0x000f000fu);
         }
     }
 
@@ -112,7 +98,8 @@ template <bool Bf16, class S> struct w4_kernel {
     static __device__ __forceinline__ void load_x(part &f, uint32_t stage, int step, int which,
                                                   const places &at)
     {
-        const uint32_t from = ((stage + at.x) ^ (step * 32)) + which * S::part * 8 * (S::Kt * 2);
+        const uint32_t from =
+            ((stage + at.x) ^ (step % 4 * 32)) + step / 4 * 128 + which * S::part * 8 * (S::Kt * 2);
 #pragma unroll
         for (int j = 0; j < S::part / 2; j++) {
             uint32_t v[4];
@@ -122,290 +109,261 @@ template <bool Bf16, class S> struct w4_kernel {
         }
     }
 
-    static __device__ __forceinline__ void convert(uint32_t (&weights)[S::Cw][4], const raw &f)
+    static __device__ __forceinline__ void
+    integers(uint32_t (&weights)[4], const uint32_t (&words)[S::words], w4_zeros zero, int w)
     {
-#pragma unroll
-        for (int w = 0; w < S::Cw; w++) {
-            if constexpr (S::Bits == 4)
-                w4_weights4<Bf16>(weights[w], f.w[w], f.scale[w], f.zero[w]);
-            else
-                w4_weights8<Bf16>(weights[w], f.w[2 * w], f.w[2 * w + 1], f.scale[w]);
-        }
-    }
-
-    // The operands of two steps, masked but not converted.
-    static __device__ __forceinline__ void mask(uint32_t (&m)[2][4], const raw &f0, const raw &f1,
-                                                int w)
-    {
-        constexpr uint32_t low = 0x000f000fu, high = 0x00f000f0u;
-        if constexpr (nibbles) {
-            const uint32_t v0 = f0.w[w], v1 = f1.w[w], u0 = v0 >> 8, u1 = v1 >> 8;
-            m[0][0] = v0 & low, m[0][1] = u0 & low, m[0][2] = v1 & low, m[0][3] = u1 & low;
-            m[1][0] = v0 & high, m[1][1] = u0 & high, m[1][2] = v1 & high, m[1][3] = u1 & high;
-        } else {
-#pragma unroll
-            for (int i = 0; i < 2; i++) {
-                const raw &from = i ? f1 : f0;
-                if constexpr (S::Bits == 4) {
-                    const uint32_t v = from.w[w];
-                    m[i][0] = v & low, m[i][1] = v >> 8 & low;
-                    m[i][2] = v >> 4 & low, m[i][3] = v >> 12 & low;
-                } else {
-                    m[i][0] = __byte_perm(from.w[2 * w], 0, 0x4240);
-                    m[i][1] = __byte_perm(from.w[2 * w + 1], 0, 0x4240);
-                    m[i][2] = __byte_perm(from.w[2 * w], 0, 0x4341);
-                    m[i][3] = __byte_perm(from.w[2 * w + 1], 0, 0x4341);
-                }
-            }
-        }
-    }
-
-    // sum += s * (codes x - z * sum of x) of one stage of a warp, 64 k, but for the factor `unit`.
-    static constexpr float unit = (Bf16 ? 0x1p69f : 0x1p24f) * (nibbles ? 0x1p-4f : 1);
-
-    static __device__ __forceinline__ void multiply_exact(const sm80_w4_args &a,
-                                                          float4 (&sum)[S::Cw][S::nt],
-                                                          uint32_t stage, const places &at)
-    {
-        const uint32_t ones[4] = {0x00010001u, 0x00010001u, 0x00010001u, 0x00010001u};
-        const bool halves = a.group_shift == 5; // a group is two steps
-        raw f[4];
-        uint32_t x[2][S::nt][4], zeros[2];
-        float2 total[2][S::nt]; // of x
-#pragma unroll
-        for (int s = 0; s < 4; s++)
-            load_weights(f[s], stage, s, at);
-#pragma unroll
-        for (int p = 0; p < 2; p++) {
-#pragma unroll
-            for (int j = 0; j < S::nt; j++)
-                ptx_ldmatrix4(x[p][j], ((stage + at.x) ^ (p * 64)) + j * 8 * (S::Kt * 2));
-            if (S::Bits == 4)
-                zeros[p] = ptx_lds32(stage + at.zeros + p * at.next_zeros);
-        }
-#pragma unroll
-        for (int j = 0; j < S::nt; j++) {
-            float4 n[2];
-#pragma unroll
-            for (int p = 0; p < 2; p++) {
-                if (Bf16) {
-#pragma unroll
-                    for (int i = 0; i < 4; i++)
-                        x[p][j][i] = w4_raised(x[p][j][i]);
-                }
-                n[p] = w4_product<Bf16>(ones, x[p][j]);
-                w4_mma<Bf16>(n[p], ones, x[p][j] + 2);
-            }
-            if (!halves)
-                n[1].x += n[0].x, n[1].y += n[0].y;
-            const float zero_unit = S::Bits == 8 ? -128 : nibbles ? -16 : -1;
-#pragma unroll
-            for (int p = 0; p < 2; p++)
-                total[p][j] = make_float2(zero_unit * n[p].x, zero_unit * n[p].y);
-        }
-#pragma unroll
-        for (int w = 0; w < S::Cw; w++) {
-            float4 low[S::nt], high[S::nt];
-#pragma unroll
-            for (int p = 0; p < 2; p++) {
-                uint32_t m[2][4];
-                mask(m, f[2 * p], f[2 * p + 1], w);
-#pragma unroll
-                for (int j = 0; j < S::nt; j++) {
-                    const uint32_t *const b[2] = {x[p][j], x[p][j] + 2};
-                    if (p == 0) {
-                        low[j] = w4_product<Bf16>(m[0], b[0]);
-                        if (chains)
-                            high[j] = w4_product<Bf16>(m[1], b[1]);
-                        else
-                            w4_mma<Bf16>(low[j], m[1], b[1]);
-                    } else {
-                        w4_mma<Bf16>(low[j], m[0], b[0]);
-                        w4_mma<Bf16>(chains ? high[j] : low[j], m[1], b[1]);
-                    }
-                }
-                if (p == 0 && !halves)
-                    continue;
-                const uint32_t scale = ptx_lds32(stage + at.scales + p * at.next_scales + 4 * w);
-                const float s0 = w4_float<Bf16>((uint16_t)scale),
-                            s1 = w4_float<Bf16>((uint16_t)(scale >> 16));
-                float z0 = 1, z1 = 1;
-                if (S::Bits == 4) {
-                    z0 = w4_integer(zeros[p] >> 4 * w & 15);
-                    z1 = w4_integer(zeros[p] >> (4 * w + 16) & 15);
-                }
-#pragma unroll
-                for (int j = 0; j < S::nt; j++) {
-                    float4 v = low[j];
-                    if (chains) {
-                        const float4 h = high[j];
-                        const float low_unit = nibbles ? 16 : 1;
-                        v.x = fmaf(v.x, low_unit, h.x), v.y = fmaf(v.y, low_unit, h.y);
-                        v.z = fmaf(v.z, low_unit, h.z), v.w = fmaf(v.w, low_unit, h.w);
-                    }
-                    const float2 n = total[p][j];
-                    float4 &to = sum[w][j];
-                    to.x = fmaf(s0, fmaf(z0, n.x, v.x), to.x);
-                    to.y = fmaf(s0, fmaf(z0, n.y, v.y), to.y);
-                    to.z = fmaf(s1, fmaf(z1, n.x, v.z), to.z);
-                    to.w = fmaf(s1, fmaf(z1, n.y, v.w), to.w);
-                    if (p == 0)
-                        low[j] = high[j] = make_float4(0, 0, 0, 0);
-                }
-            }
-        }
+        if constexpr (S::Bits == 4)
+            w4_integers4<Bf16>(weights, words[w], zero);
+        else
+            w4_integers8<Bf16>(weights, words[2 * w], words[2 * w + 1]);
     }
 
     static __device__ __forceinline__ void clear(float4 (&sum)[S::Cw][S::nt])
     {
 #pragma unroll
-        for (int i = 0; i < S::fragments; i++)
+        for (int i = 0; i < S::Cw * S::nt; i++)
             sum[i / S::nt][i % S::nt] = make_float4(0, 0, 0, 0);
     }
 
-    // Adds the sums of the warps that share columns and tokens into those of wk = 0.
-    static __device__ __forceinline__ void add_warps(float4 (&sum)[S::Cw][S::nt], float4 *shared,
-                                                     int wk)
+    // Adds a group's sums of integers times x, or a stage's where that is less, once scaled.
+    static __device__ __forceinline__ void
+    promote(float4 (&sum)[S::Cw][S::nt], const float4 (&group)[S::Cw][S::nt], const raw &f)
     {
-        constexpr int count = S::slice_words * S::nt;
-        float4 *const mine = shared + threadIdx.x % S::owners;
+#pragma unroll
+        for (int w = 0; w < S::Cw; w++) {
+            const float s0 = w4_float<Bf16>((uint16_t)f.scale[w]),
+                        s1 = w4_float<Bf16>((uint16_t)(f.scale[w] >> 16));
+#pragma unroll
+            for (int j = 0; j < S::nt; j++) {
+                const float4 v = group[w][j];
+                float4 &to = sum[w][j];
+                to.x = fmaf(s0, v.x, to.x), to.y = fmaf(s0, v.y, to.y);
+                to.z = fmaf(s1, v.z, to.z), to.w = fmaf(s1, v.w, to.w);
+            }
+        }
+    }
+
+    // One stage of a warp, two steps at a time.
+    static __device__ __forceinline__ void multiply_exact(const sm80_w4_args &a,
+                                                          float4 (&sum)[S::Cw][S::nt],
+                                                          uint32_t stage, const places &at)
+    {
+        constexpr int pairs = S::steps / 2;
+        const int group_pairs = a.group_shift == 5 ? 1 : a.group_shift == 6 ? 2 : 4;
+        float4 group[S::Cw][S::nt];
+        raw f[2];
+        uint32_t x[S::nt][4];
+        load_params(f[0], stage, 0, at);
+#pragma unroll
+        for (int p = 0; p < pairs; p++) {
+            load_weights(f[0], stage, 2 * p, at);
+            load_weights(f[1], stage, 2 * p + 1, at);
+#pragma unroll
+            for (int j = 0; j < S::nt; j++)
+                ptx_ldmatrix4(x[j],
+                              ((stage + at.x) ^ (p % 2 * 64)) + p / 2 * 128 + j * 8 * (S::Kt * 2));
+#pragma unroll
+            for (int w = 0; w < S::Cw; w++)
+#pragma unroll
+                for (int s = 0; s < 2; s++) {
+                    uint32_t weights[4];
+                    integers(weights, f[s].w, f[0].zero[w], w);
+#pragma unroll
+                    for (int j = 0; j < S::nt; j++)
+                        if (p == 0 && s == 0)
+                            group[w][j] = w4_product<Bf16>(weights, x[j]);
+                        else
+                            w4_mma<Bf16>(group[w][j], weights, x[j] + 2 * s);
+                }
+            if (p + 1 == pairs || (p + 1) % group_pairs == 0) {
+                promote(sum, group, f[0]);
+                if (p + 1 < pairs) {
+                    clear(group);
+                    load_params(f[0], stage, p + 1, at);
+                }
+            }
+        }
+    }
+
+    // This thread's share of a tile's sums, see w4_shape: those of its own words.
+    using owned = float4[S::own];
+
+    static __device__ __forceinline__ void add(float4 &to, const float4 &v)
+    {
+        to.x += v.x, to.y += v.y, to.z += v.z, to.w += v.w;
+    }
+
+    static __device__ __forceinline__ void add_warps(owned &out, const float4 (&sum)[S::Cw][S::nt],
+                                                     float4 *shared, int wk)
+    {
+        constexpr int part = S::own / S::slices, half = S::threads / 2;
+        const int tid = threadIdx.x, partner = S::Wk == 1   ? tid
+                                               : tid < half ? tid + half
+                                                            : tid - half;
 #pragma unroll
         for (int slice = 0; slice < S::slices; slice++) {
-            __syncthreads();
-            if (wk > 0) {
+            if (S::Wk > 1) {
+                __syncthreads();
 #pragma unroll
-                for (int i = 0; i < count; i++)
-                    mine[((wk - 1) * count + i) * S::owners] =
-                        sum[slice * S::slice_words + i / S::nt][i % S::nt];
+                for (int i = 0; i < part; i++) {
+                    const int f = slice * part + i;
+                    const float4 &low = sum[f / S::nt][f % S::nt],
+                                 &high = sum[(f + S::own) / S::nt % S::Cw][f % S::nt];
+                    out[f] = wk ? high : low;
+                    shared[i * S::threads + tid] = wk ? low : high;
+                }
+                __syncthreads();
             }
-            __syncthreads();
-            if (wk == 0) {
 #pragma unroll
-                for (int other = 0; other < S::Wk - 1; other++)
-#pragma unroll
-                    for (int i = 0; i < count; i++) {
-                        const float4 v = mine[(other * count + i) * S::owners];
-                        float4 &to = sum[slice * S::slice_words + i / S::nt][i % S::nt];
-                        to.x += v.x, to.y += v.y, to.z += v.z, to.w += v.w;
-                    }
+            for (int i = 0; i < part; i++) {
+                const int f = slice * part + i;
+                if (S::Wk > 1)
+                    add(out[f], shared[i * S::threads + partner]);
+                else
+                    out[f] = sum[f / S::nt][f % S::nt];
             }
         }
     }
 
     // For a tile shared by CTAs first .. last: true in the one that has all sums now.
-    static __device__ __forceinline__ bool add_ctas(const sm80_w4_args &a,
-                                                    float4 (&sum)[S::Cw][S::nt], float4 *shared,
-                                                    int wk, int first, int last)
+    static __device__ __forceinline__ bool add_ctas(const sm80_w4_args &a, owned &sum, int first,
+                                                    int last)
     {
         __shared__ int before;
-        constexpr int slot_size = S::fragments * S::owners;
-        float4 *const slots = a.partial + threadIdx.x % S::owners;
-        if (wk == 0) {
-            // A CTA begins at most one tile that it does not end, and ends one that it did not
-            // begin.
-            const int64_t slot = 2 * (int64_t)blockIdx.x + ((int)blockIdx.x == first);
+        constexpr int slot_size = S::own * S::threads;
+        float4 *const slots = a.partial + threadIdx.x;
+        // A CTA begins at most one tile that it does not end, and ends one that it did not begin.
+        const int64_t slot = 2 * (int64_t)blockIdx.x + ((int)blockIdx.x == first);
 #pragma unroll
-            for (int i = 0; i < S::fragments; i++)
-                __stcg(slots + slot * slot_size + i * S::owners, sum[i / S::nt][i % S::nt]);
+        for (int i = 0; i < S::own; i++)
+            __stcg(slots + slot * slot_size + i * S::threads, sum[i]);
+        __syncthreads();
+        if (threadIdx.x == 0) {
+            // What the CTA wrote before the barrier is seen by whoever sees the count, and the
+            // other way round.
+            __threadfence();
+            before = atomicAdd(a.counters + first, 1);
             __threadfence();
         }
-        __syncthreads();
-        if (threadIdx.x == 0)
-            before = atomicAdd(a.counters + first, 1);
         __syncthreads();
         if (before != last - first)
             return false;
         if (threadIdx.x == 0)
             a.counters[first] = 0;
-        __threadfence();
-        // The warps of every wk take turns at the CTAs, with sixteen loads under way.
-        constexpr int chunk = S::fragments < 16 ? S::fragments : 16, batch = 16 / chunk;
-        clear(sum);
-        for (int c = first + wk; c <= last; c += batch * S::Wk)
+        // As many loads under way as the registers hold beside this CTA's own sums, where those are
+        // few.
+        constexpr bool keeps = S::own <= 16;
+        constexpr int most = 16, chunk = S::own < most ? S::own : most, batch = most / chunk;
+        float4 mine[keeps ? S::own : 1];
 #pragma unroll
-            for (int part = 0; part < S::fragments; part += chunk) {
+        for (int i = 0; i < S::own; i++) {
+            if (keeps)
+                mine[i] = sum[i];
+            sum[i] = make_float4(0, 0, 0, 0);
+        }
+        for (int c = first; c <= last; c += batch)
+#pragma unroll
+            for (int part = 0; part < S::own; part += chunk) {
                 float4 v[batch][chunk];
 #pragma unroll
                 for (int b = 0; b < batch; b++) {
-                    const int other = c + b * S::Wk;
+                    const int other = c + b;
                     const float4 *const from =
                         slots + (2 * (int64_t)other + (other == first)) * slot_size;
 #pragma unroll
                     for (int i = 0; i < chunk; i++)
-                        v[b][i] = other <= last ? __ldcg(from + (part + i) * S::owners)
-                                                : make_float4(0, 0, 0, 0);
+                        if (keeps && other == (int)blockIdx.x)
+                            v[b][i] = mine[part + i];
+                        else
+                            v[b][i] = other <= last ? __ldcg(from + (part + i) * S::threads)
+                                                    : make_float4(0, 0, 0, 0);
                 }
 #pragma unroll
                 for (int b = 0; b < batch; b++)
 #pragma unroll
-                    for (int i = 0; i < chunk; i++) {
-                        float4 &to = sum[(part + i) / S::nt][(part + i) % S::nt];
-                        to.x += v[b][i].x, to.y += v[b][i].y;
-                        to.z += v[b][i].z, to.w += v[b][i].w;
-                    }
-                asm volatile("" ::: "memory"); // more loads do not fit into the registers
+                    for (int i = 0; i < chunk; i++)
+                        add(sum[part + i], v[b][i]);
+                asm volatile("" ::: "memory");
             }
-        if (S::Wk > 1)
-            add_warps(sum, shared, wk);
         return true;
     }
 
-    static __device__ __forceinline__ void
-    store(const sm80_w4_args &a, const float4 (&sum)[S::Cw][S::nt], int tile, int wn, int wt)
+    // Of four lanes t = 0..3 with four values each: lane t gets value t of all.
+    static __device__ __forceinline__ void transpose(uint32_t (&v)[4], int t)
     {
-        const int lane = threadIdx.x % 32, r = lane / 4, t = lane % 4;
-        const int n0 = tile / a.m_tiles * S::columns + wn * (16 * S::Cw),
-                  m0 = tile % a.m_tiles * S::Mt + wt * S::tokens;
-        if (n0 >= a.n)
-            return;
 #pragma unroll
-        for (int w = 0; w < S::Cw; w++)
+        for (int bit = 1; bit < 4; bit *= 2)
 #pragma unroll
-            for (int high = 0; high < 2; high++) {
-                const int row = n0 + 16 * w + 8 * high; // of this lane: row + r
-                float scale = S::exact ? unit : 1, bias = 0;
-                if (a.group_shift == 31) // the channelwise permutation
-                    scale *= w4_float<Bf16>(
-                        a.scales[n0 + w / 2 * 32 + r / 2 * 8 + 2 * (2 * (w % 2) + high) + r % 2]);
-                if (a.bias && row + r < a.n)
-                    bias = a.bias[row + r];
-#pragma unroll
-                for (int j = 0; j < S::nt; j++) {
-                    const float4 v = sum[w][j];
-                    const float v0 = high ? v.z : v.x, v1 = high ? v.w : v.y;
-                    // Rows of columns to rows of tokens: lane r, t gets token r, columns 2t, 2t+1.
-                    const uint32_t out = ptx_movmatrix_trans(
-                        w4_pair<Bf16>(fmaf(v0, scale, bias), fmaf(v1, scale, bias)));
-                    const int token = m0 + 8 * j + r, n = row + 2 * t;
-                    if (token >= a.m || n >= a.n)
-                        continue;
-                    uint16_t *y = a.y + token * a.ldy + n;
-                    if (a.paired) {
-                        *(uint32_t *)y = out;
-                    } else {
-                        y[0] = (uint16_t)out;
-                        if (n + 1 < a.n)
-                            y[1] = (uint16_t)(out >> 16);
-                    }
-                }
+            for (int i = 0; i < 4; i++) {
+                if (i & bit)
+                    continue;
+                const bool upper = t & bit;
+                const uint32_t got = __shfl_xor_sync(0xffffffffu, upper ? v[i] : v[i + bit], bit);
+                v[i] = upper ? got : v[i];
+                v[i + bit] = upper ? v[i + bit] : got;
             }
     }
 
-    static __device__ __forceinline__ void finish(const sm80_w4_args &a,
-                                                  float4 (&sum)[S::Cw][S::nt], float4 *shared,
-                                                  int tile, int wn, int wt, int wk)
+    static __device__ __forceinline__ void store(const sm80_w4_args &a, const owned &sum, int tile,
+                                                 const places &at)
     {
-        if (S::Wk > 1)
-            add_warps(sum, shared, wk);
+        static_assert(S::own_words == 2, "four blocks of eight columns");
+        const int lane = threadIdx.x % 32, r = lane / 4, t = lane % 4;
+        const int n0 = tile / a.m_tiles * S::columns + at.wn * (16 * S::Cw) + at.wk * 32,
+                  m0 = tile % a.m_tiles * S::Mt + at.wt * S::tokens;
+        if (n0 >= a.n)
+            return;
+        float scale[4], bias[4]; // of column n0 + 8 b + r
+#pragma unroll
+        for (int b = 0; b < 4; b++) {
+            scale[b] = S::exact ? w4_unit<Bf16>() : 1;
+            if (a.group_shift == 31) // the channelwise permutation
+                scale[b] *= w4_float<Bf16>(a.scales[n0 + r / 2 * 8 + 2 * b + r % 2]);
+            bias[b] = a.bias && n0 + 8 * b + r < a.n ? a.bias[n0 + 8 * b + r] : 0;
+        }
+#pragma unroll
+        for (int j = 0; j < S::nt; j++) {
+            uint32_t v[4];
+#pragma unroll
+            for (int b = 0; b < 4; b++) {
+                const float4 from = sum[b / 2 * S::nt + j];
+                const float v0 = b % 2 ? from.z : from.x, v1 = b % 2 ? from.w : from.y;
+                // Rows of columns to rows of tokens: lane r, t gets token r, columns 2t, 2t+1.
+                v[b] = ptx_movmatrix_trans(
+                    w4_pair<Bf16>(fmaf(v0, scale[b], bias[b]), fmaf(v1, scale[b], bias[b])));
+            }
+            const int token = m0 + 8 * j + r;
+            uint16_t *const y = a.y + token * a.ldy + n0;
+            if (a.wide) {
+                transpose(v, t);
+                if (token < a.m && n0 + 8 * t < a.n)
+                    *(uint4 *)(y + 8 * t) = make_uint4(v[0], v[1], v[2], v[3]);
+            } else if (token < a.m) {
+#pragma unroll
+                for (int i = 0; i < 8; i++) {
+                    const int n = i / 2 * 8 + 2 * t + i % 2;
+                    if (n0 + n < a.n)
+                        y[n] = (uint16_t)(v[i / 2] >> i % 2 * 16);
+                }
+            }
+        }
+    }
+
+    static __device__ __forceinline__ void finish(const sm80_w4_args &a,
+                                                  const float4 (&sum)[S::Cw][S::nt], float4 *shared,
+                                                  int tile, const places &at)
+    {
+        owned own;
+        add_warps(own, sum, shared, at.wk);
         bool whole = true;
         if (tile < a.sk_tiles) {
             const int first = w4_owner(a, tile * a.iters),
                       last = w4_owner(a, (tile + 1) * a.iters - 1);
             if (first != last)
-                whole = add_ctas(a, sum, shared, wk, first, last);
+                whole = add_ctas(a, own, first, last);
         }
-        if (whole && wk == 0)
-            store(a, sum, tile, wn, wt);
+        if (whole)
+            store(a, own, tile, at);
     }
 
     // The next stage into the ring, or an empty group of copies.
@@ -458,7 +416,7 @@ template <bool Bf16, class S> struct w4_kernel {
             const int tile = now.tile;
             now.next(a);
             if (now.left == 0 || now.tile != tile) {
-                finish(a, sum, shared, tile, at.wn, at.wt, at.wk);
+                finish(a, sum, shared, tile, at);
                 clear(sum);
             }
         }
@@ -469,6 +427,7 @@ template <bool Bf16, class S> struct w4_kernel {
                                                        w4_cursor now, uint32_t ring, float4 *shared)
     {
         const places at(a.group_shift);
+        const int group = 1 << min(a.group_shift, 30);
         const uint32_t end = ring + a.stages * S::stage_bytes;
         uint32_t stage = ring, freed = end - S::stage_bytes;
         float4 sum[S::Cw][S::nt];
@@ -486,7 +445,11 @@ template <bool Bf16, class S> struct w4_kernel {
 #pragma unroll
             for (int s = 0; s < S::steps; s++) {
                 uint32_t weights[S::Cw][4];
-                convert(weights, f);
+#pragma unroll
+                for (int w = 0; w < S::Cw; w++) {
+                    integers(weights[w], f.w, f.zero[w], w);
+                    w4_scale<Bf16>(weights[w], f.scale[w]);
+                }
 #pragma unroll
                 for (int p = 0; p < S::parts; p++) {
                     const int q = s * S::parts + p, next = (s + 1) % S::steps;
@@ -499,7 +462,7 @@ template <bool Bf16, class S> struct w4_kernel {
                         }
                         const uint32_t from = next == 0 ? following : stage;
                         load_weights(f, from, next, at);
-                        if (next == 0 || (next == 2 && a.group_shift == 5))
+                        if (next == 0 || (next % 2 == 0 && (next * 16 & (group - 1)) == 0))
                             load_params(f, from, next / 2, at);
                         load_x(x[(q + 1) % 2], from, next, 0, at);
                     }
@@ -517,7 +480,7 @@ template <bool Bf16, class S> struct w4_kernel {
             const int tile = now.tile;
             now.next(a);
             if (now.left == 0 || now.tile != tile) {
-                finish(a, sum, shared, tile, at.wn, at.wt, at.wk);
+                finish(a, sum, shared, tile, at);
                 clear(sum);
                 // Again, rather than kept in registers all that while.
                 load_weights(f, stage, 0, at);
@@ -587,19 +550,20 @@ template <bool Bf16, int Bits>
 int
 w4_launch_tile(const sm80_w4_args *a, int tile, int grid, cudaStream_t stream)
 {
+    constexpr int deep = 1024 / Bits;
     switch (tile) {
     case 0:
-        return w4_launch<Bf16, w4_shape<Bits, 8, 2, 1, 4, 256, 4>, 2>(a, grid, stream);
+        return w4_launch<Bf16, w4_shape<Bits, 8, 2, 1, 2, deep, 4>, 4>(a, grid, stream);
     case 1:
-        return w4_launch<Bf16, w4_shape<Bits, 16, 2, 1, 4, 256, 4>, 2>(a, grid, stream);
+        return w4_launch<Bf16, w4_shape<Bits, 16, 2, 1, 2, deep, 4>, 3>(a, grid, stream);
     case 2:
-        return w4_launch<Bf16, w4_shape<Bits, 32, 4, 1, 2, 128, 4>, 2>(a, grid, stream);
+        return w4_launch<Bf16, w4_shape<Bits, 32, 2, 1, 2, 128, 4>, 3>(a, grid, stream);
     case 3:
         return w4_launch<Bf16, w4_shape<Bits, 64, 2, 1, 2, 128, 4>, 2>(a, grid, stream);
     case 4:
         return w4_launch<Bf16, w4_shape<Bits, 64, 4, 1, 2, 128, 4>, 1>(a, grid, stream);
     case 5:
-        return w4_launch<Bf16, w4_shape<Bits, 128, 8, 1, 1, 64, 2>, 1>(a, grid, stream);
+        return w4_launch<Bf16, w4_shape<Bits, 128, 8, 1, 1, 128, 2>, 1>(a, grid, stream);
     default:
         return w4_launch<Bf16, w4_shape<Bits, 128, 4, 1, 1, 64, 2>, 2>(a, grid, stream);
     }

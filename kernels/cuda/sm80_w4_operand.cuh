@@ -97,78 +97,97 @@ w4_pair(float low, float high)
     return Bf16 ? as_word(__floats2bfloat162_rn(low, high)) : as_word(__floats2half2_rn(low, high));
 }
 
-// (q - z) * s of one word's 16 x 16 weights, rounded once. `scale` and `zero` are those of rows r
-// (low half) and r+8. fp16: codes become 1024 + q or 1024 + 16 q by an OR, and q - z is exact.
-// bf16: a masked code is q * 2^-133 or q * 2^-129, a subnormal number or the first normal ones
-// alike, and (q - z) * 2^-6 is exact; the scale takes the 2^6.
+// A checkpoint's parameters of a word's columns as the functions below want them: zero points of
+// rows r (low half) and r+8, once more for codes in high nibbles.
+struct w4_zeros {
+    uint32_t low, high;
+};
+
+// `zero` has integers in its halves. fp16: -(1024 + z) and -(64 + z). bf16: -z * 2^-6.
+template <bool Bf16>
+__device__ __forceinline__ w4_zeros
+w4_zeros_of(uint32_t zero)
+{
+    w4_zeros z;
+    if (Bf16) {
+        z.low = z.high = as_word(__hmul2(as_bf162(zero), as_bf162(0xff00ff00u))); // * -2^127
+    } else {
+        z.low = zero | 0xe400e400u;
+        z.high = as_word(__hadd2(as_half2(z.low), as_half2(0x63806380u)));
+    }
+    return z;
+}
+
+// q - z of one word's 16 x 16 weights, exact; in bf16 * 2^-6. fp16: codes become 1024 + q or
+// 1024 + 16 q by an OR. bf16: a masked code is q * 2^-133 or q * 2^-129, a subnormal number or the
+// first normal ones alike.
 template <bool Bf16>
 __device__ __forceinline__ void
-w4_weights4(uint32_t a[4], uint32_t word, uint32_t scale, uint32_t zero)
+w4_integers4(uint32_t a[4], uint32_t word, w4_zeros zero)
 {
     const uint32_t word8 = word >> 8;
     if (Bf16) {
         const __nv_bfloat162 up0 = as_bf162(0x7f007f00u),
                              up1 = as_bf162(0x7d007d00u); // 2^127, 2^123
-        const __nv_bfloat162 z = __hmul2(as_bf162(zero), as_bf162(0xff00ff00u));
-        const __nv_bfloat162 s = __hmul2(as_bf162(scale), as_bf162(0x42804280u));
-        const __nv_bfloat162 z0 = __low2bfloat162(z), z1 = __high2bfloat162(z);
-        const __nv_bfloat162 s0 = __low2bfloat162(s), s1 = __high2bfloat162(s);
-        a[0] = as_word(__hmul2(__hfma2(as_bf162(word & 0x000f000fu), up0, z0), s0));
-        a[1] = as_word(__hmul2(__hfma2(as_bf162(word8 & 0x000f000fu), up0, z1), s1));
-        a[2] = as_word(__hmul2(__hfma2(as_bf162(word & 0x00f000f0u), up1, z0), s0));
-        a[3] = as_word(__hmul2(__hfma2(as_bf162(word8 & 0x00f000f0u), up1, z1), s1));
+        const __nv_bfloat162 z0 = __low2bfloat162(as_bf162(zero.low)),
+                             z1 = __high2bfloat162(as_bf162(zero.low));
+        a[0] = as_word(__hfma2(as_bf162(word & 0x000f000fu), up0, z0));
+        a[1] = as_word(__hfma2(as_bf162(word8 & 0x000f000fu), up0, z1));
+        a[2] = as_word(__hfma2(as_bf162(word & 0x00f000f0u), up1, z0));
+        a[3] = as_word(__hfma2(as_bf162(word8 & 0x00f000f0u), up1, z1));
     } else {
         const __half2 down = as_half2(0x2c002c00u); // 1/16
-        const __half2 z = as_half2(zero | 0xe400e400u), zh = __hadd2(z, as_half2(0x63806380u));
-        const __half2 s0 = __low2half2(as_half2(scale)), s1 = __high2half2(as_half2(scale));
+        const __half2 z = as_half2(zero.low), zh = as_half2(zero.high);
         const __half2 q0 = as_half2(ptx_and_or<0x000f000fu, 0x64006400u>(word));
         const __half2 q1 = as_half2(ptx_and_or<0x000f000fu, 0x64006400u>(word8));
         const __half2 q2 = as_half2(ptx_and_or<0x00f000f0u, 0x64006400u>(word));
         const __half2 q3 = as_half2(ptx_and_or<0x00f000f0u, 0x64006400u>(word8));
-        a[0] = as_word(__hmul2(__hadd2(q0, __low2half2(z)), s0));
-        a[1] = as_word(__hmul2(__hadd2(q1, __high2half2(z)), s1));
-        a[2] = as_word(__hmul2(__hfma2(q2, down, __low2half2(zh)), s0));
-        a[3] = as_word(__hmul2(__hfma2(q3, down, __high2half2(zh)), s1));
+        a[0] = as_word(__hadd2(q0, __low2half2(z)));
+        a[1] = as_word(__hadd2(q1, __high2half2(z)));
+        a[2] = as_word(__hfma2(q2, down, __low2half2(zh)));
+        a[3] = as_word(__hfma2(q3, down, __high2half2(zh)));
     }
 }
 
-// (q - 128) * s of the two words of 16 x 16 weights.
+// q - 128 of the two words of 16 x 16 weights, exact; in bf16 * 2^-6.
 template <bool Bf16>
 __device__ __forceinline__ void
-w4_weights8(uint32_t a[4], uint32_t word0, uint32_t word1, uint32_t scale)
+w4_integers8(uint32_t a[4], uint32_t word0, uint32_t word1)
 {
-    const uint32_t q[4] = {__byte_perm(word0, Bf16 ? 0 : 0x64646464u, 0x4240),
-                           __byte_perm(word1, Bf16 ? 0 : 0x64646464u, 0x4240),
-                           __byte_perm(word0, Bf16 ? 0 : 0x64646464u, 0x4341),
-                           __byte_perm(word1, Bf16 ? 0 : 0x64646464u, 0x4341)};
+    const uint32_t fill = Bf16 ? 0 : 0x64646464u;
+    const uint32_t q[4] = {__byte_perm(word0, fill, 0x4240), __byte_perm(word1, fill, 0x4240),
+                           __byte_perm(word0, fill, 0x4341), __byte_perm(word1, fill, 0x4341)};
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-        if (Bf16) {
-            const __nv_bfloat162 s = __hmul2(as_bf162(scale), as_bf162(0x42804280u));
-            const __nv_bfloat162 d =
-                __hfma2(as_bf162(q[i]), as_bf162(0x7f007f00u), as_bf162(0xc000c000u));
-            a[i] = as_word(__hmul2(d, i % 2 ? __high2bfloat162(s) : __low2bfloat162(s)));
-        } else {
-            const __half2 d = __hadd2(as_half2(q[i]), as_half2(0xe480e480u)); // -1152
-            a[i] = as_word(
-                __hmul2(d, i % 2 ? __high2half2(as_half2(scale)) : __low2half2(as_half2(scale))));
-        }
-    }
+    for (int i = 0; i < 4; i++)
+        a[i] = Bf16 ? as_word(__hfma2(as_bf162(q[i]), as_bf162(0x7f007f00u), as_bf162(0xc000c000u)))
+                    : as_word(__hadd2(as_half2(q[i]), as_half2(0xe480e480u)));
 }
 
-// A small integer without the slow conversion.
+// What scales are multiplied by to undo the 2^-6.
+template <bool Bf16>
 __device__ __forceinline__ float
-w4_integer(uint32_t v)
+w4_unit(void)
 {
-    return __uint_as_float(0x4b000000u | v) - 0x1p23f;
+    return Bf16 ? 64 : 1;
 }
 
-// x * 2^64 in bf16: exact, keeps Inf and NaN. Products with subnormal codes then are no subnormal
-// numbers.
-__device__ __forceinline__ uint32_t
-w4_raised(uint32_t v)
+// Integers times scales of rows r (low half) and r+8, rounded once.
+template <bool Bf16>
+__device__ __forceinline__ void
+w4_scale(uint32_t a[4], uint32_t scale)
 {
-    return as_word(__hmul2(as_bf162(v), as_bf162(0x5f805f80u)));
+    if (Bf16) {
+        const __nv_bfloat162 s = __hmul2(as_bf162(scale), as_bf162(0x42804280u)); // 64
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            a[i] =
+                as_word(__hmul2(as_bf162(a[i]), i % 2 ? __high2bfloat162(s) : __low2bfloat162(s)));
+    } else {
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            a[i] = as_word(__hmul2(as_half2(a[i]), i % 2 ? __high2half2(as_half2(scale))
+                                                         : __low2half2(as_half2(scale))));
+    }
 }
 
 } // namespace

@@ -11,22 +11,29 @@ namespace
 {
 
 struct tile_facts {
-    int tokens, columns, depth; // depth: k of a stage
+    int tokens, columns, depth; // depth: k of a stage, see depth_of
     int ctas;                   // of a multiprocessor, at most
     int k_warps, slices;        // warps that share a tile's columns, parts in which they add up
-    int stage_ns[2];            // about what a stage takes with 1 and 2 CTAs a multiprocessor
+    int tile_ns;                // about what a tile takes beyond its stages
+    int stage_ns[4];            // and a stage with 1 to 4 CTAs a multiprocessor
 };
 
-// The template arguments of w4_launch_tile, sm80_w4_gemm.cuh. Times are of an H100; only their
-// ratios matter.
+// The template arguments of w4_launch_tile, sm80_w4_gemm.cuh. Times are fitted to 1500 plans of the
+// shapes in docs/performance/marlin.md on an H100, within 8 %; their ratios matter.
 constexpr tile_facts tiles[DLQ_K_MARLIN_TILES] = {
-    {8, 128, 256, 2, 4, 1, {1050, 1720}},  {16, 128, 256, 2, 4, 1, {1320, 2350}},
-    {32, 256, 128, 2, 2, 2, {1430, 2500}}, {64, 128, 128, 2, 2, 4, {1100, 1720}},
-    {64, 256, 128, 1, 2, 4, {1690, 0}},    {128, 256, 64, 1, 1, 1, {1520, 0}},
-    {128, 128, 64, 2, 1, 1, {950, 1550}},
+    {8, 128, 256, 4, 2, 1, 0, {900, 1450, 1700, 2150}},
+    {16, 128, 256, 3, 2, 1, 1340, {930, 1420, 1990}},
+    {32, 128, 128, 3, 2, 2, 1860, {770, 1130, 1610}},
+    {64, 128, 128, 2, 2, 4, 3950, {990, 1610}},
+    {64, 256, 128, 1, 2, 4, 4180, {1500}},
+    {128, 256, 128, 1, 1, 1, 1940, {2480}},
+    {128, 128, 64, 2, 1, 1, 4220, {840, 1420}},
 };
+constexpr int sm_bytes_ns = 23;                 // memory of a multiprocessor's share
+constexpr int even_ns = 2600, uneven_ns = 3400; // sharing tiles, as below
+constexpr int shared_bytes_us = 76000;          // reading others' sums
 
-// CTAs of one tile, at most: counters are that many and fewer sums are read one after the other.
+// CTAs of one tile, at most.
 constexpr int most_split = 32;
 
 // Tokens whose x is copied at a time when it has to be.
@@ -39,13 +46,20 @@ round256(size_t bytes)
     return (bytes + 255) / 256 * 256;
 }
 
+// Stages of the kernels for few tokens have as many bytes of weights of 8 bits as of 4.
+int
+depth_of(const tile_facts &t, int bits)
+{
+    return t.tokens <= 16 && bits == 8 ? t.depth / 2 : t.depth;
+}
+
 size_t
 smem_bytes(const tile_facts &t, int bits, int stages)
 {
-    const size_t stage = (size_t)t.depth * t.columns * bits / 8 + (size_t)t.tokens * t.depth * 2 +
-                         t.depth / 32 * t.columns * 2 +
-                         (bits == 4 ? t.depth / 32 * t.columns / 2 : 0);
-    return stages * stage + (size_t)(t.k_warps - 1) * t.tokens * t.columns * 4 / t.slices;
+    const int depth = depth_of(t, bits);
+    const size_t stage = (size_t)depth * t.columns * bits / 8 + (size_t)t.tokens * depth * 2 +
+                         depth / 32 * t.columns * 2 + (bits == 4 ? depth / 32 * t.columns / 2 : 0);
+    return stages * stage + (t.k_warps > 1 ? (size_t)t.tokens * t.columns * 4 / t.slices : 0);
 }
 
 // Shared memory of a multiprocessor, less what each of `ctas` CTAs loses.
@@ -75,7 +89,8 @@ cut_work(const struct dlq_marlin_layer *layer, int m, const tile_facts &t, int c
 {
     cut c;
     c.m_tiles = (m + t.tokens - 1) / t.tokens;
-    c.iters = (int)((layer->k_padded + t.depth - 1) / t.depth);
+    const int depth = depth_of(t, layer->bits);
+    c.iters = (int)((layer->k_padded + depth - 1) / depth);
     const int count = c.m_tiles * (int)((layer->n_padded + t.columns - 1) / t.columns);
     const int most = ctas * sms;
     c.dp_each = count / most;
@@ -100,16 +115,23 @@ cut_work(const struct dlq_marlin_layer *layer, int m, const tile_facts &t, int c
 
 // About what a cut takes, in ns, but for what all have in common.
 int64_t
-cost_of(const cut &c, const tile_facts &t, int sms)
+cost_of(const cut &c, const tile_facts &t, int bits, int sms)
 {
-    int64_t ns = 0;
-    if (c.sk_tiles > 0) {
-        const int64_t stages = ((int64_t)c.sk_tiles * c.iters + c.sk_ctas - 1) / c.sk_ctas;
-        ns += stages * t.stage_ns[c.sk_ctas > sms];
-        if (c.sk_ctas > c.sk_tiles) // 100 bytes a ns into one CTA
-            ns += 1500 + (c.sk_ctas + c.sk_tiles - 1) / c.sk_tiles * (int64_t)tile_bytes(t) / 100;
+    const auto stage_ns = [&](int ctas) {
+        const int64_t memory =
+            (int64_t)t.columns * depth_of(t, bits) * bits / 8 * ctas / sms / sm_bytes_ns;
+        const int64_t compute = t.stage_ns[(ctas - 1) / sms];
+        return compute > memory ? compute : memory;
+    };
+    int64_t ns = (int64_t)t.tile_ns * (c.dp_each + (c.sk_tiles > 0));
+    if (c.sk_tiles > 0)
+        ns += ((int64_t)c.sk_tiles * c.iters + c.sk_ctas - 1) / c.sk_ctas * stage_ns(c.sk_ctas);
+    if (c.sk_ctas > c.sk_tiles) {
+        const int64_t shares = (c.sk_ctas + c.sk_tiles - 1) / c.sk_tiles;
+        ns += c.sk_ctas % c.sk_tiles == 0 ? even_ns : uneven_ns;
+        ns += shares * (int64_t)tile_bytes(t) * 1000 / shared_bytes_us;
     }
-    return ns + (int64_t)c.dp_each * c.iters * t.stage_ns[c.grid > sms];
+    return ns + (c.dp_each > 0 ? (int64_t)c.dp_each * c.iters * stage_ns(c.grid) : 0);
 }
 
 // x with rows in the order of the weights, padded with zeros to k_padded.
@@ -148,7 +170,7 @@ choose(const struct dlq_k_marlin_gemm *call, struct dlq_k_marlin_plan *plan)
         if (open.tile != 0 && open.tile != tile)
             continue;
         for (int ctas = 1; ctas <= t.ctas; ctas++) {
-            const int stages = open.stages != 0 ? open.stages : ctas == 1 ? 3 : 2;
+            const int stages = open.stages != 0 ? open.stages : 2;
             if ((open.ctas != 0 && open.ctas != ctas) ||
                 smem_bytes(t, bits, stages) > smem_limit(call->capability, ctas))
                 continue;
@@ -156,8 +178,8 @@ choose(const struct dlq_k_marlin_gemm *call, struct dlq_k_marlin_plan *plan)
                 if (open.split != 0 && split != splits[0])
                     break;
                 const int s = open.split != 0 ? open.split : split;
-                const int64_t cost =
-                    cost_of(cut_work(call->layer, call->m, t, ctas, s, call->sms), t, call->sms);
+                const cut c = cut_work(call->layer, call->m, t, ctas, s, call->sms);
+                const int64_t cost = cost_of(c, t, bits, call->sms);
                 if (cost < least) {
                     least = cost;
                     plan->tile = tile;
@@ -204,7 +226,7 @@ run(const struct dlq_k_marlin_gemm *call, const struct dlq_k_marlin_plan *plan, 
     a.sk_tiles = c.sk_tiles;
     a.sk_ctas = c.sk_ctas;
     a.dp_each = c.dp_each;
-    a.paired = ((uintptr_t)call->y & 3) == 0 && call->ldy % 2 == 0 && layer->n % 2 == 0;
+    a.wide = ((uintptr_t)call->y & 15) == 0 && call->ldy % 8 == 0 && layer->n % 8 == 0;
     a.pdl = pdl;
     if (c.sk_ctas > c.sk_tiles) {
         const size_t head = call->counters ? 0 : round256(sizeof(int) * (size_t)c.sk_ctas);
@@ -241,7 +263,7 @@ sums_bytes(int max_m, int sms)
 extern "C" int64_t
 dlq_k_marlin_counters(int sms)
 {
-    return 2 * (int64_t)sms;
+    return 4 * (int64_t)sms;
 }
 
 extern "C" size_t
@@ -264,7 +286,8 @@ dlq_k_marlin_resolve(const struct dlq_k_marlin_gemm *call, const struct dlq_k_ma
         return DLQ_K_MARLIN_PLAN;
     if (p.stages == 0) {
         const size_t limit = smem_limit(call->capability, p.ctas);
-        p.stages = 4;
+        // Longer rings only make the first stages come later where all CTAs wait for memory.
+        p.stages = tiles[p.tile - 1].tokens <= 16 ? 3 : 4;
         while (smem_bytes(tiles[p.tile - 1], call->layer->bits, p.stages) > limit)
             p.stages--;
     }

@@ -32,17 +32,18 @@ template <int Bits_, int Mt_, int Wn_, int Wt_, int Wk_, int Kt_, int Cw_> struc
     static constexpr int scale_bytes = Kt / 32 * columns * 2;
     static constexpr int zero_bytes = Bits == 4 ? Kt / 32 * columns / 2 : 0;
     static constexpr int stage_bytes = weight_bytes + x_bytes + scale_bytes + zero_bytes;
-    // Sums of the warps wk > 0, `slices` times a part.
+    // At the end of a tile the Wk warps of the same columns and tokens share their sums out: each
+    // gets all of those of `own_words` of its words. `slices` times a part goes through shared
+    // memory.
+    static constexpr int own_words = Cw / Wk, own = own_words * nt; // own: float4 of a thread
     static constexpr int slices = Wk == 1 || Mt <= 16 ? 1 : Mt == 32 ? 2 : 4;
-    static constexpr int slice_words = Cw / slices;
-    static constexpr int sum_bytes = (Wk - 1) * Mt * columns * 4 / slices;
-    static constexpr int owners = Wn * Wt * 32; // threads that hold a tile's sums
-    static constexpr int fragments = Cw * nt;   // float4 of each
+    static constexpr int sum_bytes = Wk == 1 ? 0 : own / slices * threads * 16;
     // Tokens whose x is in registers at a time, in eights, and how many times that a step.
     static constexpr int part = nt > 8 ? 8 : nt, parts = nt / part;
     static constexpr bool exact = Mt <= 16;
 
-    static_assert(steps == 4 && tokens % 8 == 0 && (Cw == 4 || (Cw == 2 && Wk == 1)), "shape");
+    static_assert(steps == 8 || steps == 4, "shape");
+    static_assert(Wk <= 2 && (Cw == 4 || (Cw == 2 && Wk == 1)), "shape");
 };
 
 // Where a CTA is in its work: `left` more stages after this one.
@@ -124,16 +125,22 @@ template <class S> struct w4_stream {
     static constexpr int x_chunks = Kt / 8, x_rows = S::threads / x_chunks;
     static constexpr int x_passes = (S::Mt + x_rows - 1) / x_rows;
     static constexpr int scale_chunks = S::columns / 8, zero_chunks = S::columns / 32;
-    static constexpr int scale_threads = Kt / 32 * scale_chunks;
-    static_assert(w_rows > 0 && scale_threads + Kt / 32 * zero_chunks <= S::threads, "threads");
+    static constexpr int stage_scales = Kt / 32 * scale_chunks;
+    static constexpr int param_chunks = stage_scales + Kt / 32 * zero_chunks;
+    static constexpr int param_passes = (param_chunks + S::threads - 1) / S::threads;
+    static_assert(w_rows > 0, "threads");
 
     w4_cursor at;
     const char *w;
     const uint16_t *x;
-    const char *params;    // scales or zero points of the tile's first stage
-    uint32_t x_inside;     // a bit a pass
-    bool w_inside, copies; // copies: params
-    int params_row;        // of a stage, that this thread copies
+    uint32_t x_inside; // a bit a pass
+    bool w_inside;
+    // Scales, then zero points, of the first stage of the tile's columns.
+    struct {
+        const char *from;
+        int row; // of a stage
+        bool copied;
+    } params[param_passes];
 
     __device__ __forceinline__ void start(const sm80_w4_args &a)
     {
@@ -171,14 +178,18 @@ template <class S> struct w4_stream {
 #pragma unroll
         for (int p = 0; p < x_passes; p++)
             x_inside |= (uint32_t)(token + p * x_rows < a.m) << p;
-        const bool scale = tid < scale_threads;
-        const int i = scale ? tid : tid - scale_threads,
-                  chunks = scale ? scale_chunks : zero_chunks;
-        const int n = tn * S::columns + i % chunks * (scale ? 8 : 32);
-        params_row = i / chunks;
-        params = scale ? (const char *)(a.scales + n) : (const char *)a.zeros + n / 2;
-        copies = (scale ? a.group_shift < 31 : i < Kt / 32 * zero_chunks && a.zeros) &&
-                 params_row < max(1, Kt >> a.group_shift) && n < a.n_padded;
+#pragma unroll
+        for (int p = 0; p < param_passes; p++) {
+            const int i = tid + p * S::threads;
+            const bool scale = i < stage_scales;
+            const int chunk = scale ? i : i - stage_scales,
+                      chunks = scale ? scale_chunks : zero_chunks;
+            const int n = tn * S::columns + chunk % chunks * (scale ? 8 : 32);
+            params[p].row = chunk / chunks;
+            params[p].from = scale ? (const char *)(a.scales + n) : (const char *)a.zeros + n / 2;
+            params[p].copied = (scale ? a.group_shift < 31 : i < param_chunks && a.zeros) &&
+                               params[p].row < max(1, Kt >> a.group_shift) && n < a.n_padded;
+        }
     }
 
     __device__ __forceinline__ void weights(const sm80_w4_args &a, uint32_t stage) const
@@ -195,12 +206,16 @@ template <class S> struct w4_stream {
         for (int p = 0; p < w_passes; p++)
             ptx_cp_async16(dst + p * (S::threads * 16), w + p * pass,
                            w_inside && (whole || p * w_rows < 8) ? 16 : 0);
-        const int first = (at.k * Kt >> a.group_shift) + params_row;
-        if (copies)
-            ptx_cp_async16(stage + S::weight_bytes + S::x_bytes + tid * 16,
-                           params + (int64_t)first *
-                                        (tid < scale_threads ? a.n_padded * 2 : a.n_padded / 2),
-                           first < a.groups ? 16 : 0);
+#pragma unroll
+        for (int p = 0; p < param_passes; p++) {
+            const int i = tid + p * S::threads;
+            const int row = (at.k * Kt >> a.group_shift) + params[p].row;
+            if (params[p].copied)
+                ptx_cp_async16(stage + S::weight_bytes + S::x_bytes + i * 16,
+                               params[p].from + (int64_t)row * (i < stage_scales ? a.n_padded * 2
+                                                                                 : a.n_padded / 2),
+                               row < a.groups ? 16 : 0);
+        }
     }
 
     __device__ __forceinline__ void tokens(const sm80_w4_args &a, uint32_t stage) const
@@ -213,7 +228,7 @@ template <class S> struct w4_stream {
 #pragma unroll
         for (int p = 0; p < x_passes; p++)
             if (S::Mt % x_rows == 0 || row + p * x_rows < S::Mt)
-                ptx_cp_async16(dst + p * x_rows * (Kt * 2), x + p * pass,
+                ptx_cp_async16((dst ^ p * x_rows % 8 * 16) + p * x_rows * (Kt * 2), x + p * pass,
                                inside && (x_inside >> p & 1) ? 16 : 0);
     }
 
