@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// dlq_kg_wna16(): the fragment form where Hopper has one, else the grouped form, whose x may have
-// to be quantized, gathered or cut into parts first.
+// dlq_kg_wna16(): the fragment form where Hopper has one, else the Marlin form where the layer has
+// one, else the grouped form, whose x may have to be quantized, gathered or cut into parts first.
 #include "gpu_device.cuh"
 #include "gpu_wna16_forms.h"
 #include "grouped_layout.h"
@@ -92,9 +92,14 @@ plan(struct dlq_kg_wna16 *w, const struct dlq_kg_wna16_desc *d)
     struct dlq_kg_wna16 out = {};
     out.desc = *d;
     if (!wna16_fragment_plan(&out)) {
-        out.form = WNA16_GROUPED;
-        out.bytes = g.bytes;
         keep(&out, &g);
+        if (wna16_marlin_plan(&out)) {
+            // Packing may find that only the grouped form holds the zero points.
+            out.bytes = out.bytes > g.bytes ? out.bytes : g.bytes;
+        } else {
+            out.form = WNA16_GROUPED;
+            out.bytes = g.bytes;
+        }
     }
     *w = out;
     return 0;
@@ -148,10 +153,18 @@ pack_source(struct dlq_kg_wna16 *w, const struct dlq_k_grouped_source *source, v
 {
     if (w->form == WNA16_FRAGMENT)
         return wna16_fragment_pack(w, source, data, bad);
+    if (w->form == WNA16_MARLIN) {
+        bool wide = false;
+        const int err = wna16_marlin_pack(w, source, data, &wide, bad);
+        if (err != 0 || !wide)
+            return err;
+    }
     struct dlq_k_grouped g = packed_of(w);
     const int err = dlq_k_grouped_pack(&g, source, data, bad);
-    if (err == 0)
+    if (err == 0) {
+        w->form = WNA16_GROUPED;
         keep(w, &g);
+    }
     return err;
 }
 
@@ -261,7 +274,9 @@ workspace_size(const struct dlq_kg_wna16 *w, int64_t max_m)
     if (w->form == WNA16_FRAGMENT)
         return wna16_fragment_workspace(w, max_m);
     const struct dlq_k_grouped g = packed_of(w);
-    return (size_t)scratch_of(w, &g, max_m).end;
+    const size_t grouped = (size_t)scratch_of(w, &g, max_m).end;
+    const size_t marlin = w->form == WNA16_MARLIN ? wna16_marlin_workspace(w, max_m) : 0;
+    return marlin > grouped ? marlin : grouped;
 }
 
 int
@@ -343,6 +358,8 @@ apply(const struct dlq_kg_wna16 *w, const struct dlq_kg_call *call)
         return -DLQ_K_ESHAPE;
     if (w->form == WNA16_FRAGMENT)
         return wna16_fragment_apply(w, call);
+    if (w->form == WNA16_MARLIN)
+        return wna16_marlin_apply(w, call);
     const struct dlq_k_grouped g = packed_of(w);
     const scratch s = scratch_of(w, &g, call->m);
     const uint32_t dtype = w->desc.act_dtype;
@@ -365,6 +382,8 @@ kernel(const struct dlq_kg_wna16 *w, int64_t m)
 {
     if (w->form == WNA16_FRAGMENT)
         return wna16_fragment_kernel(w, m);
+    if (w->form == WNA16_MARLIN)
+        return wna16_marlin_kernel(w, m);
     return quantized(w)        ? "wna16 mma, int8 codes"
            : parts_of(w) > 1   ? "wna16 mma, exact weights, x in three parts"
            : w->desc.act_order ? "wna16 mma, exact weights, act order"
@@ -387,6 +406,7 @@ dequantize(const struct dlq_kg_wna16 *w, int64_t n0, int64_t rows, float *out)
     for (int64_t r = 0; r < rows && err == 0; r += slice) {
         const int64_t some = rows - r < slice ? rows - r : slice;
         err = w->form == WNA16_FRAGMENT ? wna16_fragment_unpack(w, n0 + r, some, device, nullptr)
+              : w->form == WNA16_MARLIN ? wna16_marlin_unpack(w, n0 + r, some, device, nullptr)
                                         : dlq_k_grouped_unpack(&g, n0 + r, some, device, nullptr);
         if (err == 0)
             err = (int)cudaMemcpy(out + r * k, device, (size_t)(some * k * 4),

@@ -13,7 +13,8 @@ extern "C" {
 
 enum wna16_form {
     WNA16_GROUPED = 1, // grouped_gemm.h
-    WNA16_FRAGMENT     // pack/w4_fragment.h
+    WNA16_FRAGMENT,    // pack/w4_fragment.h
+    WNA16_MARLIN       // pack/marlin.h
 };
 
 // The fragment form: 4 bits, fp16 or bf16, groups of 32, 64, multiples of 128 or one a column.
@@ -40,5 +41,29 @@ wna16_fragment_apply(const struct dlq_kg_wna16 *w, const struct dlq_kg_call *cal
 
 const char *
 wna16_fragment_kernel(const struct dlq_kg_wna16 *w, int64_t m);
+
+// The Marlin form: 4 bits, or 8 without zero points, fp16 or bf16, groups of a multiple of 32 or
+// one a column. Functions as above.
+
+bool
+wna16_marlin_plan(struct dlq_kg_wna16 *w);
+
+// `*wide`: a zero point is 2^bits, which the grouped form alone can hold.
+int
+wna16_marlin_pack(const struct dlq_kg_wna16 *w, const struct dlq_k_grouped_source *source,
+                  void *data, bool *wide, int64_t *bad);
+
+int
+wna16_marlin_unpack(const struct dlq_kg_wna16 *w, int64_t n0, int64_t rows, float *out,
+                    cudaStream_t stream);
+
+size_t
+wna16_marlin_workspace(const struct dlq_kg_wna16 *w, int64_t max_m);
+
+int
+wna16_marlin_apply(const struct dlq_kg_wna16 *w, const struct dlq_kg_call *call);
+
+const char *
+wna16_marlin_kernel(const struct dlq_kg_wna16 *w, int64_t m);
 
 #endif

@@ -245,7 +245,8 @@ fill_packed(pair *p)
 void
 pack_on_cpu(pair *p)
 {
-    const bool rounds = strstr(dlq_kg_wna16()->kernel(&p->gpu, 1), "sm90") != nullptr;
+    const char *const kernel = dlq_kg_wna16()->kernel(&p->gpu, 1);
+    const bool rounds = strstr(kernel, "sm90") != nullptr || strstr(kernel, "marlin") != nullptr;
     const struct dlq_k_wna16_shape shape = shape_of(*p);
     struct dlq_kg_wna16_source source = source_of(*p);
     if (p->v.signed_codes) {

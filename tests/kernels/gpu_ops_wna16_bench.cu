@@ -135,13 +135,14 @@ bench_wna16(void)
         int capability;
         bool all; // every shape, or only one
     } kinds[] = {
-        {"u4 g128 zeros f16, grouped", 4, 128, true, false, false, DLQ_F16, 80, true},
+        {"u4 g128 zeros f16, as on sm_80", 4, 128, true, false, false, DLQ_F16, 80, true},
         {"u8 g128 f16", 8, 128, false, false, false, DLQ_F16, 0, true},
-        {"u4 g128 zeros f16, grouped, early launch", 4, 128, true, false, true, DLQ_F16, 80, true},
+        {"u4 g128 zeros f16, as on sm_80, early launch", 4, 128, true, false, true, DLQ_F16, 80,
+         true},
         {"u8 g128 bf16", 8, 128, false, false, false, DLQ_BF16, 0, false},
-        {"u4 g128 bf16, grouped", 4, 128, true, false, false, DLQ_BF16, 80, false},
+        {"u4 g128 bf16, as on sm_80", 4, 128, true, false, false, DLQ_BF16, 80, false},
         {"u8 one group f16", 8, 0, false, false, false, DLQ_F16, 0, false},
-        {"u4 g32 f16, grouped", 4, 32, true, false, false, DLQ_F16, 80, false},
+        {"u4 g32 f16, as on sm_80", 4, 32, true, false, false, DLQ_F16, 80, false},
         {"u4 g128 act order f16", 4, 128, false, true, false, DLQ_F16, 0, false},
         {"u4 g128 f32", 4, 128, false, false, false, DLQ_F32, 0, false},
         {"u4 g128 zeros f16, own form", 4, 128, true, false, false, DLQ_F16, 0, false},
