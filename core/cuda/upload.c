@@ -279,9 +279,11 @@ dlq_gpu_flush(int32_t index, const struct dlq_threads *threads, struct dlq_error
     struct dlq_gpu *const gpu = dlq_gpu_lock(index, &rc);
     if (gpu) {
         rc = move_posted(gpu, index, threads);
-        // The first stream waits for the others.
-        const cudaError_t waited = cudaStreamSynchronize(gpu->uploads[0]);
-        rc = rc == cudaSuccess ? waited : rc;
+        // All of them: after a failure the first may not wait for the others.
+        for (int i = 0; i < DLQ_GPU_STREAMS; i++) {
+            const cudaError_t waited = cudaStreamSynchronize(gpu->uploads[i]);
+            rc = rc == cudaSuccess ? waited : rc;
+        }
     }
     dlq_gpu_unlock(gpu);
     return dlq_gpu_result(index, "uploading", rc, err);
