@@ -157,7 +157,7 @@ load_fp_row(const struct dlq_float_run *run, int64_t m, float *values, float *sc
         load_plain_row(run, m, values, scale);
         return;
     }
-    dlq_fp_load_row(w, run->call, m, run->tensor_max, values, scale);
+    dlq_fp_load_row_avx2(w, run->call, m, run->tensor_max, values, scale);
 }
 
 static const float *
@@ -188,7 +188,7 @@ fp_apply(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call,
                                             .decode = decode,
                                             .load_row = load_fp_row,
                                             .factors = fp_factors};
-    dlq_float_apply(&source, level, call, dlq_fp_tensor_max(w, call));
+    dlq_float_apply(&source, level, call, dlq_fp_tensor_max_avx2(w, call));
     return DLQ_K_OK;
 }
 

@@ -6,6 +6,8 @@
 
 #include "../linear_fp.h"
 
+#include <stdbool.h>
+
 /// Levels of dlq_k_fp_init, weakest first, and addresses within the packed form.
 
 void
@@ -41,9 +43,28 @@ void
 dlq_fp_load_row(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call, int64_t m,
                 float tensor_max, float *values, float *scale);
 
+/// The same with AVX2.
+void
+dlq_fp_load_row_avx2(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call, int64_t m,
+                     float tensor_max, float *values, float *scale);
+
+/// How a group of x becomes codes.
+struct dlq_fp_rounding {
+    float scale;    ///< Of the codes
+    float multiply; ///< codes = round(x * multiply), or
+    float divide;   ///< codes = round(x / divide) where this is not 0
+    bool fp4;
+};
+
+/// From max|x| of the group; NaN where x is not finite.
+struct dlq_fp_rounding
+dlq_fp_choose_rounding(const struct dlq_k_fp *w, float max);
+
 /// max|x| over all rows for FP8_TENSOR, 0 for the other modes.
 float
 dlq_fp_tensor_max(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call);
+float
+dlq_fp_tensor_max_avx2(const struct dlq_k_fp *w, const struct dlq_k_linear_call *call);
 
 /// Scale of group `group`, column `c` of a block as fp32, 1 where the row has a single group.
 float

@@ -94,19 +94,12 @@ mx_scale(float max, int offset)
     return dlq_k_e8m0_to_f32((uint8_t)exponent);
 }
 
-struct group {
-    float scale;    // of the codes
-    float multiply; // codes = round(x * multiply), or
-    float divide;   // codes = round(x / divide) where this is not 0
-    bool fp4;
-};
-
-static struct group
-choose_group(const struct dlq_k_fp *w, float max)
+struct dlq_fp_rounding
+dlq_fp_choose_rounding(const struct dlq_k_fp *w, float max)
 {
     const float floor_token = 1.0f / (448.0f * 512.0f);
     const float gs = w->shape.act_scale;
-    struct group g = {.scale = 1.0f};
+    struct dlq_fp_rounding g = {.scale = 1.0f};
     switch (w->shape.activation) {
     case DLQ_K_FP_NONE:
         break;
@@ -198,7 +191,7 @@ dlq_k_fp_quantize_share(const struct dlq_k_fp *w, const void *x, uint32_t x_dtyp
                           : group_max != NULL && !in_row
                               ? max_magnitude(group_max, DLQ_F32, n, 1)
                               : max_magnitude(x, x_dtype, begin, end - begin);
-        const struct group g = choose_group(w, max);
+        const struct dlq_fp_rounding g = dlq_fp_choose_rounding(w, max);
         const float outside = max != max ? max : 1.0f;
         for (int64_t i = begin; i < end; i++) {
             float v = dlq_k_load_f32(x, x_dtype, i);

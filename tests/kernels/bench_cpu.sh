@@ -30,7 +30,7 @@ for f in dense dense_ref fp fp_quantize fp_ref ranges w8a8 w8a8_ref wna16 wna16_
     compile "" $k/$f.c &
 done
 wait
-for f in dense_bf16 float_avx2 float_fast rows_avx2 w8a8_avx2 w8a8_fast wna16_avx2 wna16_quantize_avx2; do
+for f in dense_bf16 float_avx2 float_fast fp_quantize_avx2 rows_avx2 w8a8_avx2 w8a8_fast wna16_avx2 wna16_quantize_avx2; do
     compile "$avx2" $k/$f.c &
 done
 compile "$avx2 -DDLQ_AVX_VNNI" $k/wna16_avx2.c wna16_avx_vnni &

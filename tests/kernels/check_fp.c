@@ -334,6 +334,76 @@ check_share(enum dlq_k_fp_activation activation)
     layer_free(&l);
 }
 
+// Codes of x at every level, seen through a layer that multiplies by one: ties, subnormal codes and
+// values past the largest among them.
+static void
+check_codes(enum dlq_k_fp_activation activation)
+{
+    enum { K = 192, M = 64 };
+    const struct dlq_k_fp_shape shape = {.k = K,
+                                         .n = K,
+                                         .dtype = DLQ_F8_E4M3,
+                                         .scale_dtype = DLQ_F32,
+                                         .group = K,
+                                         .scale_rows = K,
+                                         .activation = activation,
+                                         .act_group = 64,
+                                         .act_scale = 0.5f};
+    static uint8_t codes[K * K];
+    static float x[M * K];
+    static float y[M * K];
+    struct dlq_k_fp w;
+    struct check_rng rng = {9};
+    const float one = 1.0f;
+    for (int64_t i = 0; i < K; i++) {
+        codes[i * K + i] = 0x38;
+    }
+    for (int64_t i = 0; i < M * K; i++) {
+        // Few bits of mantissa over many exponents.
+        const float v = ldexpf(1.0f + (float)(check_random(&rng) % 32) / 32.0f,
+                               (int)(check_random(&rng) % 24) - 16);
+        const uint32_t kind = check_random(&rng) % 16;
+        x[i] = kind == 0 ? 0.0f : kind % 2 == 0 ? v : -v;
+    }
+    check_that(dlq_k_fp_plan(&w, &shape) == DLQ_K_OK, "plan");
+    void *data = check_alloc(w.bytes, 0);
+    check_that(dlq_k_fp_pack(&w, codes, &one, NULL, data, NULL, NULL) == DLQ_K_OK, "pack");
+    float tensor_max = 0.0f;
+    for (int64_t i = 0; i < M * K && activation == DLQ_K_FP_FP8_TENSOR; i++) {
+        tensor_max = fmaxf(tensor_max, fabsf(x[i]));
+    }
+    for (int i = 0; i < check_n_levels; i++) {
+        if (!check_have_level(&check_levels[i])) {
+            continue;
+        }
+        struct dlq_k_fp_ops ops;
+        dlq_k_fp_init(&ops, check_levels[i].flags);
+        void *workspace = check_alloc(ops.workspace_size(&w, M, 1), 0);
+        const struct dlq_k_linear_call call = {.m = M,
+                                               .x = x,
+                                               .x_stride = K,
+                                               .x_dtype = DLQ_F32,
+                                               .y_dtype = DLQ_F32,
+                                               .y = y,
+                                               .y_stride = K,
+                                               .workspace = workspace};
+        check_that(ops.apply(&w, &call) == DLQ_K_OK, "apply");
+        bool same = true;
+        for (int64_t m = 0; m < M; m++) {
+            float values[K];
+            float row_scale = 0.0f;
+            dlq_k_fp_quantize_row(&w, x + m * K, DLQ_F32, tensor_max, values, NULL, NULL,
+                                  &row_scale);
+            for (int64_t k = 0; k < K; k++) {
+                same = same && y[m * K + k] == values[k] * row_scale;
+            }
+        }
+        check_that(same, "activation %d, %s: codes", (int)activation, ops.name);
+        check_free(workspace);
+    }
+    check_free(data);
+}
+
 static void
 check_refusals(void)
 {
@@ -475,5 +545,8 @@ check_fp(void)
     check_share(DLQ_K_FP_MXFP8);
     check_share(DLQ_K_FP_MXFP4);
     check_share(DLQ_K_FP_NVFP4);
+    for (int a = DLQ_K_FP_FP8_TOKEN; a <= DLQ_K_FP_MXFP8; a++) {
+        check_codes((enum dlq_k_fp_activation)a);
+    }
     check_refusals();
 }
