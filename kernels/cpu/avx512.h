@@ -30,6 +30,29 @@
 #define DLQ_BROADCAST(d, p)                                                                        \
     __asm__ volatile("vpbroadcastd %1, %0" : "=v"(d) : "m"(*(const int32_t *)(const void *)(p)))
 
+/// x[i .. i + 16) of fp16, bf16 or fp32 as fp32.
+DLQ_INLINE __m512
+dlq_load16(const void *x, const uint32_t DTYPE, int64_t i)
+{
+    if (DTYPE == DLQ_F32) {
+        return _mm512_loadu_ps((const float *)x + i);
+    }
+    const __m256i bits =
+        _mm256_loadu_si256((const __m256i *)(const void *)((const uint16_t *)x + i));
+    if (DTYPE == DLQ_F16) {
+        return _mm512_cvtph_ps(bits);
+    }
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+
+/// For permutexvar_epi32 on bytes that two levels of packs made from four vectors of dwords: in the
+/// order of the vectors again.
+DLQ_INLINE __m512i
+dlq_unpack_order(void)
+{
+    return _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+}
+
 /// 16 scales of a packed group as fp32.
 DLQ_INLINE __m512
 dlq_load_scales(const uint8_t *p, uint32_t dtype)

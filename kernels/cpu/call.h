@@ -9,6 +9,13 @@
 
 /// Argument checks and small helpers that every CPU operation shares.
 
+/// Name of a function that the fast levels of an architecture share.
+#if defined(__aarch64__)
+#define DLQ_SIMD(name) name##_neon
+#else
+#define DLQ_SIMD(name) name##_avx2
+#endif
+
 /// DLQ_K_OK, or why a call cannot be run for a layer of k rows and n columns.
 static inline int
 dlq_call_check(const struct dlq_k_linear_call *call, int64_t k, int64_t n)

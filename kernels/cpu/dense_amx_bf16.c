@@ -69,7 +69,7 @@ one_by_four(int64_t steps, const uint16_t *a, const uint16_t *const b[4])
 }
 
 static void
-product(const struct dlq_bf16_run *run, int64_t panel, int64_t n_panels, int64_t block,
+product(const struct dlq_bf16_run *run, const struct dlq_bf16_part *part, int64_t block,
         int n_blocks, float *c)
 {
     enum { STRIDE = DLQ_BF16_UNIT * 4 };
@@ -86,9 +86,9 @@ product(const struct dlq_bf16_run *run, int64_t panel, int64_t n_panels, int64_t
         b[i] = (const uint16_t *)(const void *)(w->data +
                                                 (block + (i < n_blocks ? i : 0)) * w->block_bytes);
     }
-    const uint16_t *a = run->x + panel * w->k_padded * PANEL;
+    const uint16_t *a = part->x;
     dlq_tile_configure(&config);
-    if (n_panels == 1) {
+    if (part->n_panels == 1) {
         one_by_four(steps, a, b);
         DLQ_TILE_STORE(0, c, STRIDE);
         DLQ_TILE_STORE(1, c + 16, STRIDE);
@@ -98,8 +98,8 @@ product(const struct dlq_bf16_run *run, int64_t panel, int64_t n_panels, int64_t
         return;
     }
     for (int pair = 0; pair < n_blocks; pair += 2) {
-        for (int64_t p = 0; p < n_panels; p += 2) {
-            const bool both = p + 1 < n_panels;
+        for (int64_t p = 0; p < part->n_panels; p += 2) {
+            const bool both = p + 1 < part->n_panels;
             float *to = c + p * PANEL * DLQ_BF16_UNIT + pair * 16;
             const uint16_t *a0 = a + p * w->k_padded * PANEL;
             two_by_two(steps, a0, both ? a0 + w->k_padded * PANEL : a0, b[pair], b[pair + 1]);

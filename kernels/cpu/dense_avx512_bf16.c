@@ -69,19 +69,19 @@ static const tile_fn tiles[MAX_ROWS][2] = {{tile_1_1, tile_1_4}, {tile_2_1, tile
                                            {tile_5_1, tile_5_4}, {tile_6_1, tile_6_4}};
 
 static void
-product(const struct dlq_bf16_run *run, int64_t panel, int64_t n_panels, int64_t block,
+product(const struct dlq_bf16_run *run, const struct dlq_bf16_part *part, int64_t block,
         int n_blocks, float *c)
 {
     const struct dlq_k_dense *w = run->w;
     const int step = n_blocks == 4 ? 4 : 1;
     const tile_fn fn = tiles[run->rows - 1][step == 4];
-    const int64_t depth = n_panels == 1 ? w->k_padded : DEPTH;
+    const int64_t depth = part->n_panels == 1 ? w->k_padded : DEPTH;
     for (int b = 0; b < n_blocks; b += step) {
         const uint8_t *lines = w->data + (block + b) * w->block_bytes;
         for (int64_t k = 0; k < w->k_padded; k += depth) {
             const int64_t left = w->k_padded - k;
-            for (int64_t p = 0; p < n_panels; p++) {
-                const uint16_t *a = run->x + ((panel + p) * w->k_padded + k) * run->rows;
+            for (int64_t p = 0; p < part->n_panels; p++) {
+                const uint16_t *a = part->x + (p * w->k_padded + k) * run->rows;
                 fn(left < depth ? left : depth, a, lines + k * 32, w->block_bytes, k == 0,
                    c + p * run->rows * DLQ_BF16_UNIT + b * 16);
             }

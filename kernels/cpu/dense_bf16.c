@@ -7,8 +7,6 @@
 
 // Compiled for AVX2: every level that uses it has that.
 
-enum { INLINE_ELEMENTS = 32768 };
-
 static int64_t
 panel_elements(const struct dlq_bf16_run *run)
 {
@@ -24,72 +22,78 @@ run_init(struct dlq_bf16_run *run, dlq_bf16_choose choose, const struct dlq_k_de
 }
 
 int64_t
-dlq_bf16_workspace(dlq_bf16_choose choose, const struct dlq_k_dense *w, int64_t max_m)
+dlq_bf16_workspace(dlq_bf16_choose choose, const struct dlq_k_dense *w, int64_t max_m,
+                   int n_threads)
 {
     // Panels of small products may be padded more than those of large ones.
     int64_t most = 0;
     for (int64_t m = max_m > 64 ? max_m - 32 : 1; m <= max_m; m++) {
         struct dlq_bf16_run run;
         run_init(&run, choose, w, m);
-        const int64_t bytes = run.panels * panel_elements(&run) * 2;
+        const int64_t panels = dlq_grid_most_panels(n_threads, run.panels, run.chunk);
+        const int64_t bytes = panels * panel_elements(&run) * 2;
         most = bytes > most ? bytes : most;
     }
     return dlq_round_up(most, DLQ_K_ALIGN);
 }
 
-// Row `row` of a panel: whole lines for tiles, pairs for broadcasts, zeros past k.
+// Row `row` of a panel of a part: whole lines for tiles, pairs for broadcasts, zeros past k.
 static void
-load_row(const struct dlq_bf16_run *run, int64_t panel, int row)
+load_row(const struct dlq_bf16_run *run, const struct dlq_bf16_part *part, int64_t panel, int row)
 {
     const struct dlq_k_dense *w = run->w;
-    const int64_t m = panel * run->rows + row;
-    uint16_t *out = run->x + panel * panel_elements(run);
+    const int64_t m = (part->panel + panel) * run->rows + row;
+    uint16_t *out = part->x + panel * panel_elements(run);
     const uint16_t *x = m < run->call->m ? dlq_call_x(run->call, m) : NULL;
     const int step = run->tiles ? 32 : 2;
     for (int64_t k = 0; k < w->k_padded; k += step) {
         uint16_t *to = out + (k / step * run->rows + row) * step;
         const int64_t left = x != NULL ? w->k - k : 0;
-        if (left >= step) {
-            memcpy(to, x + k, (size_t)step * sizeof(*to));
-            continue;
-        }
-        for (int i = 0; i < step; i++) {
-            to[i] = i < left ? x[k + i] : 0;
-        }
-    }
-}
-
-static void
-load_task(void *arg, int task)
-{
-    const struct dlq_bf16_run *run = arg;
-    const int64_t end = dlq_task_begin(run->panels, task + 1, run->load_tasks);
-    for (int64_t p = dlq_task_begin(run->panels, task, run->load_tasks); p < end; p++) {
-        for (int r = 0; r < run->rows; r++) {
-            load_row(run, p, r);
+        if (left >= 32 && step == 32) {
+            memcpy(to, x + k, 32 * sizeof(*to));
+        } else if (left >= step) {
+            memcpy(to, x + k, 2 * sizeof(*to));
+        } else {
+            for (int i = 0; i < step; i++) {
+                to[i] = i < left ? x[k + i] : 0;
+            }
         }
     }
 }
 
 static void
-product_task(void *arg, int task)
+run_rows(struct dlq_bf16_run *run, int range, uint16_t *slot)
 {
-    const struct dlq_bf16_run *run = arg;
     float c[DLQ_BF16_CHUNK_ROWS * DLQ_BF16_UNIT] __attribute__((aligned(64)));
-    const int64_t panel = task / run->col_tasks * run->chunk;
-    const int64_t n_panels = run->panels - panel < run->chunk ? run->panels - panel : run->chunk;
-    const int column = (int)(task % run->col_tasks);
-    const int64_t m0 = panel * run->rows;
+    const int n_ranges = run->grid.row_tasks;
+    struct dlq_bf16_part part = {.panel = dlq_task_begin(run->panels, range, n_ranges), .x = slot};
+    part.n_panels = dlq_task_begin(run->panels, range + 1, n_ranges) - part.panel;
+    for (int64_t i = 0; i < part.n_panels * run->rows; i++) {
+        load_row(run, &part, i / run->rows, (int)(i % run->rows));
+    }
+    const int64_t m0 = part.panel * run->rows;
     const int64_t left = run->call->m - m0;
-    const int64_t end = dlq_task_begin(run->col_units, column + 1, (int)run->col_tasks);
-    for (int64_t u = dlq_task_begin(run->col_units, column, (int)run->col_tasks); u < end; u++) {
+    const int64_t n_rows = left < part.n_panels * run->rows ? left : part.n_panels * run->rows;
+    for (int64_t u = dlq_grid_next_unit(&run->grid, range, -1); u < run->grid.units;
+         u = dlq_grid_next_unit(&run->grid, range, u)) {
         const int64_t block = u * 4;
         const int n_blocks = (int)(run->w->blocks - block < 4 ? run->w->blocks - block : 4);
-        run->product(run, panel, n_panels, block, n_blocks, c);
+        run->product(run, &part, block, n_blocks, c);
         const int64_t columns = run->w->n - block * 16;
-        dlq_rows_finish_avx2(run->call, m0,
-                             left < n_panels * run->rows ? left : n_panels * run->rows, block * 16,
+        dlq_rows_finish_avx2(run->call, m0, n_rows, block * 16,
                              columns < DLQ_BF16_UNIT ? columns : DLQ_BF16_UNIT, c, DLQ_BF16_UNIT);
+    }
+}
+
+static void
+task_run(void *arg, int task)
+{
+    struct dlq_bf16_run *run = arg;
+    uint16_t *slot = run->slots + task * run->slot_panels * panel_elements(run);
+    int range = task / run->grid.col_tasks;
+    range = dlq_grid_left(&run->grid, range) > 0 ? range : dlq_grid_help(&run->grid);
+    for (; range >= 0; range = dlq_grid_help(&run->grid)) {
+        run_rows(run, range, slot);
     }
 }
 
@@ -101,13 +105,8 @@ dlq_bf16_apply(dlq_bf16_choose choose, const struct dlq_k_dense *w,
     run_init(&run, choose, w, call->m);
     const int threads = dlq_k_parallel_threads(call->parallel);
     run.call = call;
-    run.x = call->workspace;
-    run.load_tasks = call->m * w->k <= INLINE_ELEMENTS ? 1 : threads;
-    dlq_k_parallel_run(call->parallel, run.load_tasks, load_task, &run);
-
-    run.col_units = (w->blocks + 3) / 4;
-    const int64_t wanted = threads > 1 ? threads * 4 : 1;
-    run.col_tasks = run.col_units < wanted ? run.col_units : wanted;
-    const int64_t row_tasks = (run.panels + run.chunk - 1) / run.chunk;
-    dlq_k_parallel_run(call->parallel, (int)(row_tasks * run.col_tasks), product_task, &run);
+    dlq_grid_choose(&run.grid, threads, run.panels, run.chunk, (w->blocks + 3) / 4);
+    run.slots = call->workspace;
+    run.slot_panels = threads > 1 ? (run.panels + run.grid.row_tasks - 1) / run.grid.row_tasks : 0;
+    dlq_k_parallel_run(call->parallel, run.grid.row_tasks * run.grid.col_tasks, task_run, &run);
 }

@@ -6,6 +6,7 @@
 
 #include "call.h"
 #include "dense.h"
+#include "grid.h"
 
 /// bf16 x times bf16 weights without widening: the driver that vdpbf16ps and AMX share.
 ///
@@ -17,27 +18,36 @@
 /// Most rows of a task.
 #define DLQ_BF16_CHUNK_ROWS 128
 
+struct dlq_bf16_run;
+
+/// Panels of x that a task owns.
+struct dlq_bf16_part {
+    int64_t panel; ///< First
+    int64_t n_panels;
+    uint16_t *x; ///< [panel][k_padded * rows]
+};
+
 struct dlq_bf16_run {
     const struct dlq_k_dense *w;
     const struct dlq_k_linear_call *call;
     int rows;       ///< Of a panel
     bool tiles;     ///< Panels are AMX tiles [k / 32][row][64 bytes]; else dwords [k / 2][row]
     int64_t panels; ///< ceil(m / rows)
-    int64_t chunk;  ///< Panels of a task
-    uint16_t *x;    ///< [panel][k_padded * rows]
-    /// c[n_panels * rows][64] = sums of panels times blocks [block, block + n_blocks).
-    void (*product)(const struct dlq_bf16_run *run, int64_t panel, int64_t n_panels, int64_t block,
+    int64_t chunk;  ///< Most panels of a part
+    /// c[n_panels * rows][64] = sums of a part times blocks [block, block + n_blocks).
+    void (*product)(const struct dlq_bf16_run *run, const struct dlq_bf16_part *part, int64_t block,
                     int n_blocks, float *c);
-    int load_tasks;
-    int64_t col_tasks;
-    int64_t col_units;
+    struct dlq_grid grid;
+    uint16_t *slots;
+    int64_t slot_panels; ///< 0 where all tasks use one slot
 };
 
 /// Sets rows, tiles, chunk and product for m rows.
 typedef void (*dlq_bf16_choose)(int64_t m, struct dlq_bf16_run *run);
 
 int64_t
-dlq_bf16_workspace(dlq_bf16_choose choose, const struct dlq_k_dense *w, int64_t max_m);
+dlq_bf16_workspace(dlq_bf16_choose choose, const struct dlq_k_dense *w, int64_t max_m,
+                   int n_threads);
 
 /// Runs a checked call with m > 0, x and weights bf16.
 void

@@ -95,7 +95,7 @@ static int64_t
 bf16_workspace(dlq_bf16_choose choose, const struct dlq_k_dense *w, int64_t max_m, int n_threads)
 {
     const int64_t fp32 = dense_workspace(w, max_m, n_threads);
-    const int64_t bf16 = w->dtype == DLQ_BF16 ? dlq_bf16_workspace(choose, w, max_m) : 0;
+    const int64_t bf16 = w->dtype == DLQ_BF16 ? dlq_bf16_workspace(choose, w, max_m, n_threads) : 0;
     return fp32 > bf16 ? fp32 : bf16;
 }
 

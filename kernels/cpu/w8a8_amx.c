@@ -70,7 +70,7 @@ one_by_four(int64_t k_padded, const uint8_t *a, const uint8_t *const b[4])
 }
 
 static void
-product(const struct dlq_w8a8_run *run, int64_t panel, int64_t n_panels, int64_t block,
+product(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part, int64_t block,
         int n_blocks, int32_t *c)
 {
     enum { STRIDE = DLQ_W8A8_UNIT * 4 };
@@ -85,8 +85,8 @@ product(const struct dlq_w8a8_run *run, int64_t panel, int64_t n_panels, int64_t
         b[i] = dlq_w8a8_codes(w, block + (i < n_blocks ? i : 0));
     }
     dlq_tile_configure(&config);
-    const uint8_t *a = run->codes + panel * run->panel_bytes;
-    if (n_panels == 1) {
+    const uint8_t *a = part->codes;
+    if (part->n_panels == 1) {
         one_by_four(w->k_padded, a, b);
         DLQ_TILE_STORE(0, c, STRIDE);
         DLQ_TILE_STORE(1, c + 16, STRIDE);
@@ -96,8 +96,8 @@ product(const struct dlq_w8a8_run *run, int64_t panel, int64_t n_panels, int64_t
         return;
     }
     for (int pair = 0; pair < n_blocks; pair += 2) {
-        for (int64_t p = 0; p < n_panels; p += 2) {
-            const bool both = p + 1 < n_panels;
+        for (int64_t p = 0; p < part->n_panels; p += 2) {
+            const bool both = p + 1 < part->n_panels;
             int32_t *to = c + p * PANEL * DLQ_W8A8_UNIT + pair * 16;
             two_by_two(w->k_padded, a + p * run->panel_bytes,
                        a + (both ? p + 1 : p) * run->panel_bytes, b[pair], b[pair + 1]);
@@ -123,6 +123,7 @@ choose(int64_t m, struct dlq_w8a8_run *run)
     run->rows = PANEL;
     run->offset = 128;
     run->chunk = DLQ_W8A8_CHUNK_ROWS / PANEL;
+    run->quantize = dlq_w8a8_quantize_avx512;
     run->product = product;
 }
 

@@ -75,7 +75,7 @@ unpack(const uint8_t *p, int64_t count, int16_t *out)
 }
 
 static void
-product(const struct dlq_w8a8_run *run, int64_t panel, int64_t n_panels, int64_t block,
+product(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part, int64_t block,
         int n_blocks, int32_t *c)
 {
     int16_t weights[DEPTH * 16] __attribute__((aligned(64)));
@@ -85,8 +85,8 @@ product(const struct dlq_w8a8_run *run, int64_t panel, int64_t n_panels, int64_t
             const int64_t left = run->w->k_padded - k;
             const int64_t count = left < DEPTH ? left : DEPTH;
             unpack(codes + k * 16, count, weights);
-            for (int64_t p = 0; p < n_panels; p++) {
-                const uint8_t *a = run->codes + (panel + p) * run->panel_bytes + k * 2 * run->rows;
+            for (int64_t p = 0; p < part->n_panels; p++) {
+                const uint8_t *a = part->codes + p * run->panel_bytes + k * 2 * run->rows;
                 tiles[run->rows - 1](count, a, weights, k == 0,
                                      c + p * run->rows * DLQ_W8A8_UNIT + b * 16);
             }
@@ -101,6 +101,7 @@ choose(int64_t m, struct dlq_w8a8_run *run)
     run->rows = dlq_panel_rows(m, MAX_ROWS);
     run->offset = 0;
     run->chunk = 96 / run->rows;
+    run->quantize = dlq_w8a8_quantize_avx2;
     run->product = product;
 }
 

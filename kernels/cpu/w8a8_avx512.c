@@ -67,20 +67,20 @@ static const tile_fn tiles[MAX_ROWS][2] = {{tile_1_1, tile_1_4}, {tile_2_1, tile
                                            {tile_5_1, tile_5_4}, {tile_6_1, tile_6_4}};
 
 static void
-product(const struct dlq_w8a8_run *run, int64_t panel, int64_t n_panels, int64_t block,
+product(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part, int64_t block,
         int n_blocks, int32_t *c)
 {
     const struct dlq_k_w8a8 *w = run->w;
     const int step = n_blocks == 4 ? 4 : 1;
     const tile_fn fn = tiles[run->rows - 1][step == 4];
     // One panel streams the weights whole; several share a part of K that stays in L1.
-    const int64_t depth = n_panels == 1 ? w->k_padded : DEPTH;
+    const int64_t depth = part->n_panels == 1 ? w->k_padded : DEPTH;
     for (int b = 0; b < n_blocks; b += step) {
         const uint8_t *codes = dlq_w8a8_codes(w, block + b);
         for (int64_t k = 0; k < w->k_padded; k += depth) {
             const int64_t left = w->k_padded - k;
-            for (int64_t p = 0; p < n_panels; p++) {
-                const uint8_t *a = run->codes + (panel + p) * run->panel_bytes + k * run->rows;
+            for (int64_t p = 0; p < part->n_panels; p++) {
+                const uint8_t *a = part->codes + p * run->panel_bytes + k * run->rows;
                 fn(left < depth ? left : depth, a, codes + k * 16, w->block_bytes, k == 0,
                    c + p * run->rows * DLQ_W8A8_UNIT + b * 16);
             }
@@ -95,6 +95,7 @@ dlq_w8a8_choose_avx512_vnni(int64_t m, struct dlq_w8a8_run *run)
     run->rows = dlq_panel_rows(m, MAX_ROWS);
     run->offset = 128;
     run->chunk = 96 / run->rows;
+    run->quantize = dlq_w8a8_quantize_avx2;
     run->product = product;
 }
 

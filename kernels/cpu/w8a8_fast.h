@@ -5,6 +5,7 @@
 #define DLQ_KERNELS_CPU_W8A8_FAST_H
 
 #include "call.h"
+#include "grid.h"
 #include "w8a8.h"
 
 /// The driver that every x86 level of the int8 layers shares: rows of x to int8 panels, exact int32
@@ -31,6 +32,17 @@ struct dlq_w8a8_row {
     int32_t sum; ///< Of the codes
 };
 
+struct dlq_w8a8_run;
+
+/// Panels of x that a task owns.
+struct dlq_w8a8_part {
+    int64_t panel; ///< First
+    int64_t n_panels;
+    uint8_t *codes;           ///< [panel][panel_bytes]
+    struct dlq_w8a8_row *row; ///< [panel * rows]
+    float *buffer;            ///< fp32 row
+};
+
 struct dlq_w8a8_run {
     const struct dlq_k_w8a8 *w;
     const struct dlq_k_linear_call *call;
@@ -38,23 +50,22 @@ struct dlq_w8a8_run {
     int rows;            ///< Of a panel
     int32_t offset;      ///< What the kernel's weights are too large by: 128 for packed bytes
     int64_t panels;      ///< ceil(m / rows)
-    int64_t chunk;       ///< Panels of a task
+    int64_t chunk;       ///< Most panels of a part
     int64_t panel_bytes; ///< Codes of a panel
     int32_t *sums;       ///< Where the sums [m, n] go instead of y, or NULL
-    uint8_t *codes;
-    struct dlq_w8a8_row *row; ///< [panels * rows]
-    float *row_buffers;       ///< fp32 row of each quantizing task
-    /// c[n_panels * rows][64] = int32 sums of panels times blocks [block, block + n_blocks).
-    void (*product)(const struct dlq_w8a8_run *run, int64_t panel, int64_t n_panels, int64_t block,
+    /// Makes the codes of a part.
+    void (*quantize)(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part);
+    /// c[n_panels * rows][64] = int32 sums of a part times blocks [block, block + n_blocks).
+    void (*product)(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part, int64_t block,
                     int n_blocks, int32_t *c);
-    int quantize_tasks;
-    int64_t col_tasks;
-    int64_t col_units;
+    struct dlq_grid grid;
+    uint8_t *slots;
+    int64_t slot_bytes; ///< 0 where all tasks use one slot
 };
 
 struct dlq_w8a8_level {
     const char *name;
-    /// Sets format, rows, offset, chunk and product for m rows.
+    /// Sets format, rows, offset, chunk, quantize and product for m rows.
     void (*choose)(int64_t m, struct dlq_w8a8_run *run);
 };
 
@@ -65,6 +76,23 @@ dlq_w8a8_fast_workspace(const struct dlq_w8a8_level *level, const struct dlq_k_w
 int
 dlq_w8a8_fast_run(const struct dlq_w8a8_level *level, const struct dlq_k_w8a8 *w,
                   const struct dlq_k_linear_call *call, int32_t *sums);
+
+/// Into panels of any format.
+void
+dlq_w8a8_quantize_avx2(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part);
+
+/// The same for tiles, which it makes itself where it can.
+void
+dlq_w8a8_quantize_avx512(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part);
+
+/// Of each architecture: takes out of the sums c[n_rows][64] of a unit what the kernel's weights
+/// are too large by and what zero points add.
+void DLQ_SIMD(dlq_w8a8_correct)(const struct dlq_w8a8_run *run, const struct dlq_w8a8_row *rows,
+                                int64_t n_rows, int64_t block, int n_blocks, int32_t *c);
+
+/// Of each architecture: exact sums c[n_rows][64] to fp32 outputs before the bias, in place.
+void DLQ_SIMD(dlq_w8a8_scale)(const struct dlq_k_w8a8 *w, const struct dlq_w8a8_row *rows,
+                              int64_t n_rows, int64_t block, int n_blocks, int32_t *c);
 
 /// finish() of struct dlq_k_w8a8_ops.
 int

@@ -14,17 +14,18 @@
 //     high     tmm0      tmm1               B tiles: tmm6 = block 0,   tmm7 = block 1
 //     low      tmm2      tmm3
 //
-// A group of 128 is only eight tile products before its scales, and tile registers are not renamed.
-// So everything else is threaded between the products: scaling the sums of the item before and
-// unpacking the next group's weights, in as many pieces as there are products; sums are stored as
-// soon as they are done.
+// A group of 128 is only eight tile products before its scales, so everything else is threaded
+// between them: unpacking the weights that come next, storing the sums of the item before, scaling
+// them into the outputs. All that an item touches is kept small enough for L1.
 
 enum {
     PANEL = 16,
-    CHUNK = 8,       // panels that share unpacked weights
-    PAIR = 32,       // columns of a pair of blocks
-    PREFETCH = 1024, // bytes ahead in the packed weights
-    MIN_ROWS = 5     // below, int8 limbs on VNNI read the weights as fast
+    MAX_PANELS = 8,        // of a task
+    CODES_BYTES = 3 << 19, // of a task's panels: they stay in L2
+    PASS_PANELS = 4,       // panels that share unpacked weights: their outputs stay in L1
+    PAIR = 32,             // columns of a pair of blocks
+    PREFETCH = 2048,       // bytes ahead in the packed weights
+    MIN_ROWS = 5           // below, int8 limbs on VNNI read the weights as fast
 };
 
 // Sums of one item: [limb][block][16 rows][16 columns].
@@ -32,26 +33,37 @@ typedef int32_t item_sums[2][2][PANEL][16];
 
 struct state {
     const struct dlq_wna16_run *run;
-    int64_t panel;
+    const struct dlq_wna16_part *part;
+    int64_t panel; // first of the pass
     int n_panels;
+    int n_pairs;
     int width;                // rows of K of a tile: 64 or 32
     int64_t lines;            // 64-byte lines of packed codes in a group
     bool fix_zeros;           // 8-bit codes with zero points: q - 128 fits a byte, q - z may not
-    const uint8_t *packed[2]; // the blocks of the pair
-    int8_t *weights;          // [group & 1][block][group_k * 16]
-    __m512 scales[2];         // of the group in flight
-    __m512i zeros[2];         // z - 128
-    float *c;                 // [panels * 16][32]
+    const uint8_t *packed[4]; // the blocks
+    int8_t *weights;          // [turn][block of a pair][group_k * 16]
+    float *c;                 // [panels * 16][64]
+};
+
+// Scales and zero points of a group's blocks.
+struct factors {
+    __m512 scales[4];
+    __m512i zeros[4]; // z - 128
+};
+
+// What the sums of one item need to become outputs.
+struct pending {
+    const item_sums *sums;
+    const float *sx;
+    const int32_t *x_sums;
+    const __m512 *scales;
+    const __m512i *zeros;
+    float *c;
 };
 
 // What the vector units do during an item.
 struct side_work {
-    const item_sums *sums; // the item before: its sums, factors and place in c
-    const float *sx;
-    const int32_t *x_sums;
-    float *c;
-    __m512 scales[2];
-    __m512i zeros[2];
+    struct pending scale;     // an earlier item
     const uint8_t *packed[2]; // lines of the next group
     int8_t *weights[2];
     __m512i subtract[2];
@@ -66,7 +78,7 @@ unpack_lines(const int BITS, struct side_work *work, int64_t until)
         DLQ_UNROLL for (int b = 0; b < 2; b++)
         {
             const __m512i line = _mm512_load_si512(work->packed[b] + i * 64);
-            _mm_prefetch((const char *)work->packed[b] + i * 64 + PREFETCH, _MM_HINT_T0);
+            _mm_prefetch((const char *)work->packed[b] + i * 64 + PREFETCH, _MM_HINT_T1);
             int8_t *out = work->weights[b] + i * (512 / BITS);
             if (BITS == 8) {
                 _mm512_store_si512(out, _mm512_sub_epi8(line, work->subtract[b]));
@@ -83,36 +95,54 @@ unpack_lines(const int BITS, struct side_work *work, int64_t until)
 
 // Rows [begin, end) of the 2 x 16 rows of an item's sums into c.
 DLQ_INLINE void
-scale_rows(const int L, const bool FIX, const struct side_work *work, int begin, int end)
+scale_rows(const int L, const bool FIX, const struct pending *item, int begin, int end)
 {
-    const __m512 scales[2] = {work->scales[0], work->scales[1]};
+    const __m512 scales[2] = {item->scales[0], item->scales[1]};
     DLQ_UNROLL for (int i = begin; i < end; i++)
     {
-        const int b = i / PANEL;
-        const int r = i % PANEL;
-        __m512i dot = _mm512_load_si512((*work->sums)[0][b][r]);
+        const int b = i % 2;
+        const int r = i / 2;
+        __m512i dot = _mm512_load_si512((*item->sums)[0][b][r]);
         if (L == 2) {
             dot = _mm512_add_epi32(_mm512_slli_epi32(dot, 8),
-                                   _mm512_load_si512((*work->sums)[1][b][r]));
+                                   _mm512_load_si512((*item->sums)[1][b][r]));
         }
         if (FIX) {
             const __m512i offset =
-                _mm512_mullo_epi32(work->zeros[b], _mm512_set1_epi32(work->x_sums[r]));
+                _mm512_mullo_epi32(item->zeros[b], _mm512_set1_epi32(item->x_sums[r]));
             dot = _mm512_sub_epi32(dot, offset);
         }
-        const __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), _mm512_set1_ps(work->sx[r]));
-        float *to = work->c + r * PAIR + b * 16;
+        const __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), _mm512_set1_ps(item->sx[r]));
+        float *to = item->c + r * DLQ_WNA16_UNIT + b * 16;
         _mm512_store_ps(to, _mm512_fmadd_ps(t, scales[b], _mm512_load_ps(to)));
     }
 }
 
+// What goes with one of the 2 * L products of a step: unpacking with those of the first, scaling
+// with the others.
 DLQ_INLINE void
-do_piece(const int L, const bool FIX, const int BITS, const int PIECES, struct side_work *work,
-         int64_t first_line, int piece)
+do_piece(const int L, const bool FIX, const int BITS, const int STEPS, struct side_work *work,
+         int64_t first_line, int step, int product)
 {
-    scale_rows(L, FIX, work, 2 * PANEL * piece / PIECES, 2 * PANEL * (piece + 1) / PIECES);
-    unpack_lines(BITS, work, first_line + (work->end_line - first_line) * (piece + 1) / PIECES);
+    const int n = 2 * L;
+    if (step == 0) {
+        unpack_lines(BITS, work, first_line + (work->end_line - first_line) * (product + 1) / n);
+    }
+    if (step > 0 || (STEPS == 1 && product == n - 1)) {
+        const int pieces = STEPS == 1 ? 1 : (STEPS - 1) * n;
+        const int piece = STEPS == 1 ? 0 : (step - 1) * n + product;
+        scale_rows(L, FIX, &work->scale, 2 * PANEL * piece / pieces,
+                   2 * PANEL * (piece + 1) / pieces);
+    }
 }
+
+// The sums of the item before leave their tile just before it is needed again: stores then cost
+// nothing, and what they stored is there when the scaling begins.
+#define TURN(t, limb, block)                                                                       \
+    do {                                                                                           \
+        DLQ_TILE_STORE(t, (*sums)[limb][block], 64);                                               \
+        DLQ_TILE_ZERO(t);                                                                          \
+    } while (0)
 
 // The tile products of an item, with side work between them.
 DLQ_INLINE void
@@ -123,108 +153,122 @@ run_item(const int L, const bool FIX, const int BITS, const int STEPS, const str
     const int64_t width = s->width;
     const uint8_t *a_low = a + width * STEPS * PANEL;
     const int64_t first_line = work->line;
-    const int pieces = STEPS * 2 * L;
-    DLQ_TILE_ZERO(0);
-    DLQ_TILE_ZERO(1);
-    if (L == 2) {
-        DLQ_TILE_ZERO(2);
-        DLQ_TILE_ZERO(3);
-    }
     DLQ_UNROLL for (int i = 0; i < STEPS; i++)
     {
-        const int piece = i * 2 * L;
-        const bool last = i + 1 == STEPS;
         DLQ_TILE_LOAD(6, b0 + i * width * 16, 64);
         DLQ_TILE_LOAD(4, a + i * width * PANEL, width);
-        DLQ_TILE_DPBSSD(0, 4, 6);
-        do_piece(L, FIX, BITS, pieces, work, first_line, piece);
-        DLQ_TILE_LOAD(7, b1 + i * width * 16, 64);
-        DLQ_TILE_DPBSSD(1, 4, 7);
-        do_piece(L, FIX, BITS, pieces, work, first_line, piece + 1);
-        if (last) {
-            DLQ_TILE_STORE(0, (*sums)[0][0], 64);
+        if (i == 0) {
+            TURN(0, 0, 0);
         }
+        DLQ_TILE_DPBSSD(0, 4, 6);
+        do_piece(L, FIX, BITS, STEPS, work, first_line, i, 0);
+        DLQ_TILE_LOAD(7, b1 + i * width * 16, 64);
+        if (i == 0) {
+            TURN(1, 0, 1);
+        }
+        DLQ_TILE_DPBSSD(1, 4, 7);
+        do_piece(L, FIX, BITS, STEPS, work, first_line, i, 1);
         if (L == 2) {
             DLQ_TILE_LOAD(5, a_low + i * width * PANEL, width);
+            if (i == 0) {
+                TURN(2, 1, 0);
+            }
             DLQ_TILE_DPBSSD(2, 5, 6);
-            do_piece(L, FIX, BITS, pieces, work, first_line, piece + 2);
-            if (last) {
-                DLQ_TILE_STORE(1, (*sums)[0][1], 64);
+            do_piece(L, FIX, BITS, STEPS, work, first_line, i, 2);
+            if (i == 0) {
+                TURN(3, 1, 1);
             }
             DLQ_TILE_DPBSSD(3, 5, 7);
-            do_piece(L, FIX, BITS, pieces, work, first_line, piece + 3);
-        } else if (last) {
-            DLQ_TILE_STORE(1, (*sums)[0][1], 64);
+            do_piece(L, FIX, BITS, STEPS, work, first_line, i, 3);
         }
     }
-    if (L == 2) {
-        DLQ_TILE_STORE(2, (*sums)[1][0], 64);
-        DLQ_TILE_STORE(3, (*sums)[1][1], 64);
-    }
 }
-
-// Points the unpacking at a group.
-static void
-next_weights(const struct state *s, int64_t group, struct side_work *work)
-{
-    const struct dlq_k_wna16 *w = s->run->w;
-    const int64_t code_bytes = dlq_wna16_code_bytes(w);
-    for (int b = 0; b < 2; b++) {
-        const uint8_t *codes = s->packed[b] + group * w->group_bytes;
-        const uint8_t *zeros = codes + code_bytes + 16 * dlq_k_act_size(w->scale_dtype);
-        const __m512i z = s->fix_zeros ? _mm512_set1_epi32(128) : dlq_load_zeros(zeros);
-        work->packed[b] = codes;
-        work->weights[b] = s->weights + ((group & 1) * 2 + b) * w->group_k * 16;
-        work->subtract[b] = _mm512_mullo_epi32(z, _mm512_set1_epi32(0x01010101));
-    }
-}
+#undef TURN
 
 static void
-load_factors(struct state *s, int64_t group)
+load_factors(const struct state *s, int64_t group, struct factors *f)
 {
     const struct dlq_k_wna16 *w = s->run->w;
-    for (int b = 0; b < 2; b++) {
+    for (int b = 0; b < 2 * s->n_pairs; b++) {
         const uint8_t *scales = s->packed[b] + group * w->group_bytes + dlq_wna16_code_bytes(w);
-        s->scales[b] = dlq_load_scales(scales, w->scale_dtype);
-        s->zeros[b] = _mm512_sub_epi32(dlq_load_zeros(scales + 16 * dlq_k_act_size(w->scale_dtype)),
+        f->scales[b] = dlq_load_scales(scales, w->scale_dtype);
+        f->zeros[b] = _mm512_sub_epi32(dlq_load_zeros(scales + 16 * dlq_k_act_size(w->scale_dtype)),
                                        _mm512_set1_epi32(128));
+    }
+}
+
+// Points the unpacking at the blocks of a pair in a group.
+DLQ_INLINE void
+next_weights(const struct state *s, int pair, int64_t group, int turn, struct side_work *work)
+{
+    const struct dlq_k_wna16 *w = s->run->w;
+    const int64_t zeros = dlq_wna16_code_bytes(w) + 16 * dlq_k_act_size(w->scale_dtype);
+    DLQ_UNROLL for (int b = 0; b < 2; b++)
+    {
+        work->packed[b] = s->packed[2 * pair + b] + group * w->group_bytes;
+        work->weights[b] = s->weights + (2 * turn + b) * w->group_k * 16;
+        const __m512i z =
+            s->fix_zeros ? _mm512_set1_epi32(128) : dlq_load_zeros(work->packed[b] + zeros);
+        work->subtract[b] = _mm512_mullo_epi32(z, _mm512_set1_epi32(0x01010101));
     }
 }
 
 DLQ_INLINE void
 run_items(const int L, const bool FIX, const int BITS, const int STEPS, struct state *s)
 {
-    const struct dlq_k_wna16 *w = s->run->w;
-    item_sums sums[2] __attribute__((aligned(64)));
-    memset(sums, 0, sizeof(sums)); // scaling "the item before the first" adds zeros
-    struct side_work work = {.sums = &sums[1], .c = s->c, .sx = s->run->sx, .x_sums = s->run->sums};
-    next_weights(s, 0, &work);
+    const struct dlq_wna16_run *run = s->run;
+    const struct dlq_k_wna16 *w = run->w;
+    const struct dlq_wna16_part *part = s->part;
+    item_sums sums __attribute__((aligned(64)));
+    struct factors factors[2];
+    // There is no item before the first: zeros.
+    struct side_work work = {.scale = {.sums = &sums,
+                                       .sx = part->sx,
+                                       .x_sums = part->sums,
+                                       .scales = factors[1].scales,
+                                       .zeros = factors[1].zeros,
+                                       .c = s->c}};
+    memset(factors, 0, sizeof(factors));
+    DLQ_TILE_ZERO(0);
+    DLQ_TILE_ZERO(1);
+    DLQ_TILE_ZERO(2);
+    DLQ_TILE_ZERO(3);
+    next_weights(s, 0, 0, 0, &work);
+    work.line = 0;
     unpack_lines(BITS, &work, s->lines);
-    int turn = 0;
+    int buffer = 0;
     for (int64_t g = 0; g < w->groups; g++) {
-        const bool more = g + 1 < w->groups;
-        const int8_t *b0 = s->weights + (g & 1) * 2 * w->group_k * 16;
-        load_factors(s, g);
-        if (more) {
-            next_weights(s, g + 1, &work);
-        }
-        for (int p = 0; p < s->n_panels; p++, turn ^= 1) {
-            work.line = more ? s->lines * p / s->n_panels : 0;
-            work.end_line = more ? s->lines * (p + 1) / s->n_panels : 0;
-            run_item(L, FIX, BITS, STEPS, s, dlq_wna16_panel_codes(s->run, s->panel + p, g), b0,
-                     b0 + w->group_k * 16, &sums[turn], &work);
-            const int64_t factors = dlq_wna16_panel_index(s->run, s->panel + p, g);
-            work.sums = &sums[turn];
-            work.sx = s->run->sx + factors;
-            work.x_sums = s->run->sums + factors;
-            work.c = s->c + p * PANEL * PAIR;
-            for (int b = 0; b < 2; b++) {
-                work.scales[b] = s->scales[b];
-                work.zeros[b] = s->zeros[b];
+        const int64_t slot = dlq_wna16_slot(part, s->panel, g);
+        struct factors *f = &factors[g & 1];
+        load_factors(s, g, f);
+        for (int pair = 0; pair < s->n_pairs; pair++, buffer ^= 1) {
+            const bool last_pair = pair + 1 == s->n_pairs;
+            const int64_t next = last_pair ? g + 1 : g;
+            const int64_t lines = next < w->groups ? s->lines : 0;
+            const int8_t *b = s->weights + 2 * buffer * w->group_k * 16;
+            next_weights(s, last_pair ? 0 : pair + 1, next < w->groups ? next : g, buffer ^ 1,
+                         &work);
+            for (int p = 0; p < s->n_panels; p++) {
+                work.line = lines * p / s->n_panels;
+                work.end_line = lines * (p + 1) / s->n_panels;
+                run_item(L, FIX, BITS, STEPS, s, part->codes + (slot + p) * run->group_bytes, b,
+                         b + w->group_k * 16, &sums, &work);
+                work.scale = (struct pending){.sums = &sums,
+                                              .sx = part->sx + (slot + p) * PANEL,
+                                              .x_sums = part->sums + (slot + p) * PANEL,
+                                              .scales = f->scales + 2 * pair,
+                                              .zeros = f->zeros + 2 * pair,
+                                              .c = s->c + p * PANEL * DLQ_WNA16_UNIT + pair * PAIR};
             }
         }
     }
-    scale_rows(L, FIX, &work, 0, 2 * PANEL);
+    DLQ_TILE_STORE(0, sums[0][0], 64);
+    DLQ_TILE_STORE(1, sums[0][1], 64);
+    if (L == 2) {
+        DLQ_TILE_STORE(2, sums[1][0], 64);
+        DLQ_TILE_STORE(3, sums[1][1], 64);
+    }
+    scale_rows(L, FIX, &work.scale, 0, 2 * PANEL);
 }
 
 typedef void (*items_fn)(struct state *s);
@@ -257,37 +301,38 @@ static const items_fn items_by_steps[8][3][2] = {
     [1] = ROW(1), [2] = ROW(2), [3] = ROW(3), [4] = ROW(4), [5] = ROW(5), [7] = ROW(7)};
 #undef ROW
 
+// Some panels of a part times up to four blocks.
 static void
-pair_product(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, int64_t block)
+pass_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t panel,
+             int64_t n_panels, int64_t block, int n_blocks)
 {
     const struct dlq_k_wna16 *w = run->w;
-    float c[CHUNK * PANEL * PAIR] __attribute__((aligned(64)));
+    float c[PASS_PANELS * PANEL * DLQ_WNA16_UNIT] __attribute__((aligned(64)));
     int8_t weights[2 * 2 * DLQ_WNA16_MAX_GROUP * 16] __attribute__((aligned(64)));
     const int width = w->group_k % 64 == 0 ? 64 : 32;
-    // A single last block is multiplied twice; the copy is dropped.
-    const int64_t second = block + 1 < w->blocks ? block + 1 : block;
     struct state s = {.run = run,
+                      .part = part,
                       .panel = panel,
                       .n_panels = (int)n_panels,
+                      .n_pairs = (n_blocks + 1) / 2,
                       .width = width,
                       .lines = w->group_k * w->code_bits / 32,
                       .fix_zeros = w->shape.bits == 8 && w->shape.has_zero_points,
-                      .packed = {dlq_wna16_codes(w, block, 0), dlq_wna16_codes(w, second, 0)},
                       .weights = weights,
                       .c = c};
-    memset(c, 0, (size_t)n_panels * PANEL * PAIR * sizeof(*c));
+    for (int b = 0; b < 4; b++) {
+        // A block that is missing repeats the first; its outputs are dropped.
+        s.packed[b] = dlq_wna16_codes(w, block + (b < n_blocks ? b : 0), 0);
+    }
+    memset(c, 0, (size_t)n_panels * PANEL * DLQ_WNA16_UNIT * sizeof(*c));
     items_by_steps[w->group_k / width][w->code_bits == 4 ? 0
                                        : s.fix_zeros     ? 2
                                                          : 1][run->limbs - 1](&s);
-    const int64_t m0 = panel * PANEL;
-    const int64_t left = run->call->m - m0;
-    const int64_t columns = w->shape.n - block * 16;
-    dlq_rows_finish_avx2(run->call, m0, left < n_panels * PANEL ? left : n_panels * PANEL,
-                         block * 16, columns < PAIR ? columns : PAIR, c, PAIR);
+    dlq_wna16_finish(run, part, panel, n_panels, block, c);
 }
 
 static void
-amx_product(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, int64_t block,
+amx_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t block,
             int n_blocks)
 {
     const int width = run->w->group_k % 64 == 0 ? 64 : 32;
@@ -297,8 +342,11 @@ amx_product(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, in
         config.rows[t] = (uint8_t)(t >= 6 ? width / 4 : PANEL);
     }
     dlq_tile_configure(&config);
-    for (int b = 0; b < n_blocks; b += 2) {
-        pair_product(run, panel, n_panels, block + b);
+    const int64_t passes = (part->n_panels + PASS_PANELS - 1) / PASS_PANELS;
+    for (int64_t i = 0; i < passes; i++) {
+        const int64_t first = part->n_panels * i / passes;
+        const int64_t end = part->n_panels * (i + 1) / passes;
+        pass_product(run, part, first, end - first, block, n_blocks);
     }
     dlq_tile_release();
 }
@@ -312,7 +360,9 @@ choose(const struct dlq_k_wna16 *w, int limbs, int64_t m, struct dlq_wna16_run *
     }
     run->format = DLQ_WNA16_TILES;
     run->rows = PANEL;
-    run->chunk = CHUNK;
+    const int64_t fit = CODES_BYTES / (w->groups * w->group_k * limbs * PANEL);
+    run->chunk = fit < PASS_PANELS ? PASS_PANELS : fit > MAX_PANELS ? MAX_PANELS : fit;
+    run->quantize = dlq_wna16_quantize_avx512;
     run->product = amx_product;
 }
 
@@ -322,8 +372,7 @@ static int64_t
 workspace_size(const struct dlq_k_wna16 *w, enum dlq_k_wna16_arithmetic arithmetic, int64_t max_m,
                int n_threads)
 {
-    (void)n_threads;
-    return dlq_wna16_fast_workspace(&level, w, arithmetic, max_m);
+    return dlq_wna16_fast_workspace(&level, w, arithmetic, max_m, n_threads);
 }
 
 static int

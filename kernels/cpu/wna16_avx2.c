@@ -50,7 +50,7 @@ unpack(const int BITS, __m256i line, const int step)
 // MR rows times NB blocks, weights unpacked in registers.
 DLQ_INLINE void
 direct_tile(const int MR, const int NB, const int BITS, const struct dlq_wna16_run *run,
-            int64_t panel, int64_t block, float *c)
+            const struct dlq_wna16_part *part, int64_t block, float *c)
 {
     const struct dlq_k_wna16 *w = run->w;
     const int64_t stride = w->block_bytes;
@@ -68,7 +68,7 @@ direct_tile(const int MR, const int NB, const int BITS, const struct dlq_wna16_r
                 acc[m][v] = _mm256_setzero_si256();
             }
         }
-        const uint8_t *a = dlq_wna16_panel_codes(run, panel, g);
+        const uint8_t *a = part->codes + g * run->group_bytes;
         for (int64_t i = 0; i < lines; i++, p += 64) {
             __m256i line[4];
             DLQ_UNROLL for (int v = 0; v < 2 * NB; v++)
@@ -98,7 +98,7 @@ direct_tile(const int MR, const int NB, const int BITS, const struct dlq_wna16_r
                 a += 4 * MR;
             }
         }
-        const int64_t factors = dlq_wna16_panel_index(run, panel, g);
+        const int64_t factors = g * MR;
         DLQ_UNROLL for (int v = 0; v < 2 * NB; v++)
         {
             const __m256 s = load_scales(w, p + v / 2 * stride, v % 2);
@@ -106,9 +106,9 @@ direct_tile(const int MR, const int NB, const int BITS, const struct dlq_wna16_r
             DLQ_UNROLL for (int m = 0; m < MR; m++)
             {
                 const __m256i offset =
-                    _mm256_mullo_epi32(z, _mm256_set1_epi32(run->sums[factors + m]));
+                    _mm256_mullo_epi32(z, _mm256_set1_epi32(part->sums[factors + m]));
                 const __m256 exact = _mm256_cvtepi32_ps(_mm256_sub_epi32(acc[m][v], offset));
-                const __m256 t = _mm256_mul_ps(exact, _mm256_set1_ps(run->sx[factors + m]));
+                const __m256 t = _mm256_mul_ps(exact, _mm256_set1_ps(part->sx[factors + m]));
                 float *to = c + m * DLQ_WNA16_UNIT + v * 8;
                 _mm256_storeu_ps(to, _mm256_fmadd_ps(t, s, _mm256_loadu_ps(to)));
             }
@@ -117,12 +117,14 @@ direct_tile(const int MR, const int NB, const int BITS, const struct dlq_wna16_r
     }
 }
 
-typedef void (*direct_fn)(const struct dlq_wna16_run *run, int64_t panel, int64_t block, float *c);
+typedef void (*direct_fn)(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
+                          int64_t block, float *c);
 #define DIRECT(MR, NB, BITS)                                                                       \
     static __attribute__((noinline)) void direct_##MR##_##NB##_##BITS(                             \
-        const struct dlq_wna16_run *run, int64_t panel, int64_t block, float *c)                   \
+        const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t block,         \
+        float *c)                                                                                  \
     {                                                                                              \
-        direct_tile(MR, NB, BITS, run, panel, block, c);                                           \
+        direct_tile(MR, NB, BITS, run, part, block, c);                                            \
     }
 DIRECT(1, 1, 4)
 DIRECT(1, 2, 4)
@@ -135,38 +137,25 @@ DIRECT(3, 1, 8)
 static const direct_fn direct_one[2][DIRECT_ROWS] = {{direct_1_1_4, direct_2_1_4, direct_3_1_4},
                                                      {direct_1_1_8, direct_2_1_8, direct_3_1_8}};
 
+// One panel.
 static void
-finish(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, int64_t block,
-       const float *c)
-{
-    const int64_t m0 = panel * run->rows;
-    const int64_t left = run->call->m - m0;
-    const int64_t columns = run->w->shape.n - block * 16;
-    dlq_rows_finish_avx2(run->call, m0, left < n_panels * run->rows ? left : n_panels * run->rows,
-                         block * 16, columns < DLQ_WNA16_UNIT ? columns : DLQ_WNA16_UNIT, c,
-                         DLQ_WNA16_UNIT);
-}
-
-static void
-direct_product(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, int64_t block,
+direct_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t block,
                int n_blocks)
 {
     const int wide = run->w->code_bits == 8;
     const direct_fn two = wide ? direct_1_2_8 : direct_1_2_4;
     float c[DIRECT_ROWS * DLQ_WNA16_UNIT] __attribute__((aligned(32)));
-    for (int64_t i = panel; i < panel + n_panels; i++) {
-        for (int b = 0; b < n_blocks;) {
-            // One row has accumulators to spare: two blocks share its broadcasts.
-            if (run->rows == 1 && b + 1 < n_blocks) {
-                two(run, i, block + b, c + 16 * b);
-                b += 2;
-            } else {
-                direct_one[wide][run->rows - 1](run, i, block + b, c + 16 * b);
-                b++;
-            }
+    for (int b = 0; b < n_blocks;) {
+        // One row has accumulators to spare: two blocks share its broadcasts.
+        if (run->rows == 1 && b + 1 < n_blocks) {
+            two(run, part, block + b, c + 16 * b);
+            b += 2;
+        } else {
+            direct_one[wide][run->rows - 1](run, part, block + b, c + 16 * b);
+            b++;
         }
-        finish(run, i, 1, block, c);
     }
+    dlq_wna16_finish(run, part, 0, 1, block, c);
 }
 
 // (q - z) of a group of one block: dwords [k / 2][16 columns].
@@ -247,27 +236,28 @@ PAIR_TILE(5)
 PAIR_TILE(6)
 
 static void
-pair_product(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, int64_t block,
+pair_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t block,
              int n_blocks)
 {
     const struct dlq_k_wna16 *w = run->w;
     const pair_fn tile = run->rows == 4 ? pair_4 : run->rows == 5 ? pair_5 : pair_6;
     int16_t weights[DLQ_WNA16_MAX_GROUP * 16] __attribute__((aligned(64)));
     float c[CHUNK_ROWS * DLQ_WNA16_UNIT] __attribute__((aligned(64)));
-    memset(c, 0, (size_t)(n_panels * run->rows) * DLQ_WNA16_UNIT * sizeof(*c));
+    memset(c, 0, (size_t)(part->n_panels * run->rows) * DLQ_WNA16_UNIT * sizeof(*c));
     for (int b = 0; b < n_blocks; b++) {
         for (int64_t g = 0; g < w->groups; g++) {
             const uint8_t *p = dlq_wna16_scales(w, block + b, g);
             const __m256 scales[2] = {load_scales(w, p, 0), load_scales(w, p, 1)};
             unpack_pairs(w, block + b, g, weights);
-            for (int64_t i = 0; i < n_panels; i++) {
-                tile(w->group_k, weights, dlq_wna16_panel_codes(run, panel + i, g),
-                     run->sx + dlq_wna16_panel_index(run, panel + i, g), scales,
+            const int64_t slot = g * part->group_step;
+            for (int64_t i = 0; i < part->n_panels; i++) {
+                tile(w->group_k, weights, part->codes + (slot + i) * run->group_bytes,
+                     part->sx + (slot + i) * run->rows, scales,
                      c + i * run->rows * DLQ_WNA16_UNIT + b * 16);
             }
         }
     }
-    finish(run, panel, n_panels, block, c);
+    dlq_wna16_finish(run, part, 0, part->n_panels, block, c);
 }
 
 static void
@@ -293,8 +283,7 @@ static int64_t
 workspace_size(const struct dlq_k_wna16 *w, enum dlq_k_wna16_arithmetic arithmetic, int64_t max_m,
                int n_threads)
 {
-    (void)n_threads;
-    return dlq_wna16_fast_workspace(&level, w, arithmetic, max_m);
+    return dlq_wna16_fast_workspace(&level, w, arithmetic, max_m, n_threads);
 }
 
 static int

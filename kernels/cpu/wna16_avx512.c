@@ -21,7 +21,7 @@ enum {
 // Rows [0, MR) of one panel times NB blocks, fp32 sums to c[MR][64].
 DLQ_INLINE void
 limb_tile(const int MR, const int NB, const int L, const int BITS, const struct dlq_wna16_run *run,
-          int64_t panel, int64_t block, float *c)
+          const struct dlq_wna16_part *part, int64_t panel, int64_t block, float *c)
 {
     const struct dlq_k_wna16 *w = run->w;
     const __m512i nibble = _mm512_set1_epi8(15);
@@ -48,7 +48,8 @@ limb_tile(const int MR, const int NB, const int L, const int BITS, const struct 
                 }
             }
         }
-        const uint8_t *a = dlq_wna16_panel_codes(run, panel, g);
+        const int64_t slot = dlq_wna16_slot(part, panel, g);
+        const uint8_t *a = part->codes + slot * run->group_bytes;
         for (int64_t i = 0; i < lines; i++, p += 64) {
             __m512i line[4];
             __m512i codes[4];
@@ -81,7 +82,7 @@ limb_tile(const int MR, const int NB, const int L, const int BITS, const struct 
                 a += 4 * L * MR;
             }
         }
-        const int64_t factors = dlq_wna16_panel_index(run, panel, g);
+        const int64_t factors = slot * MR;
         DLQ_UNROLL for (int b = 0; b < NB; b++)
         {
             const __m512 s = dlq_load_scales(p + b * block_bytes, w->scale_dtype);
@@ -93,10 +94,10 @@ limb_tile(const int MR, const int NB, const int L, const int BITS, const struct 
                 const __m512i dot =
                     L == 2 ? _mm512_add_epi32(_mm512_slli_epi32(acc[m][b][0], 8), low) : low;
                 const __m512i offset =
-                    _mm512_mullo_epi32(z, _mm512_set1_epi32(run->sums[factors + m]));
+                    _mm512_mullo_epi32(z, _mm512_set1_epi32(part->sums[factors + m]));
                 const __m512 exact = _mm512_cvtepi32_ps(_mm512_sub_epi32(dot, offset));
                 sum[m][b] = _mm512_fmadd_ps(
-                    _mm512_mul_ps(exact, _mm512_set1_ps(run->sx[factors + m])), s, sum[m][b]);
+                    _mm512_mul_ps(exact, _mm512_set1_ps(part->sx[factors + m])), s, sum[m][b]);
             }
         }
         p += w->group_bytes - dlq_wna16_code_bytes(w);
@@ -110,13 +111,15 @@ limb_tile(const int MR, const int NB, const int L, const int BITS, const struct 
     }
 }
 
-typedef void (*limb_fn)(const struct dlq_wna16_run *run, int64_t panel, int64_t block, float *c);
+typedef void (*limb_fn)(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
+                        int64_t panel, int64_t block, float *c);
 
 #define LIMB_TILE(MR, NB, L, BITS)                                                                 \
     static __attribute__((noinline)) void limb_##MR##_##NB##_##L##_##BITS(                         \
-        const struct dlq_wna16_run *run, int64_t panel, int64_t block, float *c)                   \
+        const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t panel,         \
+        int64_t block, float *c)                                                                   \
     {                                                                                              \
-        limb_tile(MR, NB, L, BITS, run, panel, block, c);                                          \
+        limb_tile(MR, NB, L, BITS, run, part, panel, block, c);                                    \
     }
 #define LIMB_TILES(MR)                                                                             \
     LIMB_TILE(MR, 1, 1, 4)                                                                         \
@@ -160,7 +163,7 @@ static const limb_fn limb_four[MAX_ROWS][2][2] = {ROW(1, 4), ROW(2, 4), ROW(3, 4
 #undef ROW1
 
 static void
-limb_product(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, int64_t block,
+limb_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t block,
              int n_blocks)
 {
     const int l = run->limbs - 1;
@@ -168,25 +171,19 @@ limb_product(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, i
     const limb_fn one = limb_one[run->rows - 1][wide][l];
     const limb_fn four = limb_four[run->rows - 1][wide][l];
     const limb_fn two = wide ? limb_4_2_2_8 : limb_4_2_2_4;
-    const int64_t n0 = block * 16;
-    const int64_t columns = run->w->shape.n - n0;
     float c[MAX_ROWS * DLQ_WNA16_UNIT] __attribute__((aligned(64)));
-    for (int64_t i = panel; i < panel + n_panels; i++) {
+    for (int64_t i = 0; i < part->n_panels; i++) {
         if (n_blocks == 4 && four != NULL) {
-            four(run, i, block, c);
+            four(run, part, i, block, c);
         } else if (n_blocks == 4 && run->rows == 4) {
-            two(run, i, block, c);
-            two(run, i, block + 2, c + 32);
+            two(run, part, i, block, c);
+            two(run, part, i, block + 2, c + 32);
         } else {
             for (int b = 0; b < n_blocks; b++) {
-                one(run, i, block + b, c + 16 * b);
+                one(run, part, i, block + b, c + 16 * b);
             }
         }
-        const int64_t m0 = i * run->rows;
-        const int64_t rows = run->call->m - m0 < run->rows ? run->call->m - m0 : run->rows;
-        dlq_rows_finish_avx2(run->call, m0, rows, n0,
-                             columns < DLQ_WNA16_UNIT ? columns : DLQ_WNA16_UNIT, c,
-                             DLQ_WNA16_UNIT);
+        dlq_wna16_finish(run, part, i, 1, block, c);
     }
 }
 
@@ -280,14 +277,14 @@ PAIR_TILE(5)
 PAIR_TILE(6)
 
 static void
-pair_product(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, int64_t block,
+pair_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t block,
              int n_blocks)
 {
     const struct dlq_k_wna16 *w = run->w;
     const pair_fn tile = run->rows == 4 ? pair_4 : run->rows == 5 ? pair_5 : pair_6;
     int16_t weights[DLQ_WNA16_MAX_GROUP * DLQ_WNA16_UNIT] __attribute__((aligned(64)));
     float c[CHUNK_ROWS * DLQ_WNA16_UNIT] __attribute__((aligned(64)));
-    memset(c, 0, (size_t)(n_panels * run->rows) * DLQ_WNA16_UNIT * sizeof(*c));
+    memset(c, 0, (size_t)(part->n_panels * run->rows) * DLQ_WNA16_UNIT * sizeof(*c));
     if (n_blocks < 4) {
         memset(weights, 0, sizeof(weights));
     }
@@ -299,18 +296,13 @@ pair_product(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, i
                             : _mm512_setzero_ps();
         }
         unpack_pairs(w, block, n_blocks, g, weights);
-        for (int64_t i = 0; i < n_panels; i++) {
-            tile(w->group_k, weights, dlq_wna16_panel_codes(run, panel + i, g),
-                 run->sx + dlq_wna16_panel_index(run, panel + i, g), scales,
-                 c + i * run->rows * DLQ_WNA16_UNIT);
+        const int64_t slot = g * part->group_step;
+        for (int64_t i = 0; i < part->n_panels; i++) {
+            tile(w->group_k, weights, part->codes + (slot + i) * run->group_bytes,
+                 part->sx + (slot + i) * run->rows, scales, c + i * run->rows * DLQ_WNA16_UNIT);
         }
     }
-    const int64_t m0 = panel * run->rows;
-    const int64_t left = run->call->m - m0;
-    const int64_t rows = left < n_panels * run->rows ? left : n_panels * run->rows;
-    const int64_t columns = w->shape.n - block * 16;
-    dlq_rows_finish_avx2(run->call, m0, rows, block * 16,
-                         columns < DLQ_WNA16_UNIT ? columns : DLQ_WNA16_UNIT, c, DLQ_WNA16_UNIT);
+    dlq_wna16_finish(run, part, 0, part->n_panels, block, c);
 }
 
 // Height of a limb tile: the fewer padded rows of 3 and 4.
@@ -347,8 +339,7 @@ static int64_t
 workspace_size(const struct dlq_k_wna16 *w, enum dlq_k_wna16_arithmetic arithmetic, int64_t max_m,
                int n_threads)
 {
-    (void)n_threads;
-    return dlq_wna16_fast_workspace(&level, w, arithmetic, max_m);
+    return dlq_wna16_fast_workspace(&level, w, arithmetic, max_m, n_threads);
 }
 
 static int

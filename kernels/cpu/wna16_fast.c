@@ -4,20 +4,18 @@
 #include "wna16_fast.h"
 #include "rows.h"
 
-// Two phases, one barrier between them: rows of x to fixed point, then column ranges of y.
-
-enum { INLINE_ELEMENTS = 16384 }; // less than a barrier costs to quantize on one thread
+// Each task makes fixed point of its rows of x, then runs them through its columns of y.
 
 static int64_t
-codes_bytes(const struct dlq_wna16_run *run)
+factor_bytes(const struct dlq_wna16_run *run, int64_t panels)
 {
-    return dlq_round_up(run->panels * run->w->groups * run->group_bytes, DLQ_K_ALIGN);
+    return dlq_round_up(panels * run->w->groups * run->rows * 4, DLQ_K_ALIGN);
 }
 
 static int64_t
-factors_bytes(const struct dlq_wna16_run *run)
+part_bytes(const struct dlq_wna16_run *run, int64_t panels)
 {
-    return dlq_round_up(run->panels * run->w->groups * run->rows * 4, DLQ_K_ALIGN);
+    return panels * run->w->groups * run->group_bytes + 2 * factor_bytes(run, panels);
 }
 
 static void
@@ -26,7 +24,10 @@ run_init(struct dlq_wna16_run *run, const struct dlq_wna16_level *level,
 {
     // A code less its zero point takes nine bits.
     const bool one_limb = arithmetic == DLQ_K_WNA16_INT8 || arithmetic == DLQ_K_WNA16_I8_TOKEN;
-    *run = (struct dlq_wna16_run){.w = w, .arithmetic = arithmetic, .limbs = one_limb ? 1 : 2};
+    *run = (struct dlq_wna16_run){.w = w,
+                                  .arithmetic = arithmetic,
+                                  .limbs = one_limb ? 1 : 2,
+                                  .quantize = dlq_wna16_quantize};
     level->choose(w, run->limbs, m, run);
     run->panels = (m + run->rows - 1) / run->rows;
     const int bytes = run->format == DLQ_WNA16_PAIRS ? 2 : run->limbs;
@@ -35,7 +36,7 @@ run_init(struct dlq_wna16_run *run, const struct dlq_wna16_level *level,
 
 int64_t
 dlq_wna16_fast_workspace(const struct dlq_wna16_level *level, const struct dlq_k_wna16 *w,
-                         enum dlq_k_wna16_arithmetic arithmetic, int64_t max_m)
+                         enum dlq_k_wna16_arithmetic arithmetic, int64_t max_m, int n_threads)
 {
     // Panels of small products may be padded more than those of large ones: ask each row count up
     // to where the choice no longer changes.
@@ -43,34 +44,56 @@ dlq_wna16_fast_workspace(const struct dlq_wna16_level *level, const struct dlq_k
     for (int64_t m = max_m > 64 ? max_m - 32 : 1; m <= max_m; m++) {
         struct dlq_wna16_run run;
         run_init(&run, level, w, arithmetic, m);
-        const int64_t bytes = codes_bytes(&run) + 2 * factors_bytes(&run);
+        const int64_t panels = dlq_grid_most_panels(n_threads, run.panels, run.chunk);
+        // Factors of each slot are rounded up.
+        const int64_t slots = run.panels > n_threads ? run.panels : n_threads;
+        const int64_t bytes = part_bytes(&run, panels) + slots * 2 * DLQ_K_ALIGN;
         most = bytes > most ? bytes : most;
     }
     return most;
 }
 
-static void
-quantize_task(void *arg, int task)
+void
+dlq_wna16_finish(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t panel,
+                 int64_t n_panels, int64_t block, const float *c)
 {
-    const struct dlq_wna16_run *run = arg;
-    const int64_t end = dlq_task_begin(run->panels, task + 1, run->quantize_tasks);
-    for (int64_t p = dlq_task_begin(run->panels, task, run->quantize_tasks); p < end; p++) {
-        dlq_wna16_quantize_panel(run, p);
+    const int64_t m0 = (part->panel + panel) * run->rows;
+    const int64_t left = run->call->m - m0;
+    const int64_t columns = run->w->shape.n - block * 16;
+    DLQ_ROWS(finish)
+    (run->call, m0, left < n_panels * run->rows ? left : n_panels * run->rows, block * 16,
+     columns < DLQ_WNA16_UNIT ? columns : DLQ_WNA16_UNIT, c, DLQ_WNA16_UNIT);
+}
+
+static void
+run_rows(struct dlq_wna16_run *run, int row, uint8_t *slot)
+{
+    const int n_rows = run->grid.row_tasks;
+    const int64_t most_panels = (run->panels + n_rows - 1) / n_rows;
+    struct dlq_wna16_part part = {.panel = dlq_task_begin(run->panels, row, n_rows), .codes = slot};
+    part.n_panels = dlq_task_begin(run->panels, row + 1, n_rows) - part.panel;
+    part.panel_step = run->format == DLQ_WNA16_LIMBS ? run->w->groups : 1;
+    part.group_step = run->format == DLQ_WNA16_LIMBS ? 1 : part.n_panels;
+    uint8_t *factors = slot + most_panels * run->w->groups * run->group_bytes;
+    part.sx = (float *)(void *)factors;
+    part.sums = (int32_t *)(void *)(factors + factor_bytes(run, most_panels));
+    run->quantize(run, &part);
+    for (int64_t u = dlq_grid_next_unit(&run->grid, row, -1); u < run->grid.units;
+         u = dlq_grid_next_unit(&run->grid, row, u)) {
+        const int64_t blocks = run->w->blocks - u * 4;
+        run->product(run, &part, u * 4, (int)(blocks < 4 ? blocks : 4));
     }
 }
 
 static void
-product_task(void *arg, int task)
+task_run(void *arg, int task)
 {
-    const struct dlq_wna16_run *run = arg;
-    const int64_t first_panel = task / run->col_tasks * run->chunk;
-    const int64_t left = run->panels - first_panel;
-    const int64_t n_panels = left < run->chunk ? left : run->chunk;
-    const int column = (int)(task % run->col_tasks);
-    const int64_t end = dlq_task_begin(run->col_units, column + 1, (int)run->col_tasks);
-    for (int64_t u = dlq_task_begin(run->col_units, column, (int)run->col_tasks); u < end; u++) {
-        const int64_t blocks = run->w->blocks - u * 4;
-        run->product(run, first_panel, n_panels, u * 4, (int)(blocks < 4 ? blocks : 4));
+    struct dlq_wna16_run *run = arg;
+    uint8_t *slot = run->slots + task * run->slot_bytes;
+    int row = task / run->grid.col_tasks;
+    row = dlq_grid_left(&run->grid, row) > 0 ? row : dlq_grid_help(&run->grid);
+    for (; row >= 0; row = dlq_grid_help(&run->grid)) {
+        run_rows(run, row, slot);
     }
 }
 
@@ -84,19 +107,13 @@ dlq_wna16_fast_apply(const struct dlq_wna16_level *level, const struct dlq_k_wna
     }
     struct dlq_wna16_run run;
     run_init(&run, level, w, arithmetic, call->m);
-    run.call = call;
-    run.codes = call->workspace;
-    run.sx = (float *)(void *)(run.codes + codes_bytes(&run));
-    run.sums = (int32_t *)(void *)((uint8_t *)run.sx + factors_bytes(&run));
-
     const int threads = dlq_k_parallel_threads(call->parallel);
-    run.quantize_tasks = call->m * w->shape.k <= INLINE_ELEMENTS ? 1 : threads;
-    dlq_k_parallel_run(call->parallel, run.quantize_tasks, quantize_task, &run);
-
-    run.col_units = (w->blocks + 3) / 4;
-    const int64_t wanted = threads > 1 ? threads * 4 : 1;
-    run.col_tasks = run.col_units < wanted ? run.col_units : wanted;
-    const int64_t row_tasks = (run.panels + run.chunk - 1) / run.chunk;
-    dlq_k_parallel_run(call->parallel, (int)(row_tasks * run.col_tasks), product_task, &run);
+    run.call = call;
+    dlq_grid_choose(&run.grid, threads, run.panels, run.chunk, (w->blocks + 3) / 4);
+    run.slots = call->workspace;
+    run.slot_bytes =
+        threads > 1 ? part_bytes(&run, (run.panels + run.grid.row_tasks - 1) / run.grid.row_tasks)
+                    : 0;
+    dlq_k_parallel_run(call->parallel, run.grid.row_tasks * run.grid.col_tasks, task_run, &run);
     return DLQ_K_OK;
 }

@@ -5,6 +5,7 @@
 #define DLQ_KERNELS_CPU_WNA16_FAST_H
 
 #include "call.h"
+#include "grid.h"
 #include "wna16_layout.h"
 
 /// The fixed-point form of x and the driver that every fast level shares.
@@ -31,7 +32,7 @@
 /// Most rows of a panel.
 #define DLQ_WNA16_MAX_ROWS 16
 
-/// How codes of a panel of `rows` rows of x are stored, one packed group after the other.
+/// How codes of a panel of `rows` rows of x are stored, for one packed group.
 enum dlq_wna16_format {
     /// dwords [k / 4][limb: high, low][row]: 4 rows of K a dword. One limb in INT8.
     DLQ_WNA16_LIMBS,
@@ -43,6 +44,21 @@ enum dlq_wna16_format {
     DLQ_WNA16_TILES
 };
 
+struct dlq_wna16_run;
+
+/// Panels of x that a task owns. Codes and factors of panel p, group g are in slot
+/// p * panel_step + g * group_step: panels that run through a group before the next lie side by
+/// side, a panel that runs through all groups alone is one piece.
+struct dlq_wna16_part {
+    int64_t panel; ///< First
+    int64_t n_panels;
+    int64_t panel_step;
+    int64_t group_step;
+    uint8_t *codes; ///< [slot][group_bytes]
+    float *sx;      ///< [slot][rows]
+    int32_t *sums;  ///< [slot][rows]: sum of codes, for the zero points
+};
+
 /// One product in flight.
 struct dlq_wna16_run {
     const struct dlq_k_wna16 *w;
@@ -52,33 +68,31 @@ struct dlq_wna16_run {
     int limbs;           ///< 2, or 1 where codes fit a byte
     int rows;            ///< Rows of a panel
     int64_t panels;      ///< ceil(m / rows)
-    int64_t chunk;       ///< Panels that one call of `product` gets at most
+    int64_t chunk;       ///< Most panels of a part
     int64_t group_bytes; ///< Codes of one panel and group
-    uint8_t *codes;      ///< [panel][group][group_bytes]
-    float *sx;           ///< [panel][group][rows]
-    int32_t *sums;       ///< [panel][group][rows]: sum of codes, for the zero points
-    /// Rows of panels [panel, panel + n_panels) times blocks [block, block + n_blocks), n_blocks <=
-    /// 4, into y.
-    void (*product)(const struct dlq_wna16_run *run, int64_t panel, int64_t n_panels, int64_t block,
-                    int n_blocks);
-    int64_t col_tasks;
-    int64_t col_units;
-    int quantize_tasks;
+    /// Makes the codes and factors of a part.
+    void (*quantize)(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part);
+    /// Rows of a part times blocks [block, block + n_blocks), n_blocks <= 4, into y.
+    void (*product)(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
+                    int64_t block, int n_blocks);
+    struct dlq_grid grid;
+    uint8_t *slots;
+    int64_t slot_bytes; ///< 0 where all tasks use one slot
 };
 
-static inline const uint8_t *
-dlq_wna16_panel_codes(const struct dlq_wna16_run *run, int64_t panel, int64_t group)
-{
-    return run->codes + (panel * run->w->groups + group) * run->group_bytes;
-}
-
 static inline int64_t
-dlq_wna16_panel_index(const struct dlq_wna16_run *run, int64_t panel, int64_t group)
+dlq_wna16_slot(const struct dlq_wna16_part *part, int64_t panel, int64_t group)
 {
-    return (panel * run->w->groups + group) * run->rows;
+    return panel * part->panel_step + group * part->group_step;
 }
 
-/// A level: which kernel runs m rows. `choose` sets format, rows, chunk and product.
+/// Outputs of panels [panel, panel + n_panels) of a part, c[row][64], into y.
+void
+dlq_wna16_finish(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t panel,
+                 int64_t n_panels, int64_t block, const float *c);
+
+/// A level: which kernel runs m rows. `choose` sets format, rows, chunk and product, and quantize
+/// where it is not the common one.
 struct dlq_wna16_level {
     const char *name;
     void (*choose)(const struct dlq_k_wna16 *w, int limbs, int64_t m, struct dlq_wna16_run *run);
@@ -87,13 +101,26 @@ struct dlq_wna16_level {
 /// The two entries of struct dlq_k_wna16_ops for a level.
 int64_t
 dlq_wna16_fast_workspace(const struct dlq_wna16_level *level, const struct dlq_k_wna16 *w,
-                         enum dlq_k_wna16_arithmetic arithmetic, int64_t max_m);
+                         enum dlq_k_wna16_arithmetic arithmetic, int64_t max_m, int n_threads);
 int
 dlq_wna16_fast_apply(const struct dlq_wna16_level *level, const struct dlq_k_wna16 *w,
                      enum dlq_k_wna16_arithmetic arithmetic, const struct dlq_k_linear_call *call);
 
-/// Quantizes one panel into run->codes, sx and sums. AVX2.
 void
-dlq_wna16_quantize_panel(const struct dlq_wna16_run *run, int64_t panel);
+dlq_wna16_quantize(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part);
+
+/// What dlq_wna16_quantize needs of an architecture. The codes of dlq_k_w8a8_quantize_share less
+/// their zero point; returns their sum. Rows of padding give 0.
+struct dlq_w8a8_codes;
+int32_t
+dlq_wna16_make_codes(const struct dlq_w8a8_codes *c, const float *x, int64_t count, int16_t *q);
+
+/// Codes q[group_k] of one row of a panel into the panel's group.
+void
+dlq_wna16_store_codes(const struct dlq_wna16_run *run, const int16_t *q, int row, uint8_t *out);
+
+/// The same for tiles, which it makes itself where it can.
+void
+dlq_wna16_quantize_avx512(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part);
 
 #endif // DLQ_KERNELS_CPU_WNA16_FAST_H

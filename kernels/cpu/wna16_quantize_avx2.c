@@ -7,7 +7,7 @@
 
 #include <immintrin.h>
 
-// Rows of x to the fixed-point panels of wna16_fast.h.
+// The panels of wna16_fast.h with AVX2.
 
 static inline void
 store_dword(uint8_t *out, int64_t index, uint32_t v)
@@ -81,50 +81,8 @@ store_tiles(const int16_t *q, int64_t group_k, int limbs, int rows, int row, uin
     }
 }
 
-// fp32 values of packed group `group` of row m, padded with zeros.
-static void
-load_group(const struct dlq_wna16_run *run, int64_t m, int64_t group, float *x)
-{
-    const struct dlq_k_wna16 *w = run->w;
-    const int32_t *order = dlq_wna16_order(w);
-    const void *row = dlq_call_x(run->call, m);
-    const uint32_t dtype = run->call->x_dtype;
-    if (order == NULL) {
-        int64_t count = 0;
-        const int64_t first = dlq_wna16_group_rows(w, group, &count);
-        const char *from = (const char *)row + (size_t)first * dlq_k_act_size(dtype);
-        dlq_rows_widen_avx2(from, dtype, count, x);
-        memset(x + count, 0, (size_t)(w->group_k - count) * sizeof(*x));
-        return;
-    }
-    for (int64_t i = 0; i < w->group_k; i++) {
-        const int32_t k = order[group * w->group_k + i];
-        x[i] = k >= 0 ? dlq_k_load_f32(row, dtype, k) : 0.0f;
-    }
-}
-
-// How row m becomes int8 codes.
-static struct dlq_w8a8_codes
-choose_codes(const struct dlq_wna16_run *run, int64_t m)
-{
-    const struct dlq_k_linear_call *call = run->call;
-    const struct dlq_k_w8a8 w = {.activation = run->arithmetic == DLQ_K_WNA16_I8_TOKEN
-                                                   ? DLQ_K_W8A8_TOKEN
-                                                   : DLQ_K_W8A8_TOKEN_AZP};
-    float own[2];
-    const float *range = own;
-    if (call->ranges != NULL) {
-        range = call->ranges + 2 * m;
-    } else {
-        dlq_rows_range_avx2(dlq_call_x(call, m), call->x_dtype, run->w->shape.k, own);
-    }
-    return dlq_w8a8_choose_codes(&w, range[0], range[1]);
-}
-
-// The codes of dlq_k_w8a8_quantize_share less their zero point; returns their sum. Rows of padding
-// give 0.
-static int32_t
-make_codes(const struct dlq_w8a8_codes *c, const float *x, int64_t count, int16_t *q)
+int32_t
+dlq_wna16_make_codes(const struct dlq_w8a8_codes *c, const float *x, int64_t count, int16_t *q)
 {
     if (c->factor == 0.0f) {
         memset(q, 0, (size_t)count * sizeof(*q));
@@ -152,8 +110,8 @@ make_codes(const struct dlq_w8a8_codes *c, const float *x, int64_t count, int16_
     return sum;
 }
 
-static void
-store_codes(const struct dlq_wna16_run *run, const int16_t *q, int row, uint8_t *out)
+void
+dlq_wna16_store_codes(const struct dlq_wna16_run *run, const int16_t *q, int row, uint8_t *out)
 {
     const struct dlq_k_wna16 *w = run->w;
     switch (run->format) {
@@ -166,51 +124,5 @@ store_codes(const struct dlq_wna16_run *run, const int16_t *q, int row, uint8_t 
     case DLQ_WNA16_TILES:
         store_tiles(q, w->group_k, run->limbs, run->rows, row, out);
         break;
-    }
-}
-
-// Codes of row r of a panel's group, with its factors.
-static void
-quantize_group(const struct dlq_wna16_run *run, int64_t panel, int64_t group, int row,
-               const struct dlq_w8a8_codes *codes, int16_t *q)
-{
-    const struct dlq_k_wna16 *w = run->w;
-    const int64_t m = panel * run->rows + row;
-    const int64_t factors = dlq_wna16_panel_index(run, panel, group) + row;
-    float x[DLQ_WNA16_MAX_GROUP] __attribute__((aligned(32)));
-    if (m >= run->call->m) {
-        memset(q, 0, (size_t)w->group_k * sizeof(*q));
-        run->sums[factors] = 0;
-        run->sx[factors] = 0.0f;
-        return;
-    }
-    load_group(run, m, group, x);
-    if (dlq_k_wna16_is_i8(run->arithmetic)) {
-        run->sums[factors] = make_codes(codes, x, w->group_k, q);
-        run->sx[factors] = codes->scale;
-        return;
-    }
-    const float limit = run->limbs == 2 ? DLQ_WNA16_LIMIT : DLQ_WNA16_LIMIT_INT8;
-    run->sums[factors] = dlq_rows_fix_avx2(x, w->group_k, limit, q, &run->sx[factors]);
-}
-
-void
-dlq_wna16_quantize_panel(const struct dlq_wna16_run *run, int64_t panel)
-{
-    const struct dlq_k_wna16 *w = run->w;
-    struct dlq_w8a8_codes codes[DLQ_WNA16_MAX_ROWS] = {{0}};
-    int16_t q[DLQ_WNA16_MAX_GROUP] __attribute__((aligned(32)));
-    for (int r = 0; r < run->rows && dlq_k_wna16_is_i8(run->arithmetic); r++) {
-        const int64_t m = panel * run->rows + r;
-        if (m < run->call->m) {
-            codes[r] = choose_codes(run, m);
-        }
-    }
-    for (int64_t g = 0; g < w->groups; g++) {
-        uint8_t *out = run->codes + (panel * w->groups + g) * run->group_bytes;
-        for (int r = 0; r < run->rows; r++) {
-            quantize_group(run, panel, g, r, &codes[r], q);
-            store_codes(run, q, r, out);
-        }
     }
 }

@@ -25,9 +25,14 @@ static struct {
     int started;
 } pool;
 
+// The first task of a thread is always the same, as hosts with a static partition do it: memory of
+// a task stays in that core's cache from call to call.
 static void
-take_tasks(void)
+take_tasks(int first)
 {
+    if (first < pool.n_tasks) {
+        pool.fn(pool.arg, first);
+    }
     for (int task = atomic_fetch_add(&pool.next, 1); task < pool.n_tasks;
          task = atomic_fetch_add(&pool.next, 1)) {
         pool.fn(pool.arg, task);
@@ -48,7 +53,7 @@ worker(void *arg)
         }
         seen = atomic_load_explicit(&pool.generation, memory_order_acquire);
         if (index < pool.active) {
-            take_tasks();
+            take_tasks(index + 1);
         }
         atomic_fetch_sub(&pool.running, 1);
     }
@@ -72,10 +77,10 @@ pool_run(void *ctx, int n_tasks, void (*fn)(void *arg, int task), void *arg)
     pool.arg = arg;
     pool.n_tasks = n_tasks;
     pool.active = p->n_threads - 1;
-    atomic_store(&pool.next, 0);
+    atomic_store(&pool.next, p->n_threads);
     atomic_store(&pool.running, pool.started);
     atomic_fetch_add(&pool.generation, 1);
-    take_tasks();
+    take_tasks(0);
     while (atomic_load(&pool.running) != 0) {
         sched_yield();
     }

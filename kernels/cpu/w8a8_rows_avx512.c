@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "avx512.h"
+#include "rows.h"
+#include "w8a8_fast.h"
+
+// Rows of x straight to AMX tiles of int8 codes.
+
+enum { PANEL = 16 };
+
+// Codes of a row, 64 bytes a tile; returns their sum.
+DLQ_INLINE int32_t
+store_codes(const uint32_t DTYPE, const void *x, int64_t count, const struct dlq_w8a8_codes *c,
+            uint8_t *out)
+{
+    const __m512 factor = _mm512_set1_ps(c->factor);
+    const __m512i azp = _mm512_set1_epi32(c->azp);
+    const __m512i order = dlq_unpack_order();
+    __m512i sums = _mm512_setzero_si512();
+    for (int64_t k = 0; k < count; k += 64, out += PANEL * 64) {
+        __m512i codes[4];
+        DLQ_UNROLL for (int i = 0; i < 4; i++)
+        {
+            const __m512 t = _mm512_mul_ps(dlq_load16(x, DTYPE, k + 16 * i), factor);
+            codes[i] = _mm512_add_epi32(_mm512_cvtps_epi32(t), azp);
+        }
+        const __m512i bytes = _mm512_packs_epi16(_mm512_packs_epi32(codes[0], codes[1]),
+                                                 _mm512_packs_epi32(codes[2], codes[3]));
+        sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(1), bytes);
+        _mm512_store_si512(out, _mm512_permutexvar_epi32(order, bytes));
+    }
+    return _mm512_reduce_add_epi32(sums);
+}
+
+static void
+zero_codes(int64_t count, uint8_t *out)
+{
+    for (int64_t k = 0; k < count; k += 64, out += PANEL * 64) {
+        _mm512_store_si512(out, _mm512_setzero_si512());
+    }
+}
+
+void
+dlq_w8a8_quantize_avx512(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part)
+{
+    const struct dlq_k_w8a8 *w = run->w;
+    const struct dlq_k_linear_call *call = run->call;
+    // A static scale divides, and quotients may not fit an int32.
+    if (run->format != DLQ_W8A8_TILES || w->activation == DLQ_K_W8A8_STATIC ||
+        w->k_padded != w->k) {
+        dlq_w8a8_quantize_avx2(run, part);
+        return;
+    }
+    for (int64_t i = 0; i < part->n_panels * PANEL; i++) {
+        const int64_t m = part->panel * PANEL + i;
+        uint8_t *out = part->codes + i / PANEL * run->panel_bytes + i % PANEL * 64;
+        part->row[i] = (struct dlq_w8a8_row){0};
+        if (m >= call->m) {
+            zero_codes(w->k, out);
+            continue;
+        }
+        const void *x = dlq_call_x(call, m);
+        float own[2];
+        const float *range = own;
+        if (call->ranges != NULL) {
+            range = call->ranges + 2 * m;
+        } else {
+            dlq_rows_range_avx2(x, call->x_dtype, w->k, own);
+        }
+        const struct dlq_w8a8_codes c = dlq_w8a8_choose_codes(w, range[0], range[1]);
+        part->row[i] = (struct dlq_w8a8_row){.scale = c.scale, .azp = c.azp};
+        if (c.factor == 0.0f) {
+            zero_codes(w->k, out);
+        } else if (call->x_dtype == DLQ_F32) {
+            part->row[i].sum = store_codes(DLQ_F32, x, w->k, &c, out);
+        } else if (call->x_dtype == DLQ_F16) {
+            part->row[i].sum = store_codes(DLQ_F16, x, w->k, &c, out);
+        } else {
+            part->row[i].sum = store_codes(DLQ_BF16, x, w->k, &c, out);
+        }
+    }
+}
