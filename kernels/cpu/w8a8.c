@@ -22,6 +22,10 @@ dlq_k_w8a8_init(struct dlq_k_w8a8_ops *ops, uint32_t cpu_flags)
     if ((cpu_flags & DLQ_CPU_AMX_INT8) != 0) {
         dlq_w8a8_init_amx_int8(ops);
     }
+#elif defined(__aarch64__)
+    if ((cpu_flags & DLQ_CPU_NEON_DOTPROD) != 0) {
+        dlq_w8a8_init_neon_dotprod(ops);
+    }
 #else
     (void)cpu_flags;
 #endif

@@ -18,6 +18,8 @@ void
 dlq_w8a8_init_avx512_vnni(struct dlq_k_w8a8_ops *ops);
 void
 dlq_w8a8_init_amx_int8(struct dlq_k_w8a8_ops *ops);
+void
+dlq_w8a8_init_neon_dotprod(struct dlq_k_w8a8_ops *ops);
 
 /// How a row of x becomes codes: sat(rint(x * factor) + azp), with `divide` x / factor. All codes
 /// are 0 where the factor is: for a row of zeros, and for one with NaN or infinity, whose scale is

@@ -23,6 +23,14 @@ dlq_k_wna16_init(struct dlq_k_wna16_ops *ops, uint32_t cpu_flags)
     if ((cpu_flags & DLQ_CPU_AMX_INT8) != 0) {
         dlq_wna16_init_amx_int8(ops);
     }
+#elif defined(__aarch64__)
+    if ((cpu_flags & DLQ_CPU_NEON_DOTPROD) == 0) {
+        return;
+    }
+    dlq_wna16_init_neon_dotprod(ops);
+    if ((cpu_flags & DLQ_CPU_NEON_I8MM) != 0) {
+        dlq_wna16_init_neon_i8mm(ops);
+    }
 #else
     (void)cpu_flags;
 #endif

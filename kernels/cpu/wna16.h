@@ -18,6 +18,10 @@ void
 dlq_wna16_init_avx512_vnni(struct dlq_k_wna16_ops *ops);
 void
 dlq_wna16_init_amx_int8(struct dlq_k_wna16_ops *ops);
+void
+dlq_wna16_init_neon_dotprod(struct dlq_k_wna16_ops *ops);
+void
+dlq_wna16_init_neon_i8mm(struct dlq_k_wna16_ops *ops);
 
 struct dlq_wna16_run;
 
