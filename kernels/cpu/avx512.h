@@ -45,6 +45,35 @@ dlq_load16(const void *x, const uint32_t DTYPE, int64_t i)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
 
+/// Bits of the largest magnitude of x[count] as fp32, count a multiple of 32; NaN is above infinity
+/// is above the rest.
+DLQ_INLINE uint32_t
+dlq_largest_bits(const void *x, const uint32_t DTYPE, int64_t count)
+{
+    if (DTYPE == DLQ_F32) {
+        const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+        __m512i max = _mm512_setzero_si512();
+        for (int64_t i = 0; i < count; i += 16) {
+            const __m512i bits = _mm512_loadu_si512((const float *)x + i);
+            max = _mm512_max_epu32(max, _mm512_and_si512(bits, magnitude));
+        }
+        return _mm512_reduce_max_epu32(max);
+    }
+    const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+    __m512i max = _mm512_setzero_si512();
+    for (int64_t i = 0; i < count; i += 32) {
+        const __m512i bits = _mm512_loadu_si512((const uint16_t *)x + i);
+        max = _mm512_max_epu16(max, _mm512_and_si512(bits, magnitude));
+    }
+    const __m256i half =
+        _mm256_max_epu16(_mm512_castsi512_si256(max), _mm512_extracti64x4_epi64(max, 1));
+    const __m128i quarter =
+        _mm_max_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    const __m128i least = _mm_minpos_epu16(_mm_xor_si128(quarter, _mm_set1_epi16(-1)));
+    const uint16_t bits = (uint16_t)~_mm_cvtsi128_si32(least);
+    return DTYPE == DLQ_BF16 ? (uint32_t)bits << 16 : dlq_k_f32_bits(dlq_k_f16_to_f32(bits));
+}
+
 /// For permutexvar_epi32 on bytes that two levels of packs made from four vectors of dwords: in the
 /// order of the vectors again.
 DLQ_INLINE __m512i

@@ -41,6 +41,43 @@ zero_codes(int64_t count, uint8_t *out)
     }
 }
 
+// What dlq_w8a8_choose_codes wants to know of a row: with a symmetric code the largest magnitude
+// will do.
+DLQ_INLINE void
+row_range(const uint32_t DTYPE, const struct dlq_k_w8a8 *w, const void *x, float range[2])
+{
+    if (w->activation != DLQ_K_W8A8_TOKEN) {
+        dlq_rows_range_avx2(x, DTYPE, w->k, range);
+        return;
+    }
+    const uint32_t max_bits = dlq_largest_bits(x, DTYPE, w->k);
+    range[0] = 0.0f;
+    range[1] = max_bits < 0x7f800000u ? dlq_k_f32_from_bits(max_bits) : INFINITY;
+}
+
+// Codes of row m into `out`.
+DLQ_INLINE struct dlq_w8a8_row
+quantize_row(const uint32_t DTYPE, const struct dlq_w8a8_run *run, int64_t m, uint8_t *out)
+{
+    const struct dlq_k_w8a8 *w = run->w;
+    const void *x = dlq_call_x(run->call, m);
+    float own[2];
+    const float *range = own;
+    if (run->call->ranges != NULL) {
+        range = run->call->ranges + 2 * m;
+    } else {
+        row_range(DTYPE, w, x, own);
+    }
+    const struct dlq_w8a8_codes c = dlq_w8a8_choose_codes(w, range[0], range[1]);
+    struct dlq_w8a8_row row = {.scale = c.scale, .azp = c.azp};
+    if (c.factor == 0.0f) {
+        zero_codes(w->k, out);
+    } else {
+        row.sum = store_codes(DTYPE, x, w->k, &c, out);
+    }
+    return row;
+}
+
 void
 dlq_w8a8_quantize_avx512(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part)
 {
@@ -60,24 +97,8 @@ dlq_w8a8_quantize_avx512(const struct dlq_w8a8_run *run, const struct dlq_w8a8_p
             zero_codes(w->k, out);
             continue;
         }
-        const void *x = dlq_call_x(call, m);
-        float own[2];
-        const float *range = own;
-        if (call->ranges != NULL) {
-            range = call->ranges + 2 * m;
-        } else {
-            dlq_rows_range_avx2(x, call->x_dtype, w->k, own);
-        }
-        const struct dlq_w8a8_codes c = dlq_w8a8_choose_codes(w, range[0], range[1]);
-        part->row[i] = (struct dlq_w8a8_row){.scale = c.scale, .azp = c.azp};
-        if (c.factor == 0.0f) {
-            zero_codes(w->k, out);
-        } else if (call->x_dtype == DLQ_F32) {
-            part->row[i].sum = store_codes(DLQ_F32, x, w->k, &c, out);
-        } else if (call->x_dtype == DLQ_F16) {
-            part->row[i].sum = store_codes(DLQ_F16, x, w->k, &c, out);
-        } else {
-            part->row[i].sum = store_codes(DLQ_BF16, x, w->k, &c, out);
-        }
+        part->row[i] = call->x_dtype == DLQ_F32   ? quantize_row(DLQ_F32, run, m, out)
+                       : call->x_dtype == DLQ_F16 ? quantize_row(DLQ_F16, run, m, out)
+                                                  : quantize_row(DLQ_BF16, run, m, out);
     }
 }
