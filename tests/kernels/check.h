@@ -68,7 +68,8 @@ check_alloc(int64_t bytes, int64_t offset);
 void
 check_free(void *p);
 
-/// Threads: a persistent pool that spins briefly and then sleeps.
+/// Threads: a persistent pool that spins briefly and then sleeps. With -n the calling thread runs
+/// what n threads would, one task after the other.
 const struct dlq_k_parallel *
 check_threads(int n);
 

@@ -149,8 +149,9 @@ void
 check_dense(void)
 {
     static const int64_t rows[] = {1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 33, 50, 100};
-    static const int64_t shapes[][2] = {{64, 64},   {128, 40}, {33, 17},  {1, 5},     {300, 72},
-                                        {512, 100}, {31, 130}, {257, 64}, {1000, 24}, {96, 256}};
+    static const int64_t shapes[][2] = {{64, 64},   {128, 40},  {33, 17},  {1, 5},
+                                        {300, 72},  {512, 100}, {31, 130}, {257, 64},
+                                        {1000, 24}, {96, 256},  {64, 488}};
     static const uint32_t dtypes[] = {DLQ_F32, DLQ_F16, DLQ_BF16};
     int turn = 0;
     for (size_t s = 0; s < sizeof(shapes) / sizeof(*shapes); s++) {

@@ -36,7 +36,8 @@ check_layer_apply(const struct check_layer *layer, const void *ops, const char *
 {
     const int64_t size = (int64_t)dlq_k_act_size(layer->dtype);
     void *y = check_alloc(m * layer->y_stride * size, 0);
-    void *workspace = check_alloc(layer->workspace_size(ops, layer->w, m, threads), 0);
+    const int n_threads = threads < 0 ? -threads : threads;
+    void *workspace = check_alloc(layer->workspace_size(ops, layer->w, m, n_threads), 0);
     const struct dlq_k_linear_call call = {.m = m,
                                            .x = x,
                                            .x_stride = layer->x_stride,
@@ -104,7 +105,10 @@ check_one_level(const struct check_layer *layer, uint32_t flags, const struct ch
     const char *level = layer->init(ops, flags);
     void *y = check_layer_apply(layer, ops, level, layer->x, layer->m, 1, layer->bias);
     check_values(layer, level, y, truth);
-    for (int threads = 2; threads <= 5; threads += 3) {
+    // With -4 the first task finds all columns left, those of other rows too.
+    static const int counts[] = {2, 5, -4};
+    for (int i = 0; i < 3; i++) {
+        const int threads = counts[i];
         void *again =
             check_layer_apply(layer, ops, level, layer->x, layer->m, threads, layer->bias);
         check_that(check_layer_same(layer, y, again, layer->m), "%s, %s: %d threads change bits",

@@ -351,8 +351,8 @@ void
 check_w8a8(void)
 {
     static const int64_t rows[] = {1, 2, 3, 4, 5, 6, 7, 9, 16, 17, 33, 50, 140};
-    static const int64_t shapes[][2] = {{64, 64},  {128, 40},  {33, 17},   {3, 5},    {496, 72},
-                                        {512, 96}, {1030, 24}, {255, 513}, {200, 100}};
+    static const int64_t shapes[][2] = {{64, 64},  {128, 40},  {33, 17},   {3, 5},     {496, 72},
+                                        {512, 96}, {1030, 24}, {255, 513}, {200, 100}, {64, 488}};
     static const uint32_t dtypes[] = {DLQ_F16, DLQ_BF16, DLQ_F32};
     int turn = 0;
     for (size_t s = 0; s < sizeof(shapes) / sizeof(*shapes); s++) {

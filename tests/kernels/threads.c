@@ -86,10 +86,24 @@ pool_run(void *ctx, int n_tasks, void (*fn)(void *arg, int task), void *arg)
     }
 }
 
+static void
+run_in_turn(void *ctx, int n_tasks, void (*fn)(void *arg, int task), void *arg)
+{
+    (void)ctx;
+    for (int task = 0; task < n_tasks; task++) {
+        fn(arg, task);
+    }
+}
+
 const struct dlq_k_parallel *
 check_threads(int n)
 {
     static struct dlq_k_parallel parallels[MAX_THREADS + 1];
+    static struct dlq_k_parallel in_turn;
+    if (n < 0) {
+        in_turn = (struct dlq_k_parallel){NULL, -n, run_in_turn};
+        return &in_turn;
+    }
     if (n <= 1) {
         return NULL;
     }
