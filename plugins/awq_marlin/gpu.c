@@ -65,11 +65,9 @@ static void
 gpu_explain(const struct awq_method *m, const union awq_weight *weight,
             const struct dlq_layer_info *info, struct dlq_explanation *out)
 {
-    dlq_gpu_kernels(out->kernel, sizeof(out->kernel), m->gpu_ops->kernel(&weight->gpu, 1),
-                    m->gpu_ops->kernel(&weight->gpu, dlq_gpu_many_rows(info)));
-    out->padded_k = weight->gpu.padded_k;
-    out->padded_n = weight->gpu.padded_n;
-    out->weight_bytes = weight->gpu.bytes;
+    dlq_gpu_explain(out, m->gpu_ops->kernel(&weight->gpu, 1),
+                    m->gpu_ops->kernel(&weight->gpu, dlq_gpu_many_rows(info)), weight->gpu.padded_k,
+                    weight->gpu.padded_n, weight->gpu.bytes);
 }
 
 static int32_t

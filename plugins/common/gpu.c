@@ -149,8 +149,12 @@ dlq_gpu_many_rows(const struct dlq_layer_info *info)
 }
 
 void
-dlq_gpu_kernels(char *buf, size_t size, const char *one, const char *many)
+dlq_gpu_explain(struct dlq_explanation *out, const char *one, const char *many, int64_t padded_k,
+                int64_t padded_n, int64_t bytes)
 {
     const bool same = strcmp(one, many) == 0;
-    snprintf(buf, size, "%s%s%s", one, same ? "" : " | ", same ? "" : many);
+    snprintf(out->kernel, sizeof(out->kernel), "%s%s%s", one, same ? "" : " | ", same ? "" : many);
+    out->padded_k = padded_k;
+    out->padded_n = padded_n;
+    out->weight_bytes = bytes;
 }

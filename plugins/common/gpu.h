@@ -73,9 +73,11 @@ int32_t
 dlq_gpu_scales_warn_zero(const struct dlq_host *host, const struct dlq_layer_info *info,
                          const char *name, const struct dlq_tensor *scales, struct dlq_error *err);
 
-/// Write the kernels for one row and for many, "a" or "a | b", to `buf`.
+/// Fill in what kernels decide: those for one row and for many, as "a" or "a | b", the sizes that
+/// they compute, and the bytes of packed weights.
 void
-dlq_gpu_kernels(char *buf, size_t size, const char *one, const char *many);
+dlq_gpu_explain(struct dlq_explanation *out, const char *one, const char *many, int64_t padded_k,
+                int64_t padded_n, int64_t bytes);
 
 /// The most rows that the engine plans for, or a number that stands for many.
 int64_t

@@ -130,11 +130,9 @@ explain(const struct ct_layer *l, const struct dlq_host *host, const struct dlq_
     int32_t status = ct_scheme_w8a8_int8.explain(l, host, info, out, err);
     status = status == DLQ_OK ? check_plan((const struct ct_w8a8 *)l, host, info, &w, err) : status;
     if (status == DLQ_OK) {
-        dlq_gpu_kernels(out->kernel, sizeof(out->kernel), dlq_kg_w8a8()->kernel(&w, 1),
-                        dlq_kg_w8a8()->kernel(&w, dlq_gpu_many_rows(info)));
-        out->padded_k = w.padded_k;
-        out->padded_n = w.padded_n;
-        out->weight_bytes = w.bytes;
+        dlq_gpu_explain(out, dlq_kg_w8a8()->kernel(&w, 1),
+                        dlq_kg_w8a8()->kernel(&w, dlq_gpu_many_rows(info)), w.padded_k, w.padded_n,
+                        w.bytes);
     }
     return status;
 }

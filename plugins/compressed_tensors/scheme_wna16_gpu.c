@@ -146,11 +146,9 @@ explain(const struct ct_layer *l, const struct dlq_host *host, const struct dlq_
     int32_t status = ct_scheme_wna16.explain(l, host, info, out, err);
     status = status == DLQ_OK ? plan((const struct ct_wna16 *)l, host, info, &w, err) : status;
     if (status == DLQ_OK) {
-        dlq_gpu_kernels(out->kernel, sizeof(out->kernel), dlq_kg_wna16()->kernel(&w, 1),
-                        dlq_kg_wna16()->kernel(&w, dlq_gpu_many_rows(info)));
-        out->padded_k = w.padded_k;
-        out->padded_n = w.padded_n;
-        out->weight_bytes = w.bytes;
+        dlq_gpu_explain(out, dlq_kg_wna16()->kernel(&w, 1),
+                        dlq_kg_wna16()->kernel(&w, dlq_gpu_many_rows(info)), w.padded_k, w.padded_n,
+                        w.bytes);
     }
     return status;
 }

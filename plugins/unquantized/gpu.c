@@ -35,11 +35,9 @@ void
 unquantized_gpu_explain(const struct unquantized_method *m, const struct dlq_kg_dense *gpu,
                         const struct dlq_layer_info *info, struct dlq_explanation *out)
 {
-    dlq_gpu_kernels(out->kernel, sizeof(out->kernel), m->gpu_ops->kernel(gpu, 1),
-                    m->gpu_ops->kernel(gpu, dlq_gpu_many_rows(info)));
-    out->padded_k = gpu->desc.k;
-    out->padded_n = gpu->desc.n;
-    out->weight_bytes = gpu->desc.k * gpu->desc.n * (DLQ_DTYPE_BITS(gpu->desc.dtype) / 8);
+    dlq_gpu_explain(out, m->gpu_ops->kernel(gpu, 1),
+                    m->gpu_ops->kernel(gpu, dlq_gpu_many_rows(info)), gpu->desc.k, gpu->desc.n,
+                    gpu->desc.k * gpu->desc.n * (DLQ_DTYPE_BITS(gpu->desc.dtype) / 8));
 }
 
 int32_t
