@@ -99,8 +99,13 @@ worker(void *arg)
 {
     struct dlq_pool *const pool = arg;
     bool spin = false;
-    while (!atomic_load(&pool->stop)) {
+    for (;;) {
+        // The epoch before whatever is looked at: a change that comes after the look, an order to
+        // stop as well as a job, then keeps this thread from going to sleep.
         const unsigned epoch = atomic_load(&pool->epoch.value);
+        if (atomic_load(&pool->stop)) {
+            return NULL;
+        }
         struct job *const job = join_job(pool);
         if (job) {
             work(job);
@@ -115,7 +120,6 @@ worker(void *arg)
         spin = false;
         dlq_event_sleep(&pool->epoch, epoch, -1);
     }
-    return NULL;
 }
 
 static void

@@ -257,6 +257,8 @@ run_check(void **state)
 int
 main(int argc, char **argv)
 {
+    // Names of checks come out as they begin: one that hangs is the last.
+    setvbuf(stdout, NULL, _IOLBF, 0);
     void *const file = argc == 2 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : NULL;
     if (!file) {
         fprintf(stderr, "usage: test_conformance PLUGIN.so (%s)\n", argc == 2 ? dlerror() : "");
