@@ -11,7 +11,7 @@
 
 /// What --bench was asked for.
 struct bench_options {
-    const char *op;        ///< Only this operation, or NULL
+    const char *op;        ///< Only this operation, or one data type of dense; NULL: all
     const char *level;     ///< Only this level, or NULL: the strongest of each kind
     int64_t shapes[16][2]; ///< K, N
     int n_shapes;

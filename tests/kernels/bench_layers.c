@@ -299,7 +299,11 @@ bench_dense(uint32_t cpu_flags)
 {
     static const uint32_t dtypes[] = {DLQ_F32, DLQ_F16, DLQ_BF16};
     static const char *const ops[] = {"dense_fp32", "dense_fp16", "dense_bf16"};
+    const char *only = bench_options.op;
     for (int i = 0; i < bench_options.n_shapes * 3; i++) {
+        if (only != NULL && strcmp(only, "dense") != 0 && strcmp(only, ops[i % 3]) != 0) {
+            continue;
+        }
         struct layer l = {.op = ops[i % 3],
                           .k = bench_options.shapes[i / 3][0],
                           .n = bench_options.shapes[i / 3][1],

@@ -10,7 +10,7 @@
 
 // check_kernels [OP ...]: checks every operation, or those named, at every level of this machine.
 // check_kernels --bench [--op OP] [--shape KxN] [--m LIST] [--threads LIST] [--level NAME]
-//               [--set MIB] [--seconds S]: measures, one JSON line a figure.
+//               [--set MIB] [--seconds S]: measures, one JSON line a figure. OP may be dense_bf16.
 
 static const struct {
     const char *name;
@@ -138,7 +138,8 @@ bench_main(int argc, char **argv)
     }
     for (int i = 0; i < n_operations; i++) {
         if (operations[i].bench != NULL &&
-            (o->op == NULL || strcmp(o->op, operations[i].name) == 0)) {
+            (o->op == NULL ||
+             strncmp(o->op, operations[i].name, strlen(operations[i].name)) == 0)) {
             operations[i].bench(flags);
         }
     }
