@@ -43,6 +43,15 @@ sum_wide(struct dlq_nccl_group *g, char *data, int64_t count, uint32_t dtype, cu
     return rc;
 }
 
+static enum dlq_peer_type
+peer_type(uint32_t dtype)
+{
+    return dtype == DLQ_F16    ? DLQ_PEER_F16
+           : dtype == DLQ_BF16 ? DLQ_PEER_BF16
+           : dtype == DLQ_I32  ? DLQ_PEER_I32
+                               : DLQ_PEER_F32;
+}
+
 static int32_t
 nccl_all_reduce(void *ctx, void *data, int64_t count, uint32_t dtype, uint32_t flags, void *stream,
                 struct dlq_error *err)
@@ -55,6 +64,11 @@ nccl_all_reduce(void *ctx, void *data, int64_t count, uint32_t dtype, uint32_t f
     }
     if (g->code != DLQ_OK) {
         return dlq_nccl_fail_broken(g, "all_reduce", err);
+    }
+    if ((size_t)count * width_of(dtype) <= g->peers.limit) {
+        return dlq_nccl_cuda_result(
+            g, "all_reduce", dlq_peer_sum(&g->peers.ends, data, count, peer_type(dtype), stream),
+            err);
     }
     const bool narrow = dtype == DLQ_F16 || dtype == DLQ_BF16;
     if (!narrow || !(flags & DLQ_REDUCE_FP32)) {

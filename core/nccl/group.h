@@ -5,6 +5,7 @@
 #define DLQ_CORE_NCCL_GROUP_H
 
 #include "collective_module.h"
+#include "peers.h"
 
 #include <cuda_runtime_api.h>
 #include <nccl.h>
@@ -34,7 +35,8 @@ struct dlq_nccl_group {
     int32_t device;
     int32_t timeout_ms;
     float *scratch; ///< DLQ_NCCL_STEP elements on the device
-    int32_t code;   ///< Not DLQ_OK: the group is broken
+    struct dlq_nccl_peers peers;
+    int32_t code; ///< Not DLQ_OK: the group is broken
     char reason[DLQ_NCCL_REASON];
 };
 
@@ -65,6 +67,11 @@ dlq_nccl_join(struct dlq_nccl_group *g, const ncclUniqueId *id, struct dlq_error
 int32_t
 dlq_nccl_meet(struct dlq_nccl_group *g, const struct dlq_collective_nccl_options *options,
               int32_t own, ncclUniqueId *id, struct dlq_error *err);
+
+/// Every rank's `each` bytes to all: `all` has room for those of `g->size` ranks and this one's in
+/// their place. Over the host's group or, without one, over the communicator; at most 1 KiB each.
+int32_t
+dlq_nccl_exchange(struct dlq_nccl_group *g, void *all, size_t each, struct dlq_error *err);
 
 /// See dlq_collective_nccl_wait().
 int32_t

@@ -61,38 +61,42 @@ compare(const struct dlq_nccl_group *g, const struct hello *all, struct dlq_erro
 }
 
 static int32_t
-exchange_on_host(const struct dlq_nccl_group *g, struct hello *all, int64_t *counts,
-                 struct dlq_error *err)
+exchange_on_host(const struct dlq_nccl_group *g, char *all, size_t each, struct dlq_error *err)
 {
-    for (int32_t r = 0; r < g->size; r++) {
-        counts[r] = sizeof(*all);
+    int64_t *const counts = dlq_calloc(g->alloc, (size_t)g->size, sizeof(*counts));
+    if (!counts) {
+        return dlq_fail(err, DLQ_ENOMEM, "no memory for a group of %d GPUs", (int)g->size);
     }
-    return g->host->all_gather(g->host->ctx, &all[g->rank], all, counts, DLQ_U8, NULL, err);
+    for (int32_t r = 0; r < g->size; r++) {
+        counts[r] = (int64_t)each;
+    }
+    const int32_t rc = g->host->all_gather(g->host->ctx, all + each * (size_t)g->rank, all, counts,
+                                           DLQ_U8, NULL, err);
+    dlq_free(g->alloc, counts);
+    return rc;
 }
 
-// In the group's scratch, which has room for the hellos of all ranks.
+// In the group's scratch, which has room for what ranks exchange.
 static int32_t
-exchange_on_gpu(struct dlq_nccl_group *g, struct hello *all, struct dlq_error *err)
+exchange_on_gpu(struct dlq_nccl_group *g, char *all, size_t each, struct dlq_error *err)
 {
     char *const there = (char *)g->scratch;
+    const size_t at = each * (size_t)g->rank;
     cudaStream_t stream = NULL;
     cudaError_t cuda = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
     if (cuda == cudaSuccess) {
-        cuda = cudaMemcpy(there + sizeof(*all) * (size_t)g->rank, &all[g->rank], sizeof(*all),
-                          cudaMemcpyHostToDevice);
+        cuda = cudaMemcpy(there + at, all + at, each, cudaMemcpyHostToDevice);
     }
     int32_t rc = dlq_nccl_cuda_result(g, "setup", cuda, err);
     if (rc == DLQ_OK) {
-        rc = dlq_nccl_result(g, "setup",
-                             ncclAllGather(there + sizeof(*all) * (size_t)g->rank, there,
-                                           sizeof(*all), ncclInt8, g->comm, stream),
-                             err);
+        rc = dlq_nccl_result(
+            g, "setup", ncclAllGather(there + at, there, each, ncclInt8, g->comm, stream), err);
     }
     if (rc == DLQ_OK) {
         rc = dlq_nccl_wait(g, stream, "setup", err);
     }
     if (rc == DLQ_OK) {
-        cuda = cudaMemcpy(all, there, sizeof(*all) * (size_t)g->size, cudaMemcpyDeviceToHost);
+        cuda = cudaMemcpy(all, there, each * (size_t)g->size, cudaMemcpyDeviceToHost);
         rc = dlq_nccl_cuda_result(g, "setup", cuda, err);
     }
     if (stream) {
@@ -102,15 +106,18 @@ exchange_on_gpu(struct dlq_nccl_group *g, struct hello *all, struct dlq_error *e
 }
 
 int32_t
+dlq_nccl_exchange(struct dlq_nccl_group *g, void *all, size_t each, struct dlq_error *err)
+{
+    return g->host ? exchange_on_host(g, all, each, err) : exchange_on_gpu(g, all, each, err);
+}
+
+int32_t
 dlq_nccl_meet(struct dlq_nccl_group *g, const struct dlq_collective_nccl_options *options,
               int32_t own, ncclUniqueId *id, struct dlq_error *err)
 {
     struct hello *const all = dlq_calloc(g->alloc, (size_t)g->size, sizeof(*all));
-    int64_t *const counts = dlq_calloc(g->alloc, (size_t)g->size, sizeof(*counts));
-    int32_t rc = DLQ_OK;
-    if (!all || !counts) {
-        rc = dlq_fail(err, DLQ_ENOMEM, "no memory for a group of %d GPUs", (int)g->size);
-        goto out;
+    if (!all) {
+        return dlq_fail(err, DLQ_ENOMEM, "no memory for a group of %d GPUs", (int)g->size);
     }
     struct hello *const mine = &all[g->rank];
     int version = 0;
@@ -125,15 +132,13 @@ dlq_nccl_meet(struct dlq_nccl_group *g, const struct dlq_collective_nccl_options
     snprintf(mine->why, sizeof(mine->why), "%.199s", own != DLQ_OK && err ? err->msg : "");
     struct dlq_error local = DLQ_ERROR_INIT;
     struct dlq_error *const to = own != DLQ_OK ? &local : err;
-    rc = g->host ? exchange_on_host(g, all, counts, to) : exchange_on_gpu(g, all, to);
+    int32_t rc = dlq_nccl_exchange(g, all, sizeof(*all), to);
     if (rc == DLQ_OK) {
         rc = compare(g, all, to);
     }
     if (rc == DLQ_OK && !options->id) {
         *id = all[0].id;
     }
-out:
-    dlq_free(g->alloc, counts);
     dlq_free(g->alloc, all);
     return own != DLQ_OK ? own : rc;
 }

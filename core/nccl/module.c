@@ -92,6 +92,9 @@ set_up(struct dlq_nccl_group *g, const struct dlq_collective_nccl_options *optio
     if (rc == DLQ_OK && !g->host) {
         rc = dlq_nccl_meet(g, options, DLQ_OK, &id, err);
     }
+    if (rc == DLQ_OK) {
+        rc = dlq_nccl_connect_peers(g, err);
+    }
     dlq_nccl_leave_device(&scope);
     return rc;
 }
@@ -105,6 +108,7 @@ leave(dlq_collective_nccl *group)
     if (g->comm && g->owns_comm) {
         (void)ncclCommDestroy(g->comm);
     }
+    dlq_nccl_leave_peers(g);
     if (g->scratch) {
         (void)cudaFree(g->scratch);
     }

@@ -48,6 +48,7 @@ dlq_nccl_break(struct dlq_nccl_group *g, int32_t code, const char *reason)
     }
     g->code = code;
     snprintf(g->reason, sizeof(g->reason), "%s", reason);
+    dlq_nccl_stop_peers(g);
     // An engine's communicator may serve others.
     if (g->comm && g->owns_comm) {
         (void)ncclCommAbort(g->comm);
@@ -57,11 +58,14 @@ dlq_nccl_break(struct dlq_nccl_group *g, int32_t code, const char *reason)
 
 // The ranks that are left meet on the host, and those that do not come are named there.
 static void
-blame(struct dlq_nccl_group *g, int32_t code, const char *sign)
+blame(struct dlq_nccl_group *g, cudaStream_t stream, int32_t code, const char *sign)
 {
     char reason[DLQ_NCCL_REASON];
     struct dlq_error why = DLQ_ERROR_INIT;
-    if (!g->host) {
+    const int32_t late = g->host ? -1 : dlq_nccl_late_peer(g, stream);
+    if (late >= 0) {
+        snprintf(reason, sizeof(reason), "%s; missing in a sum: rank %d", sign, (int)late);
+    } else if (!g->host) {
         snprintf(reason, sizeof(reason), "%s; without a group on the host it is unknown which rank",
                  sign);
     } else {
@@ -95,7 +99,7 @@ dlq_nccl_wait(struct dlq_nccl_group *g, cudaStream_t stream, const char *what,
             n % ERROR_ROUNDS == 0 || state == cudaSuccess ? async_error(g) : ncclSuccess;
         if (error != ncclSuccess) {
             snprintf(sign, sizeof(sign), "NCCL: %.100s", ncclGetErrorString(error));
-            blame(g, DLQ_ECOMM, sign);
+            blame(g, stream, DLQ_ECOMM, sign);
         } else if (state == cudaSuccess) {
             return DLQ_OK;
         } else if (state != cudaErrorNotReady) {
@@ -103,7 +107,7 @@ dlq_nccl_wait(struct dlq_nccl_group *g, cudaStream_t stream, const char *what,
         } else if (limit > 0 && now_ns() - begin >= limit) {
             snprintf(sign, sizeof(sign), "not done after the time limit (%d ms)",
                      (int)g->timeout_ms);
-            blame(g, DLQ_ETIMEOUT, sign);
+            blame(g, stream, DLQ_ETIMEOUT, sign);
         } else {
             pause_since(begin);
         }

@@ -36,9 +36,9 @@ struct dlq_collective {
     uint32_t flags;       ///< Mask of enum dlq_collective_flags, the same on every rank
     void *ctx;            ///< First argument of every function
 
-    /// In place: `data[i]` becomes the sum over the ranks, added in rank order; over NCCL in an
-    /// order of its choice. dtype: DLQ_F16, DLQ_BF16 or DLQ_F32; with DLQ_COLLECTIVE_SUMS_I32 also
-    /// DLQ_I32, modulo 2^32. The result is the same bits on every rank.
+    /// In place: `data[i]` becomes the sum over the ranks, added in rank order; what goes over NCCL
+    /// in an order of its choice. dtype: DLQ_F16, DLQ_BF16 or DLQ_F32; with DLQ_COLLECTIVE_SUMS_I32
+    /// also DLQ_I32, modulo 2^32. The result is the same bits on every rank.
     int32_t (*all_reduce)(void *ctx, void *data, int64_t count, uint32_t dtype, uint32_t flags,
                           void *stream, struct dlq_error *err);
 
@@ -163,8 +163,14 @@ dlq_collective_nccl_id(dlq_runtime *rt, void *id, struct dlq_error *err);
 /// from rank 0.
 ///
 /// The calls only enqueue: nothing waits on the host, and a CUDA graph may capture them. Those of
-/// one rank come from one thread at a time and, for sums of 16-bit elements in fp32, on one
-/// stream. What fails on the GPU is found by dlq_collective_nccl_wait(). On success the caller owns
+/// one rank come from one thread at a time, and sums on one stream.
+///
+/// Where all GPUs reach each other's memory, sums of few bytes do without NCCL: one kernel adds
+/// them up in fp32 and in rank order, in a third of the time. Setup tries that memory with a sum;
+/// it takes some MiB of each GPU. DLQ_PEER_SUMS=0 or NCCL_P2P_DISABLE=1 in the environment of any
+/// rank leaves all sums to NCCL.
+///
+/// What fails on the GPU is found by dlq_collective_nccl_wait(). On success the caller owns
 /// `*out` until dlq_collective_nccl_destroy(). [per-layer] @since 1.0
 DLQ_API int32_t
 dlq_collective_nccl_create(dlq_runtime *rt, const struct dlq_collective_nccl_options *options,
@@ -188,7 +194,8 @@ dlq_collective_nccl_wait(dlq_collective_nccl *group, void *stream, struct dlq_er
 DLQ_API void
 dlq_collective_nccl_abort(dlq_collective_nccl *group, const char *reason);
 
-/// Leave the group; no work of it may be under way. NULL is a no-op. [per-layer] @since 1.0
+/// Leave the group; no work of it may be under way. What kernels of others may still write to after
+/// a failure is never freed. NULL is a no-op. [per-layer] @since 1.0
 DLQ_API void
 dlq_collective_nccl_destroy(dlq_collective_nccl *group);
 

@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ranks over MPI report when one of them is killed, stops, cannot load, or has another checkpoint.
 
-faults.py DLQUANT CHECKPOINT [KILLS]
+faults.py DLQUANT CHECKPOINT [KILLS [RANKS [OPTION...]]]
 
-Runs dlquant under mpirun with three ranks; KILLS (20) times one of them is killed at a random moment after all have
-joined: before, inside MPI_Init, only the launcher can know. Ends with "N passed, N failed, N skipped"."""
+Runs dlquant under mpirun with RANKS (3) ranks and the options, such as --device cuda; KILLS (20) times one of them is
+killed at a random moment after all have joined: before, inside MPI_Init, only the launcher can know. Ends with
+"N passed, N failed, N skipped"."""
 
 import json
 import os
@@ -19,7 +20,8 @@ import sys
 import tempfile
 import time
 
-RANKS = 3
+RANKS = int(sys.argv[4]) if len(sys.argv) > 4 else 3
+OPTIONS = sys.argv[5:]
 TIMEOUT = 2
 # Beyond the time limit: half a second to name the rank, and what a loaded machine needs to end a process.
 SLACK = 6
@@ -50,7 +52,7 @@ class Job:
         for i, path in enumerate(paths):
             command += ([':'] if i else []) + [
                 '-n', '1', 'sh', '-c', RANK, folder, dlquant, 'run', path, '--tp', 'mpi', '--timeout', str(TIMEOUT),
-                '--threads', '1', '--m', rows, '-v']
+                '--threads', '1', '--m', rows, '-v', *OPTIONS]
         # pylint: disable-next=consider-using-with
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -154,7 +156,7 @@ def load_error(dlquant, path):
         copy_with_bad_scale(path, bad)
         folder = os.path.join(scratch, 'job')
         os.mkdir(folder)
-        job = Job(dlquant, [path, bad, path], folder)
+        job = Job(dlquant, [path, bad] + [path] * (RANKS - 2), folder)
         job.wait_for_start()
         try:
             wrong = survivors_name(job, 1, 'rank 1 gave up: ', 30)
@@ -177,10 +179,10 @@ def other_checkpoint(dlquant, path):
             file.truncate()
         folder = os.path.join(scratch, 'job')
         os.mkdir(folder)
-        job = Job(dlquant, [path, path, other], folder)
+        job = Job(dlquant, [path] * (RANKS - 1) + [other], folder)
         job.wait_for_start()
         try:
-            return survivors_name(job, None, 'rank 2 has another checkpoint or other options than rank 0', 30)
+            return survivors_name(job, None, f'rank {RANKS - 1} has another checkpoint or other options than rank 0', 30)
         finally:
             job.end()
 

@@ -22,10 +22,17 @@ struct fake_nccl {
     int silent_rank;               ///< ncclCommInitRank() of it never returns; -1: none
     bool released;                 ///< Who waits for others gives up
     int wrong_rank;                ///< ncclCommInitRank() of it fails; -1: none
+    int lonely_device;             ///< No other reaches its memory; -1: none
+    int device_without_mail;       ///< cudaHostAlloc() on it fails; -1: none
+    int unshared_device;           ///< Other processes cannot open its memory; -1: none
+    bool hanging_peers;            ///< Sums over memory of peers never end
+    bool wrong_peers;              ///< Sums of integers over it are one too large
+    atomic_int peer_sums;          ///< Sums over memory of peers done
+    atomic_int opened;             ///< Memory of other processes that is open
     atomic_int async_error;        ///< ncclResult_t of every communicator
     atomic_int calls;              ///< Collectives done, those of a group counting alone
     atomic_int aborted, destroyed; ///< Communicators
-    atomic_int allocated;          ///< cudaMalloc() without cudaFree()
+    atomic_int allocated;          ///< cudaMalloc() and cudaHostAlloc() that are not freed
 };
 
 extern struct fake_nccl fake_nccl;

@@ -1,0 +1,228 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "fake_stream.h"
+
+#include "nccl/cast.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// CUDA on host memory: memory is malloc's, and all of it is everybody's.
+
+static _Thread_local int device;
+
+cudaError_t
+cudaGetDevice(int *out)
+{
+    *out = device;
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaSetDevice(int index)
+{
+    if (index >= fake_nccl.devices) {
+        return cudaErrorInvalidDevice;
+    }
+    device = index;
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaMalloc(void **out, size_t size)
+{
+    *out = malloc(size);
+    atomic_fetch_add(&fake_nccl.allocated, 1);
+    return *out ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t
+cudaFree(void *ptr)
+{
+    // Waits for what is under way, which may use the memory.
+    pthread_mutex_lock(&fake_lock);
+    fake_progress();
+    pthread_mutex_unlock(&fake_lock);
+    atomic_fetch_sub(&fake_nccl.allocated, ptr != NULL);
+    free(ptr);
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaMemset(void *to, int value, size_t size)
+{
+    memset(to, value, size);
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaMemcpy(void *to, const void *from, size_t size, enum cudaMemcpyKind kind)
+{
+    (void)kind;
+    memcpy(to, from, size);
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaStreamCreateWithFlags(cudaStream_t *out, unsigned int flags)
+{
+    (void)flags;
+    *out = calloc(1, sizeof(**out));
+    pthread_mutex_lock(&fake_lock);
+    (*out)->next = fake_streams;
+    fake_streams = *out;
+    pthread_mutex_unlock(&fake_lock);
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaStreamDestroy(cudaStream_t s)
+{
+    pthread_mutex_lock(&fake_lock);
+    struct CUstream_st **at = &fake_streams;
+    while (*at != s) {
+        at = &(*at)->next;
+    }
+    *at = s->next;
+    pthread_mutex_unlock(&fake_lock);
+    free(s);
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaStreamQuery(cudaStream_t s)
+{
+    pthread_mutex_lock(&fake_lock);
+    fake_progress();
+    const bool done = !fake_head(s);
+    pthread_mutex_unlock(&fake_lock);
+    return done ? cudaSuccess : cudaErrorNotReady;
+}
+
+cudaError_t
+cudaStreamSynchronize(cudaStream_t s)
+{
+    pthread_mutex_lock(&fake_lock);
+    fake_progress();
+    while (fake_head(s)) {
+        pthread_cond_wait(&fake_changed, &fake_lock);
+    }
+    pthread_mutex_unlock(&fake_lock);
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaGetLastError(void)
+{
+    return cudaSuccess;
+}
+
+const char *
+cudaGetErrorString(cudaError_t rc)
+{
+    return rc == cudaErrorInvalidDevice ? "invalid device ordinal" : "another error";
+}
+
+cudaError_t
+dlq_nccl_widen(const void *from, float *to, int64_t count, int bf16, cudaStream_t stream)
+{
+    const struct fake_op op = {
+        .kind = FAKE_WIDEN, .from = from, .to = to, .count = (size_t)count, .type = bf16};
+    fake_enqueue(stream, &op);
+    return cudaSuccess;
+}
+
+cudaError_t
+dlq_nccl_narrow(const float *from, void *to, int64_t count, int bf16, cudaStream_t stream)
+{
+    const struct fake_op op = {
+        .kind = FAKE_NARROW, .from = from, .to = to, .count = (size_t)count, .type = bf16};
+    fake_enqueue(stream, &op);
+    return cudaSuccess;
+}
+
+cudaError_t
+dlq_peer_sum(const struct dlq_peer_ends *ends, void *data, int64_t count, enum dlq_peer_type type,
+             cudaStream_t stream)
+{
+    const struct fake_op op = {.kind = FAKE_PEERS,
+                               .from = data,
+                               .to = data,
+                               .count = (size_t)count,
+                               .type = (int)type,
+                               .ends = *ends};
+    fake_enqueue(stream, &op);
+    return cudaSuccess;
+}
+
+size_t
+dlq_peer_inbox_size(int32_t size)
+{
+    return (size_t)size * 64;
+}
+
+cudaError_t
+cudaDeviceSynchronize(void)
+{
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaHostAlloc(void **out, size_t size, unsigned int flags)
+{
+    if (flags != cudaHostAllocMapped || device == fake_nccl.device_without_mail) {
+        return cudaErrorMemoryAllocation;
+    }
+    return cudaMalloc(out, size);
+}
+
+cudaError_t
+cudaFreeHost(void *ptr)
+{
+    return cudaFree(ptr);
+}
+
+cudaError_t
+cudaDeviceCanAccessPeer(int *can, int from, int to)
+{
+    *can = from != fake_nccl.lonely_device && to != fake_nccl.lonely_device;
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaDeviceEnablePeerAccess(int peer, unsigned int flags)
+{
+    (void)flags;
+    // Each one finds the way back open.
+    return peer < device ? cudaErrorPeerAccessAlreadyEnabled : cudaSuccess;
+}
+
+cudaError_t
+cudaIpcGetMemHandle(cudaIpcMemHandle_t *handle, void *ptr)
+{
+    if (device == fake_nccl.unshared_device) {
+        return cudaErrorNotSupported;
+    }
+    memset(handle, 0, sizeof(*handle));
+    memcpy(handle, &ptr, sizeof(ptr));
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaIpcOpenMemHandle(void **out, cudaIpcMemHandle_t handle, unsigned int flags)
+{
+    memcpy(out, &handle, sizeof(*out));
+    if (!*out || flags != cudaIpcMemLazyEnablePeerAccess) {
+        return cudaErrorInvalidValue;
+    }
+    atomic_fetch_add(&fake_nccl.opened, 1);
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaIpcCloseMemHandle(void *ptr)
+{
+    atomic_fetch_sub(&fake_nccl.opened, ptr != NULL);
+    return cudaSuccess;
+}
