@@ -96,7 +96,7 @@ dlq::fp::parts_of(const struct dlq_kg_fp *w, int64_t m)
         p.gathered += g.groups * p.group_pitch * 4;
     }
     p.product = p.gathered;
-    if (!quantized || dtype == DLQ_F32 || g.order_at != 0) {
+    if (!quantized || dtype == DLQ_F32 || g.order_at != 0 || g.desc.k % 8 != 0) {
         p.product += dlq::round_up(dlq_k_grouped_gather_bytes(&g, dtype, m), 256);
     }
     p.product_bytes =

@@ -126,20 +126,56 @@ struct choice {
 };
 
 choice
-choose(const struct dlq_k_grouped *w, int64_t rows, int multiprocessors)
+cut(const struct dlq_k_grouped *w, int tile, int64_t splits)
 {
-    choice c = {0, 1, 0};
-    while (c.tile < GROUPED_TILES - 1 && rows > grouped_tiles[c.tile].rows)
-        c.tile++;
-    const struct grouped_tile *const t = &grouped_tiles[c.tile];
-    const int64_t tiles = divide_up(rows, t->rows) * divide_up(w->padded_n, t->columns);
+    const struct grouped_tile *const t = &grouped_tiles[tile];
     const int64_t turns = divide_up(w->padded_k / 64, t->slices);
-    const int64_t room = multiprocessors * (c.tile < 3 ? 2 : 1) / tiles;
-    int64_t splits = room < turns / 2 ? room : turns / 2;
+    splits = splits < turns / 2 ? splits : turns / 2;
     splits = splits < 1 ? 1 : splits > MAX_SPLITS ? MAX_SPLITS : splits;
-    c.split = divide_up(turns, splits) * t->slices;
+    choice c = {tile, 1, divide_up(turns, splits) * t->slices};
     c.splits = (int)divide_up(w->padded_k / 64, c.split);
     return c;
+}
+
+int64_t
+tiles_of(const struct dlq_k_grouped *w, int tile, int64_t rows)
+{
+    const struct grouped_tile *const t = &grouped_tiles[tile];
+    return divide_up(rows, t->rows) * divide_up(w->padded_n, t->columns);
+}
+
+// Nanoseconds of the two largest tiles, as an H100 was measured: CTAs come in waves of one a
+// multiprocessor, a block of K takes 545 and 1000 ns, and the parts of K are added up at 4 TB/s.
+int64_t
+cost_of(const struct dlq_k_grouped *w, const choice *c, int64_t rows, int multiprocessors)
+{
+    const struct grouped_tile *const t = &grouped_tiles[c->tile];
+    const int64_t waves = divide_up(tiles_of(w, c->tile, rows) * c->splits, multiprocessors);
+    const int64_t sums = round_up(rows, t->rows) * w->padded_n * 8 * c->splits;
+    return waves * (c->split * (t->rows == 64 ? 545 : 1000) + 2500) +
+           (c->splits > 1 ? 3000 + sums / 4000 : 0);
+}
+
+// Depends on rows only by how many tiles of the last size but one they take.
+choice
+choose(const struct dlq_k_grouped *w, int64_t rows, int multiprocessors)
+{
+    multiprocessors = multiprocessors > 0 ? multiprocessors : 1;
+    int tile = 0;
+    while (tile < GROUPED_TILES - 2 && rows > grouped_tiles[tile].rows)
+        tile++;
+    if (tile < GROUPED_TILES - 2)
+        return cut(w, tile, 2 * multiprocessors / tiles_of(w, tile, rows));
+    choice best = cut(w, tile, 1);
+    for (; tile < GROUPED_TILES && (tile == GROUPED_TILES - 2 || rows > 64); tile++) {
+        const int most = tiles_of(w, tile, rows) < 2 * multiprocessors ? MAX_SPLITS : 1;
+        for (int splits = 1; splits <= most; splits++) {
+            const choice c = cut(w, tile, splits);
+            if (cost_of(w, &c, rows, multiprocessors) < cost_of(w, &best, rows, multiprocessors))
+                best = c;
+        }
+    }
+    return best;
 }
 
 int64_t
@@ -282,10 +318,12 @@ grouped_prepare(const struct dlq_k_grouped *w)
     if (err == cudaSuccess)
         err = cudaFuncGetAttributes(&loaded, reduce);
     int result = (int)err;
-    for (int i = 0; i < 3 * GROUPED_TILES && result == 0; i++) {
-        l.tile = i / 3;
-        l.bf16 = i % 3 > 0;
-        l.x_scaled = i % 3 > 1;
+    l.fine = w->block_groups > 1;
+    const int kinds = dlq_k_grouped_takes_x_scale(w) ? 3 : 2;
+    for (int i = 0; i < kinds * GROUPED_TILES && result == 0; i++) {
+        l.tile = i / kinds;
+        l.bf16 = i % kinds > 0;
+        l.x_scaled = i % kinds > 1;
         result = launch_product(w, &l, nullptr, nullptr);
     }
     return result;
@@ -295,13 +333,14 @@ extern "C" size_t
 dlq_k_grouped_workspace(const struct dlq_k_grouped *w, int64_t max_m, int32_t parts,
                         int32_t multiprocessors)
 {
-    // The most of all m up to max_m: splits change only from tile to tile.
+    // The most of all m up to max_m: choices change only from tile to tile, and many tiles are not
+    // split.
     int64_t most = partial_bytes(w, max_m, parts, multiprocessors);
-    for (int64_t rows = 8; rows < max_m * parts; rows = rows < 128 ? 2 * rows : rows + 128) {
+    for (int64_t rows = 8; rows < max_m * parts; rows = rows < 64 ? 2 * rows : rows + 64) {
         const int64_t m = rows / parts;
         const int64_t bytes = m > 0 ? partial_bytes(w, m, parts, multiprocessors) : 0;
         most = bytes > most ? bytes : most;
-        if (rows >= 128 && divide_up(rows, 128) * divide_up(w->padded_n, 128) > multiprocessors)
+        if (rows >= 128 && tiles_of(w, GROUPED_TILES - 1, rows) >= 2 * multiprocessors)
             break;
     }
     return (size_t)most;
@@ -320,8 +359,9 @@ dlq_k_grouped_run(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call
 {
     const int64_t rows = call->m * call->x.parts;
     if (call->m <= 0 || rows > INT32_MAX / 2 || call->y_stride < w->desc.n ||
-        call->x.k > w->padded_k || call->x.stride < call->x.k || call->x.stride % 8 != 0 ||
-        (uintptr_t)call->x.data % 16 != 0 || (call->x.parts > 1 && !call->x.bf16))
+        call->x.k > w->padded_k || call->x.k % 8 != 0 || call->x.stride < call->x.k ||
+        call->x.stride % 8 != 0 || (uintptr_t)call->x.data % 16 != 0 ||
+        (call->x.parts > 1 && !call->x.bf16))
         return -DLQ_K_ESHAPE;
     if (call->y_dtype != DLQ_F16 && call->y_dtype != DLQ_BF16 && call->y_dtype != DLQ_F32)
         return -DLQ_K_EDTYPE;
@@ -364,6 +404,7 @@ dlq_k_grouped_run(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call
     l.tile = c.tile;
     l.bf16 = call->x.bf16;
     l.x_scaled = call->x_scale != nullptr;
+    l.fine = w->block_groups > 1;
     l.grid = dim3((unsigned)divide_up(rows, t->rows), (unsigned)divide_up(w->padded_n, t->columns),
                   (unsigned)c.splits);
     l.early = call->early;

@@ -126,12 +126,14 @@ dlq_k_grouped_unpack(const struct dlq_k_grouped *w, int64_t n0, int64_t rows, fl
 struct dlq_k_grouped_rows {
     const void *data; ///< 16-byte aligned
     int64_t stride;   ///< Elements from row to row, a multiple of 8
-    int64_t k;        ///< Elements of a row: padded_k, or less when nothing follows but padding
-    bool bf16;        ///< Else fp16
-    int32_t parts;    ///< 1 or 3
+    int64_t k;     ///< Elements of a row, a multiple of 8: padded_k, or less when nothing follows
+                   ///< but padding
+    bool bf16;     ///< Else fp16
+    int32_t parts; ///< 1 or 3
 };
 
-/// Whether rows of x can be used as they lie: fp16 or bf16, aligned, packed order is that of x.
+/// Whether rows of x can be used as they lie: fp16 or bf16, aligned, K a multiple of 8, packed
+/// order that of x.
 bool
 dlq_k_grouped_direct(const struct dlq_k_grouped *w, const void *x, uint32_t dtype, int64_t stride);
 

@@ -46,8 +46,9 @@ struct grouped_args {
 };
 
 struct grouped_launch {
-    int tile, bf16;
-    bool x_scaled; // e4m3 and bf16 only
+    int tile;
+    bool bf16, fine; // fine: groups end within blocks
+    bool x_scaled;   // e4m3 and bf16 only, not fine
     dim3 grid;
     int shared; // bytes
     bool early;

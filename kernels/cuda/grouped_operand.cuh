@@ -133,80 +133,45 @@ template <> struct grouped_operand<DLQ_K_GROUPED_U8, true> {
     }
 };
 
-// The exponent's bits moved to their place: 2^8 too small in fp16.
-template <> struct grouped_operand<DLQ_K_GROUPED_E4M3, false> {
-    static constexpr int words = 2;
+// Floats: sign, exponent and fraction moved to their place, `Right` bits from the top of the code.
+// What that leaves too small is multiplied by Up in bf16, whose products would leave fp32's range,
+// and by `fold` in fp16.
+template <int Words, int Right, uint32_t Mask, uint32_t Up> struct grouped_float {
+    static constexpr int words = Words;
+
+    static __device__ __forceinline__ uint32_t zero(uint32_t, bool)
+    {
+        return 0;
+    }
+    static __device__ __forceinline__ void make(const uint32_t *w, const uint32_t *, uint32_t a[4])
+    {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const uint32_t v = Words == 2 ? w[i >> 1] << (i & 1 ? 0 : 8) : w[0] << (12 - 4 * i);
+            const uint32_t moved = grouped_mask_or<0x80008000>(v, v >> Right & Mask);
+            a[i] = Up != 0 ? grouped_fma_bf16(moved, Up, 0x80008000u) : moved;
+        }
+    }
+};
+
+template <>
+struct grouped_operand<DLQ_K_GROUPED_E4M3, false> : grouped_float<2, 1, 0x3f803f80u, 0> {
     static constexpr float fold = 0x1p8f;
-
-    static __device__ __forceinline__ uint32_t zero(uint32_t, bool)
-    {
-        return 0;
-    }
-    static __device__ __forceinline__ void make(const uint32_t *w, const uint32_t *, uint32_t a[4])
-    {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const uint32_t v = w[i >> 1] << (i & 1 ? 0 : 8);
-            a[i] = grouped_mask_or<0x80008000>(v, v >> 1 & 0x3f803f80u);
-        }
-    }
 };
 
-// Products with such small numbers would leave fp32's range: multiplied by 2^120 here.
-template <> struct grouped_operand<DLQ_K_GROUPED_E4M3, true> {
-    static constexpr int words = 2;
-    static constexpr float fold = 1.0f;
-
-    static __device__ __forceinline__ uint32_t zero(uint32_t, bool)
-    {
-        return 0;
-    }
-    static __device__ __forceinline__ void make(const uint32_t *w, const uint32_t *, uint32_t a[4])
-    {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const uint32_t v = w[i >> 1] << (i & 1 ? 0 : 8);
-            a[i] = grouped_fma_bf16(grouped_mask_or<0x80008000>(v, v >> 4 & 0x07f007f0u),
-                                    0x7b807b80u, 0x80008000u);
-        }
-    }
+template <>
+struct grouped_operand<DLQ_K_GROUPED_E4M3, true> : grouped_float<2, 4, 0x07f007f0u, 0x7b807b80u> {
+    static constexpr float fold = 1.0f; // Up is 2^120
 };
 
-template <> struct grouped_operand<DLQ_K_GROUPED_E2M1, false> {
-    static constexpr int words = 1;
+template <>
+struct grouped_operand<DLQ_K_GROUPED_E2M1, false> : grouped_float<1, 3, 0x0e000e00u, 0> {
     static constexpr float fold = 0x1p14f;
-
-    static __device__ __forceinline__ uint32_t zero(uint32_t, bool)
-    {
-        return 0;
-    }
-    static __device__ __forceinline__ void make(const uint32_t *w, const uint32_t *, uint32_t a[4])
-    {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const uint32_t v = w[0] << (12 - 4 * i);
-            a[i] = grouped_mask_or<0x80008000>(v, v >> 3 & 0x0e000e00u);
-        }
-    }
 };
 
-template <> struct grouped_operand<DLQ_K_GROUPED_E2M1, true> {
-    static constexpr int words = 1;
-    static constexpr float fold = 1.0f;
-
-    static __device__ __forceinline__ uint32_t zero(uint32_t, bool)
-    {
-        return 0;
-    }
-    static __device__ __forceinline__ void make(const uint32_t *w, const uint32_t *, uint32_t a[4])
-    {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const uint32_t v = w[0] << (12 - 4 * i);
-            a[i] = grouped_fma_bf16(grouped_mask_or<0x80008000>(v, v >> 6 & 0x01c001c0u),
-                                    0x7e807e80u, 0x80008000u);
-        }
-    }
+template <>
+struct grouped_operand<DLQ_K_GROUPED_E2M1, true> : grouped_float<1, 6, 0x01c001c0u, 0x7e807e80u> {
+    static constexpr float fold = 1.0f; // Up is 2^126
 };
 
 #endif

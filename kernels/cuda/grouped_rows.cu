@@ -97,8 +97,8 @@ launch(const gather_args &a, bool early, cudaStream_t stream)
 extern "C" bool
 dlq_k_grouped_direct(const struct dlq_k_grouped *w, const void *x, uint32_t dtype, int64_t stride)
 {
-    return w->order_at == 0 && (dtype == DLQ_F16 || dtype == DLQ_BF16) && (uintptr_t)x % 16 == 0 &&
-           stride % 8 == 0;
+    return w->order_at == 0 && w->desc.k % 8 == 0 && (dtype == DLQ_F16 || dtype == DLQ_BF16) &&
+           (uintptr_t)x % 16 == 0 && stride % 8 == 0;
 }
 
 extern "C" int64_t
