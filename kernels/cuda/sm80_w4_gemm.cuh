@@ -42,8 +42,9 @@ template <bool Bf16, class S> struct w4_kernel {
             const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
             wn = warp % S::Wn, wt = warp / S::Wn % S::Wt, wk = warp / (S::Wn * S::Wt);
             const int block = wn * S::Cw / 4, half = wn * S::Cw % 4 / 2;
-            weights = (wk * S::steps * S::blocks + block) * S::tile_bytes + lane * 16 +
-                      half * (S::Bits == 4 ? 8 : 512);
+            weights =
+                (wk * S::steps * S::blocks + block) * S::tile_bytes +
+                (S::Bits == 4 ? lane * 16 + half * 8 : lane * 32 + (lane / 4 % 2 ^ half) * 16);
             group = group_shift;
             scales = S::weight_bytes + S::x_bytes + block * 128 + lane / 4 * 16 + half * 8;
             zeros = S::weight_bytes + S::x_bytes + S::scale_bytes + block * 32 + lane / 4 * 4;
@@ -89,7 +90,7 @@ template <bool Bf16, class S> struct w4_kernel {
         } else {
 #pragma unroll
             for (int i = 0; i < S::words / 4; i++) {
-                const uint4 v = ptx_lds128(from + i * 512);
+                const uint4 v = ptx_lds128(from ^ i * 16);
                 f.w[4 * i] = v.x, f.w[4 * i + 1] = v.y, f.w[4 * i + 2] = v.z, f.w[4 * i + 3] = v.w;
             }
         }

@@ -195,9 +195,9 @@ template <class S> struct w4_stream {
     __device__ __forceinline__ void weights(const sm80_w4_args &a, uint32_t stage) const
     {
         const int tid = threadIdx.x, row = tid / row_chunks, chunk = tid % row_chunks;
-        // A lane of 8-bit weights has 32 bytes: their halves apart, so that no bank is read twice.
-        const int in_tile = chunk % (S::tile_bytes / 16);
-        const int place = Bits == 4 ? chunk : chunk - in_tile + in_tile % 2 * 32 + in_tile / 2;
+        // A lane of 8-bit weights has 32 bytes: their halves change places in every other four
+        // lanes, so that no bank is read twice. Farther apart, copies would take twice as long.
+        const int place = Bits == 4 ? chunk : chunk ^ (chunk >> 3 & 1);
         const uint32_t dst = stage + (row * row_chunks + place) * 16;
         const int64_t pass = (int64_t)a.n_padded * (2 * Bits * w_rows);
         // k_padded is a multiple of 128, a stage perhaps of more.
