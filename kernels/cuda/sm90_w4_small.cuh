@@ -87,6 +87,17 @@ struct w4_small {
         });
     }
 
+    // Group 0: scales and zero points of row block b, from behind the strips.
+    static __device__ __forceinline__ void set_rows(const w4_small_args &a, sums &s, int b, int wr)
+    {
+        const char *const table = a.w + (size_t)a.strips * a.units * unit;
+#pragma unroll
+        for (int p = 0; p < P; p++)
+            s.form[p].set(*(const uint2 *)(table +
+                                           (size_t)min((b * Wr + wr) * P + p, a.strips - 1) * 64 +
+                                           ptx_lane() / 4 * 8));
+    }
+
     static __device__ __forceinline__ void store(const w4_small_args &a, int tok, int row, float4 v)
     {
         w4_store4<Bf16>(a.y, a.ldy, a.bias, a.n, tok, row, v);
@@ -270,6 +281,9 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
     const int wk = warp % Wk, wr = warp / Wk, chunks = (units + U - 1) / U;
     const int mine = (chunks - wk + Wk - 1) / Wk,
               steps = (chunks + Wk - 1) / Wk; // of this warp, of all, in each block
+    typename C::sums s;
+    if (Group == 0)
+        C::set_rows(a, s, first, wr);
     if (a.split > 1)
         ptx_cluster_arrive();
     if (a.pdl)
@@ -285,7 +299,6 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
     ptx_cp_async_wait();
     ptx_bar_sync(2, C::threads + 32);
 
-    typename C::sums s;
     int slot = 0, phase = 0;
     const uint32_t mine_at = ptx_smem(smem) + wr * P * C::run + wk * C::chunk + lane * 16;
 #pragma unroll 1
@@ -316,12 +329,9 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
             }
         }
         if (Group == 0) {
-            const char *table = a.w + (size_t)a.strips * a.units * C::unit;
-#pragma unroll
-            for (int p = 0; p < P; p++)
-                s.fold(p, *(const uint2 *)(table +
-                                           (size_t)min((b * Wr + wr) * P + p, a.strips - 1) * 64 +
-                                           lane / 4 * 8));
+            s.fold();
+            if (b + 1 < last)
+                C::set_rows(a, s, b + 1, wr);
         }
         const int done = b - first, parity = done & 1;
         if (a.split > 1) {

@@ -4,49 +4,37 @@
 // A warp's sums over packed words by mma.sync m16n8k16, the weights as the 16-row operand, so that
 // no row of the instruction is wasted on absent tokens.
 //
-// The weights are never converted: the 4-bit codes, masked in place, are subnormal numbers q *
-// 2^-24 or q * 2^-20 (fp16), and q * 2^-133 or q * 2^-129 (bf16, where x is raised by 2^64 to keep
-// the products normal); the tensor core takes them as they are. A second product with the code 1 in
-// all rows gives the sum of x over the group, in the same layout, and
-//   sum (q - z) s x = s (sum q x - z sum x)
-// is formed in fp32 at the end of each group.
+// Operands are q - z (sm90_w4_convert.cuh), whose sums are exact products' in fp32; the scale is
+// applied to them at the end of each group.
 #ifndef DLQ_KERNELS_CUDA_SM90_W4_SUMS_CUH
 #define DLQ_KERNELS_CUDA_SM90_W4_SUMS_CUH
 
-#include "sm90_w4_common.cuh"
+#include "sm90_w4_convert.cuh"
 
 template <bool BF>
 DLQ_DEV void
-w4_mma(float c[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1)
+w4_mma(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1)
 {
     if (BF)
         asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
             "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
             : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
     else
         asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
             "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
             : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// x * 2^64 in bf16: exact, keeps Inf and NaN.
-DLQ_DEV uint32_t
-w4_raise(uint32_t v)
-{
-    uint32_t r;
-    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(v), "r"(0x5f805f80u), "r"(0x80008000u));
-    return r;
-}
-
-// P strips x NT tiles of 8 tokens. Group: of the packed form (0: one for all of k).
+// P strips x NT tiles of 8 tokens. Group: of the packed form (0: one for all of k, whose pairs are
+// set beforehand).
 template <bool Bf16, int Group, int Nt, int P> struct w4_sums {
     float acc[P][Nt][4];
-    float part[P][Nt][4]; // sum q x over the group
-    float xsum[Nt][4];    // sum x over the group, in both rows' factors
+    float part[P][Nt][4]; // over the group, without the scale
+    w4_integers<Bf16> form[P];
 
-    __device__ __forceinline__ void clear(void)
+    __device__ __forceinline__ void clear(float c[P][Nt][4])
     {
 #pragma unroll
         for (int p = 0; p < P; p++)
@@ -54,37 +42,27 @@ template <bool Bf16, int Group, int Nt, int P> struct w4_sums {
             for (int t = 0; t < Nt; t++)
 #pragma unroll
                 for (int i = 0; i < 4; i++)
-                    acc[p][t][i] = 0;
-        if (Group == 0)
-            clear_group();
+                    c[p][t][i] = 0;
     }
 
-    __device__ __forceinline__ void clear_group(void)
+    __device__ __forceinline__ void clear(void)
+    {
+        clear(acc);
+        clear(part);
+    }
+
+    __device__ __forceinline__ void fold(void)
     {
 #pragma unroll
-        for (int t = 0; t < Nt; t++)
+        for (int p = 0; p < P; p++) {
+            const float s = form[p].scale(), s8 = form[p].scale8();
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
-                xsum[t][i] = 0;
-#pragma unroll
-                for (int p = 0; p < P; p++)
-                    part[p][t][i] = 0;
+            for (int t = 0; t < Nt; t++) {
+                acc[p][t][0] = fmaf(s, part[p][t][0], acc[p][t][0]);
+                acc[p][t][1] = fmaf(s, part[p][t][1], acc[p][t][1]);
+                acc[p][t][2] = fmaf(s8, part[p][t][2], acc[p][t][2]);
+                acc[p][t][3] = fmaf(s8, part[p][t][3], acc[p][t][3]);
             }
-    }
-
-    __device__ __forceinline__ void fold(int p, uint2 pairs)
-    {
-        // The factors undo where the codes sit in their 16 bits, and the raised x.
-        const float f0 = w4_low<Bf16>(pairs.x) * (Bf16 ? 0x1p69f : 0x1p24f),
-                    z0 = w4_high<Bf16>(pairs.x);
-        const float f1 = w4_low<Bf16>(pairs.y) * (Bf16 ? 0x1p65f : 0x1p20f),
-                    z1 = w4_high<Bf16>(pairs.y);
-#pragma unroll
-        for (int t = 0; t < Nt; t++) {
-            acc[p][t][0] = fmaf(f0, fmaf(-z0, xsum[t][0], part[p][t][0]), acc[p][t][0]);
-            acc[p][t][1] = fmaf(f0, fmaf(-z0, xsum[t][1], part[p][t][1]), acc[p][t][1]);
-            acc[p][t][2] = fmaf(f1, fmaf(-z1, xsum[t][2], part[p][t][2]), acc[p][t][2]);
-            acc[p][t][3] = fmaf(f1, fmaf(-z1, xsum[t][3], part[p][t][3]), acc[p][t][3]);
         }
     }
 
@@ -100,43 +78,31 @@ template <bool Bf16, int Group, int Nt, int P> struct w4_sums {
         for (int t = 0; t < Nt; t++) {
             ptx_ldmatrix4(xf[t], xrow[t] + c * 128);
             ptx_ldmatrix4(xf[t] + 4, xrow[t] + c * 128 + 64);
-            if (Bf16)
-#pragma unroll
-                for (int i = 0; i < 8; i++)
-                    xf[t][i] = w4_raise(xf[t][i]);
         }
 #pragma unroll
         for (int j = 0; j < 4; j++) {
-            const bool starts = Group == 32    ? j % 2 == 0
-                                : Group == 64  ? j == 0
-                                : Group == 128 ? j == 0 && c == 0
-                                               : false;
-            if (starts)
-                clear_group();
+            const bool starts = Group != 0 && (64 * c + 16 * j) % (Group ? Group : 1) == 0;
+            const bool ends = Group != 0 && (64 * c + 16 * j + 16) % (Group ? Group : 1) == 0;
+            if (starts) {
+                clear(part);
+#pragma unroll
+                for (int p = 0; p < P; p++)
+                    form[p].set(pairs(p, (64 * c + 16 * j) / (Group ? Group : 1)));
+            }
 #pragma unroll
             for (int p = 0; p < P; p++) {
                 const uint32_t v = j == 0   ? words[p].x
                                    : j == 1 ? words[p].y
                                    : j == 2 ? words[p].z
                                             : words[p].w;
-                const uint32_t v8 = v >> 8;
+                uint32_t a[4];
+                form[p].word(v, a);
 #pragma unroll
                 for (int t = 0; t < Nt; t++)
-                    w4_mma<Bf16>(part[p][t], v & 0x000f000fu, v & 0x00f000f0u, v8 & 0x000f000fu,
-                                 v8 & 0x00f000f0u, xf[t][2 * j], xf[t][2 * j + 1]);
+                    w4_mma<Bf16>(part[p][t], a, xf[t][2 * j], xf[t][2 * j + 1]);
             }
-#pragma unroll
-            for (int t = 0; t < Nt; t++)
-                w4_mma<Bf16>(xsum[t], 0x00010001u, 0x00100010u, 0x00010001u, 0x00100010u,
-                             xf[t][2 * j], xf[t][2 * j + 1]);
-            const bool ends = Group == 32    ? j % 2 == 1
-                              : Group == 64  ? j == 3
-                              : Group == 128 ? j == 3 && c == 1
-                                             : false;
             if (ends)
-#pragma unroll
-                for (int p = 0; p < P; p++)
-                    fold(p, pairs(p, Group ? (64 * c + 16 * j) / Group : 0));
+                fold();
         }
     }
 };

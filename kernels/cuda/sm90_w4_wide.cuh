@@ -133,13 +133,12 @@ w4_sum(const w4_wide_args &a, float *acc, const w4_part &part, w4_tile t, w4_pla
 {
     constexpr int Group = C::Group;
     uint32_t op[C::sets][4][4];
-    w4_convert<C::Bf16> convert;
+    w4_integers<C::Bf16> form;
     if (Group == 0)
-        convert.set(
-            *(const uint2 *)(a.w + (int64_t)a.strips * a.units * C::unit +
-                             min(t.n / 16 + (int)threadIdx.x / 32 % C::strips, a.strips - 1) *
-                                 DLQ_K_W4_PAIRS +
-                             threadIdx.x % 32 / 4 * 8));
+        form.set(*(const uint2 *)(a.w + (int64_t)a.strips * a.units * C::unit +
+                                  min(t.n / 16 + (int)threadIdx.x / 32 % C::strips, a.strips - 1) *
+                                      DLQ_K_W4_PAIRS +
+                                  threadIdx.x % 32 / 4 * 8));
 #pragma unroll
     for (int i = 0; i < C::Bn / 2; i++)
         acc[i] = 0;
@@ -177,10 +176,12 @@ w4_sum(const w4_wide_args &a, float *acc, const w4_part &part, w4_tile t, w4_pla
                     : Group == 64 ? j == 0
                     : Group == 32 ? j % 2 == 0
                                   : false)
-                    convert.set(
-                        ptx_lds64(weights + at.pairs +
-                                  (Group ? (c * 64 + j * 16) / Group : 0) * DLQ_K_W4_PAIRS));
-                convert.word(words[j], to[j]);
+                    form.set(ptx_lds64(weights + at.pairs +
+                                       (Group ? (c * 64 + j * 16) / Group : 0) * DLQ_K_W4_PAIRS));
+                if (Group == 0)
+                    form.word(words[j], to[j]);
+                else
+                    form.weights(words[j], to[j]);
             }
             ptx_wgmma_fence();
 #pragma unroll
@@ -199,6 +200,12 @@ w4_sum(const w4_wide_args &a, float *acc, const w4_part &part, w4_tile t, w4_pla
     ptx_wgmma_wait<0>();
     w4_release<C>(at);
     at.last = -1;
+    if (Group == 0) {
+        const float s = form.scale(), s8 = form.scale8();
+#pragma unroll
+        for (int i = 0; i < C::Bn / 2; i++)
+            acc[i] *= i % 4 < 2 ? s : s8;
+    }
 }
 
 template <bool Bf16, int Group, int Bn, int Rw, int Kw, int MaxSt, int Mc>

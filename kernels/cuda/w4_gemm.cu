@@ -21,9 +21,8 @@ dlq_k_w4_workspace_bytes(int n, int k, int group, int max_m)
 extern "C" int
 dlq_k_w4_plan_rounds(const struct dlq_k_w4_gemm *call, int kernel)
 {
-    // Codes that are subnormal fp16 numbers have up to 10 zeros ahead, and the tensor cores align
-    // products by exponents: beside an x far larger than the rest, sums lose as many bits.
-    return kernel == DLQ_K_W4_WIDE || !call->bf16;
+    // With one group the wide kernel, too, scales sums.
+    return kernel == DLQ_K_W4_WIDE && dlq_k_w4_packed_group(call->k, call->group) != 0;
 }
 
 static int

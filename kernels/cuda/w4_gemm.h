@@ -58,8 +58,8 @@ dlq_k_w4_unpack_gpu(const void *packed, int n, int k, int group, int bf16, void 
 size_t
 dlq_k_w4_workspace_bytes(int n, int k, int group, int max_m);
 
-// 1 when results differ from exact weights by what rounding each weight (q - z) * s to the
-// activations' type would cost, 0 when only fp32 sums are rounded.
+// 1 when this kernel rounds each weight (q - z) * s to the activations' type, 0 when it multiplies
+// the exact q - z and scales fp32 sums.
 int
 dlq_k_w4_plan_rounds(const struct dlq_k_w4_gemm *call, int kernel);
 

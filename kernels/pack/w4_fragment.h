@@ -25,9 +25,7 @@
 // A word is the register operand of mma.sync m16n8k16 (and of one warp in wgmma m64nNk16), PTX ISA
 // "Matrix fragments for mma.m16n8k16": the 16-bit pairs a0..a3 are word & 0x000f000f, word &
 // 0x00f000f0 and the same of word >> 8. All of a0 and a2 belong to row r, all of a1 and a3 to row
-// r+8: the nibble's place in the 16 bits is a constant factor of 16 between the two rows, and an
-// AND alone leaves a number the tensor core can use (a subnormal q * 2^-24 or q * 2^-20 in fp16, q
-// * 2^-133 or q * 2^-129 in bf16).
+// r+8: the nibble's place in the 16 bits is a constant factor of 16 between the two rows.
 //
 // group is 32, 64, 128 or 0; 0 is one group over all of K, its pairs follow the last strip: 64
 // bytes a strip. A checkpoint's group that is a larger multiple of 128 is stored as 128 with

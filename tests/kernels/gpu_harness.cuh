@@ -80,7 +80,7 @@ harness_value(uint16_t bits, int bf16)
 struct harness_error {
     double error2, reference2;      // sums of squares
     unsigned long long bad, beyond; // not finite; outside the element bound ulp(y) + k 2^-23 S + 8
-                                    // u norm (the last only when rounded)
+                                    // u norm (the last only when rounded), 0 for a sum of zeros
 };
 
 // y[tokens[i]][n] against reference[i][n] and the sums of absolute products.
@@ -105,7 +105,7 @@ harness_compare_kernel(const uint16_t *y, int64_t ldy, const double *reference,
         const int exponent = r == 0 ? lowest : max(ilogb(r), lowest);
         const double bound = ldexp(1.0, exponent - bits) + k * 0x1p-23 * absolute[i] +
                              (rounded ? ldexp(absolute[i], -bits) : 0);
-        beyond += fabs(v - r) > bound;
+        beyond += fabs(v - r) > (r == 0 && absolute[i] == 0 ? 0 : bound);
     }
     atomicAdd(&out->error2, e2);
     atomicAdd(&out->reference2, r2);

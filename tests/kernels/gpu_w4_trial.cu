@@ -2,19 +2,62 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gpu_w4.cuh"
 
+// The word of a weight's code and where in it the code begins.
+static __device__ __forceinline__ uint32_t *
+code_at(const struct problem &p, int row, int col, int *shift)
+{
+    *shift = p.ct ? 4 * (col % 8) : row % 2 * 16 + row % 8 / 2 * 4;
+    return p.ct ? p.weights + (size_t)row * ((p.k + 7) / 8) + col / 8
+                : p.weights + (size_t)col * (p.n / 8) + row / 8;
+}
+
+static __device__ __forceinline__ unsigned
+zero_at(const struct problem &p, int row, int col)
+{
+    const int g = col / p.size, shift = row % 2 * 16 + row % 8 / 2 * 4;
+    return p.symmetric ? 8
+           : p.ct      ? p.zeros[(size_t)(row / 8) * p.groups + g] >> 4 * (row % 8) & 15
+                       : p.zeros[(size_t)g * (p.n / 8) + row / 8] >> shift & 15;
+}
+
 static __device__ __forceinline__ double
 weight_at(const struct problem &p, int row, int col)
 {
-    const int g = col / p.size, shift = row % 2 * 16 + row % 8 / 2 * 4;
-    const unsigned q =
-        p.ct ? p.weights[(size_t)row * ((p.k + 7) / 8) + col / 8] >> 4 * (col % 8) & 15
-             : p.weights[(size_t)col * (p.n / 8) + row / 8] >> shift & 15;
-    const unsigned z = p.symmetric ? 8
-                       : p.ct      ? p.zeros[(size_t)(row / 8) * p.groups + g] >> 4 * (row % 8) & 15
-                                   : p.zeros[(size_t)g * (p.n / 8) + row / 8] >> shift & 15;
+    int shift;
+    const unsigned q = *code_at(p, row, col, &shift) >> shift & 15;
+    const int g = col / p.size;
     const uint16_t s =
         p.ct ? p.scales[(size_t)row * p.groups + g] : p.scales[(size_t)g * p.n + row];
-    return ((int)q - (int)z) * (double)harness_value(s, p.bf16);
+    return ((int)q - (int)zero_at(p, row, col)) * (double)harness_value(s, p.bf16);
+}
+
+// Activations have outliers in one column, which half of the outputs do not weigh, and one output
+// weighs none.
+static __host__ __device__ __forceinline__ int
+outlier_column(const struct problem &p)
+{
+    return p.k / 3;
+}
+
+static __global__ void
+weigh_nothing(const struct problem p, bool output)
+{
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < (output ? p.k : (p.n + 1) / 2);
+         i += gridDim.x * blockDim.x) {
+        const int row = output ? p.n / 2 : 2 * i, col = output ? i : outlier_column(p);
+        int shift;
+        uint32_t *word = code_at(p, row, col, &shift);
+        const uint32_t change = (*word >> shift ^ zero_at(p, row, col)) & 15;
+        atomicXor(word, change << shift);
+    }
+}
+
+static __global__ void
+fill_outliers(const struct problem p, uint16_t *x, int64_t ldx, int m)
+{
+    for (int t = 2 + 4 * (int)threadIdx.x; t < m; t += 4 * (int)blockDim.x)
+        x[t * ldx + outlier_column(p)] = p.bf16 ? __bfloat16_as_ushort(__float2bfloat16_rn(3000))
+                                                : __half_as_ushort(__float2half_rn(3000));
 }
 
 // More bits than the outputs have.
@@ -85,6 +128,8 @@ problem_create(struct problem *p, int copies)
     harness_fill_words<<<1024, 256>>>(p->zeros, zero_words_of(p), 2);
     harness_fill_normal<<<1024, 256>>>(p->scales, (size_t)p->groups * p->n, 3, 0.01f, 0.003f,
                                        p->bf16);
+    weigh_nothing<<<64, 256>>>(*p, false);
+    weigh_nothing<<<64, 256>>>(*p, true);
     HARNESS_CUDA(cudaMemset(p->packed, 0xff, p->packed_bytes));
     const struct dlq_k_w4_source s = source_of(p);
     const int err =
@@ -143,6 +188,7 @@ trial_create(struct trial *t, const struct problem *p, int m, int most, int with
         tokens[i] = (int)((int64_t)i * m / t->count + (m > most ? i % (m / most) : 0));
     HARNESS_CUDA(cudaMemcpy(t->tokens, tokens, sizeof tokens, cudaMemcpyHostToDevice));
     harness_fill_normal<<<1024, 256>>>(t->x, (size_t)m * t->ldx, 4, 0, 1, p->bf16);
+    fill_outliers<<<1, 128>>>(*p, t->x, t->ldx, m);
     fill_bias<<<64, 256>>>(t->bias, p->n);
     reference_kernel<<<dim3((p->n + 127) / 128, (t->count + 7) / 8), 128>>>(
         *p, t->x, t->ldx, with_bias ? t->bias : NULL, t->tokens, t->count, t->reference,
