@@ -6,6 +6,10 @@
 //   gpu_w4 check
 //       packing byte by byte, odd shapes, every type, group and plan; "N passed, N failed"
 //
+//   gpu_w4 forms M... [-s KxN]
+//       the measured choice with every kind of group, zero points and type of activations: us
+//       without and with programmatic dependent launch, and their ratios to the form of the table
+//
 //   gpu_w4 run K N M KERNEL TILE SPLIT CTAS
 //       a few calls of one plan, for a profiler
 //
@@ -21,6 +25,8 @@
 
 static const int bar_shapes[8][2] = {{4096, 6144},  {4096, 4096}, {4096, 28672}, {14336, 4096},
                                      {8192, 10240}, {8192, 8192}, {8192, 57344}, {28672, 8192}};
+
+enum { MOST_TOKENS = 32 };
 
 static double
 time_plan(struct trial *t, int pdl, double ms, double limit)
@@ -118,6 +124,58 @@ tune(const char *plans_path, const char *results_path, const int *ms, int count,
     fclose(results);
 }
 
+static const struct form {
+    const char *name;
+    int group, symmetric, bf16;
+} all_forms[] = {{"fp16 zeros g128", 128, 0, 0}, {"fp16 symmetric g128", 128, 1, 0},
+                 {"bf16 zeros g128", 128, 0, 1}, {"fp16 zeros g64", 64, 0, 0},
+                 {"fp16 zeros g32", 32, 0, 0},   {"bf16 zeros g32", 32, 0, 1},
+                 {"fp16 zeros channel", 0, 0, 0}};
+
+// One form of one shape, a line for every number of tokens. `first`: the times of the first form.
+static void
+time_form(int k, int n, const struct form *form, const int *ms, int count, double first[][2])
+{
+    struct problem p = {};
+    p.k = k, p.n = n;
+    p.group = form->group, p.symmetric = form->symmetric, p.bf16 = form->bf16;
+    problem_create(&p, (int)(300000000 / dlq_k_w4_packed_bytes(p.n, p.k, p.group)) + 1);
+    for (int i = 0; i < count; i++) {
+        struct trial t;
+        trial_create(&t, &p, ms[i], 16, 0, 0);
+        double us[2], error = 0;
+        for (int pdl = 0; pdl < 2; pdl++) {
+            const int rounded =
+                dlq_k_w4_plan_rounds(&t.call, dlq_k_w4_plan_find(k, n, ms[i], pdl).kernel);
+            t.plan = {DLQ_K_W4_AUTO, 0, 0, 0};
+            t.call.pdl = pdl;
+            error = fmax(error, trial_check(&t, rounded) / bound_of(&p, rounded));
+            us[pdl] = time_plan(&t, pdl, 2, 1e30);
+            if (form == all_forms)
+                first[i][pdl] = us[pdl];
+        }
+        printf("%dx%d m %d %s: %.2f %.2f, %.2f %.2f of the first, %.2f of the bound\n", k, n, ms[i],
+               form->name, us[0], us[1], us[0] / first[i][0], us[1] / first[i][1], error);
+        trial_destroy(&t);
+    }
+    fflush(stdout);
+    problem_destroy(&p);
+}
+
+static void
+forms(const int *ms, int count, const char *only)
+{
+    for (int s = 0; s < 8; s++) {
+        char name[32];
+        double first[MOST_TOKENS][2];
+        const int k = bar_shapes[s][0], n = bar_shapes[s][1];
+        snprintf(name, sizeof name, "%dx%d", k, n);
+        if (!only || !strcmp(only, name))
+            for (const struct form &form : all_forms)
+                time_form(k, n, &form, ms, count, first);
+    }
+}
+
 // One plan, a few calls: what a profiler looks at.
 static void
 run(int k, int n, int m, struct dlq_k_w4_plan plan)
@@ -152,18 +210,22 @@ main(int argc, char **argv)
     if (argc >= 2 && !strcmp(argv[1], "check")) {
         return check() != 0;
     }
-    if (argc >= 5 && !strcmp(argv[1], "tune")) {
-        int ms[32], count = 0;
+    const int tunes = argc >= 5 && !strcmp(argv[1], "tune");
+    if (tunes || (argc >= 3 && !strcmp(argv[1], "forms"))) {
+        int ms[MOST_TOKENS], count = 0;
         const char *only = NULL;
-        for (int i = 4; i < argc && count < 32; i++)
+        for (int i = tunes ? 4 : 2; i < argc && count < MOST_TOKENS; i++)
             if (!strcmp(argv[i], "-s") && i + 1 < argc)
                 only = argv[++i];
             else
                 ms[count++] = atoi(argv[i]);
-        tune(argv[2], argv[3], ms, count, only);
+        if (tunes)
+            tune(argv[2], argv[3], ms, count, only);
+        else
+            forms(ms, count, only);
         return 0;
     }
-    fprintf(stderr, "usage: gpu_w4 check | gpu_w4 tune PLANS RESULTS M... [-s KxN] | gpu_w4 run K "
-                    "N M KERNEL TILE SPLIT CTAS\n");
+    fprintf(stderr, "usage: gpu_w4 check | gpu_w4 tune PLANS RESULTS M... [-s KxN] | gpu_w4 forms "
+                    "M... [-s KxN] | gpu_w4 run K N M KERNEL TILE SPLIT CTAS\n");
     return 2;
 }
