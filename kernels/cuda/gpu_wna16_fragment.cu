@@ -101,6 +101,27 @@ pairs_of(const pack_args &a, int64_t n, int64_t g)
     return make_uint2(pair_of(a, n, g), pair_of(a, n + 8, g));
 }
 
+// Pairs of the group `set` of a unit, one row a lane of eight; those of one group over all of K
+// stand behind the strips.
+__device__ __forceinline__ void
+write_pairs(const pack_args &a, int64_t strip, int64_t unit, int set, int r)
+{
+    uint8_t *const at =
+        a.g.packed_group != 0
+            ? a.out + (strip * a.g.units + unit) * a.g.unit_bytes + DLQ_K_W4_UNIT_WEIGHTS +
+                  set * DLQ_K_W4_PAIRS
+            : a.out + a.g.strips * a.g.units * a.g.unit_bytes + strip * DLQ_K_W4_PAIRS;
+    const int64_t group = (unit * 128 + set * a.g.packed_group) / a.g.size;
+    *(uint2 *)(at + r * 8) = pairs_of(a, strip * 16 + r, group);
+}
+
+// Groups whose pairs are written with a unit.
+__device__ __forceinline__ int
+sets_of(const pack_args &a, int64_t unit)
+{
+    return a.g.packed_group != 0 ? 128 / a.g.packed_group : unit == 0;
+}
+
 // A warp packs one unit of a strip; neighbours in a CTA are neighbours in n, whose words of AWQ and
 // GPTQ lie side by side.
 __global__ void __launch_bounds__(32 * WARPS) pack(const __grid_constant__ pack_args a)
@@ -119,14 +140,122 @@ __global__ void __launch_bounds__(32 * WARPS) pack(const __grid_constant__ pack_
                  << 4 * e;
         *(uint32_t *)(out + word / 4 * 512 + lane * 16 + word % 4 * 4) = v;
     }
-    const int pairs = a.g.packed_group != 0 ? 128 / a.g.packed_group : 0;
-    if (lane < 8 * pairs)
-        *(uint2 *)(out + DLQ_K_W4_UNIT_WEIGHTS + lane / 8 * DLQ_K_W4_PAIRS + lane % 8 * 8) =
-            pairs_of(a, strip * 16 + lane % 8,
-                     (unit * 128 + lane / 8 * a.g.packed_group) / a.g.size);
-    if (a.g.packed_group == 0 && unit == 0 && lane < 8)
-        *(uint2 *)(a.out + a.g.strips * a.g.units * a.g.unit_bytes + strip * DLQ_K_W4_PAIRS +
-                   lane * 8) = pairs_of(a, strip * 16 + lane, 0);
+    for (int i = lane; i < 8 * sets_of(a, unit); i += 32)
+        write_pairs(a, strip, unit, i / 8, i % 8);
+}
+
+// Let word p have nibble p of all words, that of word i in nibble i.
+__device__ __forceinline__ void
+transpose_nibbles(uint32_t (&w)[8])
+{
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const uint32_t low = w[i], high = w[i + 4];
+        w[i] = __byte_perm(low, high, 0x5410);
+        w[i + 4] = __byte_perm(low, high, 0x7632);
+    }
+#pragma unroll
+    for (int i = 0; i < 8; i += i % 2 == 0 ? 1 : 3) {
+        const uint32_t low = w[i], high = w[i + 2];
+        w[i] = __byte_perm(low, high, 0x6240);
+        w[i + 2] = __byte_perm(low, high, 0x7351);
+    }
+#pragma unroll
+    for (int i = 0; i < 8; i += 2) {
+        const uint32_t low = w[i], high = w[i + 1];
+        w[i] = (low & 0x0f0f0f0fu) | (high << 4 & 0xf0f0f0f0u);
+        w[i + 1] = (low >> 4 & 0x0f0f0f0fu) | (high & 0xf0f0f0f0u);
+    }
+}
+
+// pack() of whole units of AWQ. A warp takes one block of eight strips, a lane all words of its
+// eight rows and their counterparts: what it reads is eight rows of k and what it writes eight
+// lanes of the block, 64 bytes of a strip side by side with its neighbours'.
+__global__ void __launch_bounds__(32 * WARPS) pack_awq(const __grid_constant__ pack_args a)
+{
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, t = lane % 4, block = warp % 2;
+    const int64_t first = ((int64_t)blockIdx.x * WARPS + warp) / 2 * 8, unit = blockIdx.y;
+    const int64_t strip = first + lane / 4, pitch = a.g.n / 8;
+    if (strip < a.g.strips) {
+        const uint32_t *const from =
+            (const uint32_t *)a.s.codes + (unit * 128 + block * 64 + 2 * t) * pitch + strip * 2;
+        uint32_t w[4][8];
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const uint2 v =
+                    __ldcs((const uint2 *)(from + (j * 16 + i / 2 + i % 2 * 8) * pitch));
+                w[j][2 * i] = v.x;
+                w[j][2 * i + 1] = v.y;
+            }
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            transpose_nibbles(w[j]);
+        uint8_t *const out =
+            a.out + (strip * a.g.units + unit) * a.g.unit_bytes + block * 512 + t * 16;
+#pragma unroll
+        for (int r = 0; r < 8; r++) {
+            const int p = r % 2 * 4 + r / 2; // nibble of row r in a word of AWQ
+            *(uint4 *)(out + r * 64) = make_uint4(w[0][p], w[1][p], w[2][p], w[3][p]);
+        }
+    }
+    const int64_t paired = first + block * 4 + lane / 8;
+    for (int set = 0; set < sets_of(a, unit) && paired < a.g.strips; set++)
+        write_pairs(a, paired, unit, set, lane % 8);
+}
+
+// pack() of whole units of rows of words. A warp takes one unit of a strip, a lane four words of a
+// row and of its counterpart, which are half of four lanes of the block.
+__global__ void __launch_bounds__(32 * WARPS) pack_rows(const __grid_constant__ pack_args a)
+{
+    const int64_t unit = (int64_t)blockIdx.y * WARPS + threadIdx.x / 32, strip = blockIdx.x;
+    const int lane = threadIdx.x % 32, r = lane / 4, t = lane % 4;
+    if (unit >= a.g.units)
+        return;
+    const int64_t pitch = a.g.k / 8;
+    const uint32_t *const from =
+        (const uint32_t *)a.s.codes + (strip * 16 + r) * pitch + unit * 16 + t * 4;
+    const uint4 low = __ldcs((const uint4 *)from);
+    const uint4 high = __ldcs((const uint4 *)(from + 8 * pitch));
+    uint8_t *const out =
+        a.out + (strip * a.g.units + unit) * a.g.unit_bytes + t / 2 * 512 + r * 64 + t % 2 * 8;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        uint32_t w[2];
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            // Byte i of each word holds k 2i and 2i + 1.
+            const uint32_t first =
+                __byte_perm(j == 0 ? low.x : low.z, j == 0 ? high.x : high.z, 0x4040 + 0x1111 * i);
+            const uint32_t second =
+                __byte_perm(j == 0 ? low.y : low.w, j == 0 ? high.y : high.w, 0x4040 + 0x1111 * i);
+            const uint32_t bytes = __byte_perm(first, second, 0x5410);
+            const uint32_t even = bytes & 0x0f0f0f0fu, odd = bytes >> 4 & 0x0f0f0f0fu;
+            w[j] = __byte_perm(even | even >> 4, odd | odd >> 4, 0x6420);
+        }
+        *(uint2 *)(out + i * 16) = make_uint2(w[0], w[1]);
+    }
+    for (int i = lane; i < 8 * sets_of(a, unit); i += 32)
+        write_pairs(a, strip, unit, i / 8, i % 8);
+}
+
+// The fastest kernel that packs the layer.
+void
+launch_pack(const pack_args &a)
+{
+    const geometry &g = a.g;
+    const int threads = 32 * WARPS;
+    const bool whole = g.n % 64 == 0 && g.k % 128 == 0 && (uintptr_t)a.s.codes % 16 == 0;
+    const bool rows = a.s.layout == DLQ_K_GROUPED_K_DENSE || a.s.layout == DLQ_K_GROUPED_K_PADDED;
+    if (whole && a.s.layout == DLQ_K_GROUPED_AWQ)
+        pack_awq<<<dim3((unsigned)((g.strips + 4 * WARPS - 1) / (4 * WARPS)), (unsigned)g.units),
+                   threads>>>(a);
+    else if (whole && rows && a.s.bits == 4)
+        pack_rows<<<dim3((unsigned)g.strips, (unsigned)((g.units + WARPS - 1) / WARPS)), threads>>>(
+            a);
+    else
+        pack<<<dim3((unsigned)g.units, (unsigned)((g.strips + WARPS - 1) / WARPS)), threads>>>(a);
 }
 
 __global__ void __launch_bounds__(256)
@@ -186,8 +315,7 @@ wna16_fragment_pack(const struct dlq_kg_wna16 *w, const struct dlq_k_grouped_sou
     a.out = (uint8_t *)data;
     a.scale_dtype = w->desc.scale_dtype;
     a.bad = (unsigned long long *)status.copy;
-    pack<<<dim3((unsigned)a.g.units, (unsigned)((a.g.strips + WARPS - 1) / WARPS)), 32 * WARPS>>>(
-        a);
+    launch_pack(a);
     cudaError_t err = cudaGetLastError();
     if (err == cudaSuccess)
         err = cudaMemcpy(found, status.copy, sizeof(found), cudaMemcpyDeviceToHost);

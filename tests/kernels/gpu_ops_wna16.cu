@@ -370,7 +370,9 @@ check_packing(const pair &p)
     HARNESS_CUDA(cudaMemcpy(b, data, bytes, cudaMemcpyDeviceToHost));
     check(rc == 0 && again.bytes == p.gpu.bytes && memcmp(a, b, bytes) == 0,
           "%s: packing from device memory gives %d, other bytes", p.what, rc);
-    const bool words = p.v.layout == DLQ_K_WNA16_AWQ || p.v.layout == DLQ_K_WNA16_K_DENSE;
+    // Padded words of 4 bits are dense ones.
+    const bool words = p.v.layout == DLQ_K_WNA16_AWQ || p.v.layout == DLQ_K_WNA16_K_DENSE ||
+                       p.v.layout == DLQ_K_WNA16_K_PADDED;
     if (strstr(dlq_kg_wna16()->kernel(&p.gpu, 1), "sm90") && words && p.v.zero_add == 0 &&
         p.v.scale_dtype == p.l.act) {
         const struct dlq_k_w4_source plain = {(int)p.l.n,
@@ -625,6 +627,41 @@ check_spoiled(uint32_t act, int capability)
     pair_free(&p);
 }
 
+// Layers of whole strips and units in words, which have packing of their own on Hopper, and a
+// scale spoiled in each.
+void
+check_whole_units(void)
+{
+    static const struct {
+        int64_t k, n, group;
+    } shapes[] = {{128, 64, 128}, {256, 192, 32},   {384, 320, 64},  {1024, 576, 1024},
+                  {1024, 64, 32}, {512, 1088, 256}, {1152, 704, 384}};
+    unsigned turn = 0;
+    for (const auto &s : shapes) {
+        for (const auto layout_of : {DLQ_K_WNA16_AWQ, DLQ_K_WNA16_K_DENSE, DLQ_K_WNA16_K_PADDED}) {
+            for (int zeros = 0; zeros < 2; zeros++, turn++) {
+                const uint32_t act = turn / 2 % 2 == 0 ? DLQ_F16 : DLQ_BF16;
+                const layout l = {1, s.k, s.n, act, false, false};
+                const variant v = {s.group, 4, zeros != 0, layout_of,          false, 0,
+                                   false,   0, act,        DLQ_KG_WNA16_AS_IS, 0};
+                pair p;
+                if (pair_make(&p, l, v)) {
+                    check_weights(p);
+                    check_packing(p);
+                    const struct dlq_kg_wna16_source source = source_of(p);
+                    const int64_t at = p.scale_bytes / 2 - 1 - turn % 40;
+                    int64_t bad = -1;
+                    ((uint16_t *)p.scales)[at] = act == DLQ_F16 ? 0xfc00 : 0x7fc0;
+                    const int rc = dlq_kg_wna16()->pack(&p.gpu, &source, p.gpu_data, &bad);
+                    check(rc == -DLQ_K_ESCALE && bad == at, "%s: scale %ld spoiled gives %d at %ld",
+                          p.what, (long)at, rc, (long)bad);
+                }
+                pair_free(&p);
+            }
+        }
+    }
+}
+
 void
 check_order_refusals(void)
 {
@@ -752,6 +789,7 @@ check_wna16(void)
                   {516, 131, 43},   {9000, 130, 9000}, {4160, 264, 32}, {320, 3000, 80}};
     check_plans();
     check_order_refusals();
+    check_whole_units();
     for (int capability : {0, 80}) {
         check_spoiled(DLQ_F16, capability);
         check_spoiled(DLQ_BF16, capability);
