@@ -122,6 +122,7 @@ struct loading {
     int32_t part;    ///< -1: at the layer's own path
     char extra[512]; ///< Names that no parameter wants
     int32_t n_extra;
+    struct dlq_checkpoint_tensor range; ///< Bytes of a file that are to be released
 };
 
 static void
@@ -207,15 +208,22 @@ visit(void *ctx, const struct dlq_checkpoint_tensor *tensor, const char *name,
     return rc;
 }
 
-// Its pages are not needed any more, whether a parameter wanted it or not.
+// Its pages are not needed any more, whether a parameter wanted it or not. Tensors that lie behind
+// each other go together, for each call interrupts every core that has the pages mapped.
 static int32_t
 release(void *ctx, const struct dlq_checkpoint_tensor *tensor, const char *name,
         struct dlq_error *err)
 {
-    const struct loading *const l = ctx;
+    struct loading *const l = ctx;
     (void)name;
     (void)err;
-    dlq_checkpoint_release(l->ckpt, tensor);
+    if (tensor->file == l->range.file &&
+        tensor->file_offset == l->range.file_offset + l->range.nbytes) {
+        l->range.nbytes += tensor->nbytes;
+    } else {
+        dlq_checkpoint_release(l->ckpt, &l->range);
+        l->range = *tensor;
+    }
     return DLQ_OK;
 }
 
@@ -251,6 +259,7 @@ dlq_linear_load_checkpoint(dlq_linear *layer, const dlq_checkpoint *ckpt, struct
     struct dlq_error late = DLQ_ERROR_INIT;
     const int32_t flushed = dlq_runtime_device_flush(layer->rt, layer->info.device.device, &late);
     (void)walk(&l, release, NULL);
+    dlq_checkpoint_release(ckpt, &l.range);
     if (rc == DLQ_OK && flushed != DLQ_OK) {
         rc = dlq_fail_native(err, flushed, late.domain, late.native, "layer '%s': %s",
                              layer->info.prefix, late.msg);

@@ -6,6 +6,7 @@
 
 #include <dlquant/linear.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -304,6 +305,56 @@ file_that_was_truncated_after_opening_is_an_error(void **state)
     fake_world_end(&w);
 }
 
+// Whether a page of this process is mapped.
+static bool
+is_mapped(const char *at)
+{
+    const int64_t page = sysconf(_SC_PAGESIZE);
+    uint64_t entry = 0;
+    const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    const off_t where = (off_t)((uintptr_t)at / (uintptr_t)page * sizeof(entry));
+    assert_int_equal(pread(fd, &entry, sizeof(entry), where), sizeof(entry));
+    close(fd);
+    return entry >> 63 != 0;
+}
+
+static void
+loading_gives_back_the_pages_of_what_it_read(void **state)
+{
+    (void)state;
+    enum { PAGES = 4 };
+    static char page[PAGES * 65536]; // Of any size that a page has
+    const struct test_tensor tensors[] = {
+        TENSOR2("a.gate_proj.weight", 4, gate),
+        {"a.gate_proj.x", "U8", 1, {sizeof(page)}, page, sizeof(page)},
+        TENSOR2("a.up_proj.weight", 2, up),
+        {"a.up_proj.x", "U8", 1, {sizeof(page)}, page, sizeof(page)},
+        {"b.x", "U8", 1, {sizeof(page)}, page, sizeof(page)},
+    };
+    struct fake_world w;
+    fake_world_begin(&w);
+    dlq_linear *const layer = fake_merged(&w, "a.gate_up_proj", 0);
+    char *const dir = test_tmpdir();
+    test_safetensors(dir, "model.safetensors", tensors, TEST_COUNT(tensors));
+    dlq_checkpoint *ckpt = NULL;
+    test_assert_ok(dlq_checkpoint_open(w.rt, dir, DLQ_CHECKPOINT_NO_CONFIG, &ckpt, &w.err), &w.err);
+    const char *const first = dlq_checkpoint_find(ckpt, "a.gate_proj.x")->data;
+    const char *const last = dlq_checkpoint_find(ckpt, "a.up_proj.x")->data;
+    const char *const other = dlq_checkpoint_find(ckpt, "b.x")->data;
+    for (const char *at = first; at < other + sizeof(page); at += 4096) {
+        assert_int_equal(*(const volatile char *)at, 0);
+    }
+    test_assert_ok(dlq_linear_load_checkpoint(layer, ckpt, &w.err), &w.err);
+    for (const char *at = first + sizeof(page) / PAGES; at < last + sizeof(page) / 2; at += 4096) {
+        assert_false(is_mapped(at));
+    }
+    assert_true(is_mapped(other + sizeof(page) / 2));
+    dlq_checkpoint_close(ckpt);
+    test_tmpdir_remove(dir);
+    dlq_linear_destroy(layer);
+    fake_world_end(&w);
+}
+
 static void
 evidence_lists_own_and_part_tensors_and_outlives_the_checkpoint(void **state)
 {
@@ -361,6 +412,7 @@ main(void)
         cmocka_unit_test(shape_error_names_tensor_and_file),
         cmocka_unit_test(headers_alone_cannot_be_loaded),
         cmocka_unit_test(file_that_was_truncated_after_opening_is_an_error),
+        cmocka_unit_test(loading_gives_back_the_pages_of_what_it_read),
         cmocka_unit_test(evidence_lists_own_and_part_tensors_and_outlives_the_checkpoint),
     };
     return cmocka_run_group_tests_name("linear_load", tests, NULL, NULL);
