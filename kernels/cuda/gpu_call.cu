@@ -3,6 +3,8 @@
 
 #include "gpu_device.cuh"
 
+#include <sched.h>
+
 extern "C" int
 dlq_kg_copy(const struct dlq_kg_device *device, void *dst, const void *src, size_t bytes)
 {
@@ -11,6 +13,44 @@ dlq_kg_copy(const struct dlq_kg_device *device, void *dst, const void *src, size
         return (int)scope.error;
     }
     return (int)cudaMemcpy(dst, src, bytes, cudaMemcpyDefault);
+}
+
+namespace
+{
+
+// Sets of words, each of one caller at a time.
+enum { SETS = 32 };
+__device__ unsigned long long words[SETS][dlq::device_words::WORDS];
+unsigned taken; // A bit a set
+
+int
+take_set()
+{
+    for (;; sched_yield()) {
+        unsigned before = __atomic_load_n(&taken, __ATOMIC_RELAXED);
+        while (~before != 0) {
+            const int set = __builtin_ctz(~before);
+            if (__atomic_compare_exchange_n(&taken, &before, before | 1u << set, true,
+                                            __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+                return set;
+        }
+    }
+}
+
+} // namespace
+
+dlq::device_words::device_words(const void *src, size_t bytes) : set(take_set())
+{
+    void *all = nullptr;
+    error = cudaGetSymbolAddress(&all, words);
+    data = static_cast<unsigned long long *>(all) + set * WORDS;
+    if (error == cudaSuccess)
+        error = cudaMemcpy(data, src, bytes, cudaMemcpyHostToDevice);
+}
+
+dlq::device_words::~device_words()
+{
+    __atomic_and_fetch(&taken, ~(1u << set), __ATOMIC_RELEASE);
 }
 
 namespace
@@ -43,24 +83,24 @@ dlq_kg_count_zeros(const struct dlq_kg_device *device, const void *values, uint3
 {
     const dlq::device_scope scope(device->index);
     zeros host = {0, ~0ull};
-    const dlq::device_view view(&host, sizeof(host));
-    if (scope.error != cudaSuccess || view.error != cudaSuccess) {
-        return (int)(scope.error != cudaSuccess ? scope.error : view.error);
+    const dlq::device_words found(&host, sizeof(host));
+    if (scope.error != cudaSuccess || found.error != cudaSuccess) {
+        return (int)(scope.error != cudaSuccess ? scope.error : found.error);
     }
+    zeros *const out = (zeros *)found.data;
     const int threads = 256;
     const int64_t wanted = (n + threads - 1) / threads;
     const int blocks = (int)(wanted < 1024 ? wanted : 1024);
     if (n > 0 && dtype == DLQ_F32) {
-        count_zeros<uint32_t><<<blocks, threads>>>(static_cast<const uint32_t *>(values), n,
-                                                   0x7fffffffu, static_cast<zeros *>(view.copy));
+        count_zeros<uint32_t>
+            <<<blocks, threads>>>(static_cast<const uint32_t *>(values), n, 0x7fffffffu, out);
     } else if (n > 0) {
-        count_zeros<uint16_t><<<blocks, threads>>>(static_cast<const uint16_t *>(values), n,
-                                                   (uint16_t)0x7fff,
-                                                   static_cast<zeros *>(view.copy));
+        count_zeros<uint16_t>
+            <<<blocks, threads>>>(static_cast<const uint16_t *>(values), n, (uint16_t)0x7fff, out);
     }
     cudaError_t error = cudaGetLastError();
     if (error == cudaSuccess) {
-        error = cudaMemcpy(&host, view.copy, sizeof(host), cudaMemcpyDeviceToHost);
+        error = found.read(&host, sizeof(host));
     }
     *count = (int64_t)host.count;
     *first = host.count > 0 ? (int64_t)host.first : 0;

@@ -96,6 +96,29 @@ struct device_memory {
     }
 };
 
+// Four words that kernels of a set-up function change and it reads back, in memory of the module:
+// cudaFree() would wait for all that the device does, uploads of other threads too.
+struct device_words {
+    enum { WORDS = 4 };
+    unsigned long long *data = nullptr;
+    cudaError_t error;
+
+    // Of the current device, beginning with the `bytes` of `src`.
+    device_words(const void *src, size_t bytes);
+    ~device_words();
+    device_words(const device_words &) = delete;
+    device_words &operator=(const device_words &) = delete;
+
+    // Waits for the kernels before.
+    cudaError_t read(void *dst, size_t bytes) const
+    {
+        return cudaMemcpy(dst, data, bytes, cudaMemcpyDeviceToHost);
+    }
+
+  private:
+    int set;
+};
+
 inline int64_t
 round_up(int64_t a, int64_t to)
 {

@@ -306,7 +306,7 @@ wna16_fragment_pack(const struct dlq_kg_wna16 *w, const struct dlq_k_grouped_sou
                     void *data, int64_t *bad)
 {
     unsigned long long found[BAD_KINDS] = {NONE, NONE, NONE};
-    const dlq::device_view status(found, sizeof(found));
+    const dlq::device_words status(found, sizeof(found));
     if (status.error != cudaSuccess)
         return (int)status.error;
     pack_args a = {};
@@ -314,11 +314,11 @@ wna16_fragment_pack(const struct dlq_kg_wna16 *w, const struct dlq_k_grouped_sou
     a.s = *source;
     a.out = (uint8_t *)data;
     a.scale_dtype = w->desc.scale_dtype;
-    a.bad = (unsigned long long *)status.copy;
+    a.bad = status.data;
     launch_pack(a);
     cudaError_t err = cudaGetLastError();
     if (err == cudaSuccess)
-        err = cudaMemcpy(found, status.copy, sizeof(found), cudaMemcpyDeviceToHost);
+        err = status.read(found, sizeof(found));
     if (err != cudaSuccess)
         return (int)err;
     for (int kind = 0; kind < BAD_KINDS; kind++)

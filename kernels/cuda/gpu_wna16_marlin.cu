@@ -142,23 +142,19 @@ wna16_marlin_pack(const struct dlq_kg_wna16 *w, const struct dlq_k_grouped_sourc
     unsigned long long found[BAD_KINDS] = {NONE, NONE, NONE, NONE};
     struct dlq_marlin_layer layer;
     (void)layer_of(w, &layer);
-    const dlq::device_view status(found, sizeof(found));
+    const dlq::device_words status(found, sizeof(found));
     if (status.error != cudaSuccess)
         return (int)status.error;
     const int64_t groups = (layer.k + layer.group - 1) / layer.group;
-    const source_reader reader = {*source,
-                                  layer.n,
-                                  layer.k,
-                                  groups,
-                                  w->desc.scale_dtype,
-                                  w->desc.act_dtype == DLQ_BF16,
-                                  (unsigned long long *)status.copy};
+    const source_reader reader = {
+        *source,    layer.n, layer.k, groups, w->desc.scale_dtype, w->desc.act_dtype == DLQ_BF16,
+        status.data};
     int err = dlq::marlin_pack_layer(&layer, reader, data, nullptr);
     if (err == 0)
         err = (int)cudaMemsetAsync((char *)data + layer.bytes, 0, (size_t)(w->bytes - layer.bytes),
                                    nullptr);
     if (err == 0)
-        err = (int)cudaMemcpy(found, status.copy, sizeof(found), cudaMemcpyDeviceToHost);
+        err = (int)status.read(found, sizeof(found));
     if (err != 0)
         return err;
     for (int kind = 0; kind < BAD_WIDE; kind++)

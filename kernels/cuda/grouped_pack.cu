@@ -270,8 +270,8 @@ pack_all(pack_args *a, const struct tables *t, unsigned long long bad[BAD_KINDS]
     const struct dlq_k_grouped *const w = &a->w;
     const dlq::device_view rows(t->rows, t->rows != nullptr ? (size_t)w->groups * 4 : 0);
     a->rows = rows.as<int32_t>();
-    const dlq::device_view status(bad, BAD_KINDS * sizeof(*bad));
-    a->bad = (unsigned long long *)status.copy;
+    const dlq::device_words status(bad, BAD_KINDS * sizeof(*bad));
+    a->bad = status.data;
     cudaError_t err = rows.error != cudaSuccess ? rows.error : status.error;
     if (err == cudaSuccess)
         err = copy_up(a->data, w->order_at, t->order, w->padded_k);
@@ -284,7 +284,7 @@ pack_all(pack_args *a, const struct tables *t, unsigned long long bad[BAD_KINDS]
         *a);
     err = cudaGetLastError();
     if (err == cudaSuccess)
-        err = cudaMemcpy(bad, a->bad, BAD_KINDS * sizeof(*bad), cudaMemcpyDeviceToHost);
+        err = status.read(bad, BAD_KINDS * sizeof(*bad));
     return (int)err;
 }
 
