@@ -177,6 +177,21 @@ ptx_cp_async_wait(void)
     asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
+// This thread's copies since the last commit are a group.
+DLQ_DEV void
+ptx_cp_async_commit(void)
+{
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+// Until at most N of this thread's groups are on their way.
+template <int N>
+DLQ_DEV void
+ptx_cp_async_wait_group(void)
+{
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+}
+
 // ---- bulk copies: addresses and sizes are multiples of 16 bytes
 
 DLQ_DEV void
@@ -334,13 +349,8 @@ ptx_mapa(uint32_t addr, uint32_t rank)
     return remote;
 }
 
-DLQ_DEV void
-ptx_cluster_arrive(void)
-{
-    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-}
-
-// Without the fence of ptx_cluster_arrive: no ordinary store before it is seen by the others.
+// Without the fence of the whole device that a release is: no ordinary store before it is seen by
+// the others.
 DLQ_DEV void
 ptx_cluster_arrive_relaxed(void)
 {
@@ -358,17 +368,6 @@ ptx_ld_cluster(uint32_t addr)
 {
     float v;
     asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(v) : "r"(addr) : "memory");
-    return v;
-}
-
-DLQ_DEV float4
-ptx_ld_cluster4(uint32_t addr)
-{
-    float4 v;
-    asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
-                 : "r"(addr)
-                 : "memory");
     return v;
 }
 

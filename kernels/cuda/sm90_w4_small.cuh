@@ -16,9 +16,11 @@
 // One more warp feeds them: a ring of ST stages of one step, R / 16 bulk copies each, which runs on
 // while a block is being reduced and starts before anything else happens (with programmatic
 // dependent launch: before the kernel in front has finished). x stays in shared memory for the
-// CTA's whole life. The WK * split partial sums of an output meet first in shared memory, then in
-// the shared memory of the CTA that owns the output (st.async: a release after plain remote stores
-// would wait for them), always in the same order.
+// CTA's whole life; each warp fetches what it needs itself, in the order in which it uses it, and
+// begins when the first part is there. Clusters begin at different steps: all asking for the same
+// lines of x at once takes four times as long. The WK * split partial sums of an output meet first
+// in shared memory, then in the shared memory of the CTA that owns the output (st.async: a release
+// after plain remote stores would wait for them), always in the same order.
 #ifndef DLQ_KERNELS_CUDA_SM90_W4_SMALL_CUH
 #define DLQ_KERNELS_CUDA_SM90_W4_SMALL_CUH
 
@@ -35,6 +37,7 @@ struct w4_small_args {
     int share, extra; // row blocks of every cluster; the first `extra` clusters have one more
     int split, log2_split;
     int x_stride; // bytes of a token's row in shared memory
+    int x_shift;  // 2^x_shift steps of x are waited for at once
     int copyable; // x can be fetched in pieces of 16 bytes
     int pdl;
 };
@@ -52,6 +55,7 @@ struct w4_small {
         Wk * chunk; // bytes of a strip in a stage, contiguous in the packed weights too
     static constexpr int stage = P * Wr * run;
     static constexpr int ring = St * stage;
+    static constexpr int x_parts = 8; // of a warp's x at most, awaited one by one
     static constexpr int red_stride =
         rows + 4; // floats of a token; spreads the fragments' stores over the banks
 
@@ -125,6 +129,7 @@ struct w4_small {
             }
         ptx_bar_sync(1, threads);
         const int owned = rows >> a.log2_split; // rows of an owner
+#pragma unroll 1
         for (int i = threadIdx.x; i < a.m * (rows / 4); i += threads) {
             const int tok = i / (rows / 4), row = i % (rows / 4) * 4;
             float4 sum = *(const float4 *)(red + tok * red_stride + row);
@@ -153,9 +158,11 @@ struct w4_small {
     {
         const int owned = rows >> a.log2_split;
         ptx_mbar_wait_cluster(bar + 8 * parity, phase);
+#pragma unroll 1
         for (int i = threadIdx.x; i < a.m * (owned / 4); i += threads) {
             const int tok = i / (owned / 4), row = i % (owned / 4) * 4;
             float4 sum = make_float4(0, 0, 0, 0);
+#pragma unroll 1
             for (int q = 0; q < a.split; q++) {
                 const float4 v =
                     *(const float4 *)(inbox +
@@ -166,46 +173,87 @@ struct w4_small {
         }
     }
 
-    // One piece of x, element by element; zeros from the end of x, so that padded codes meet no
-    // stray NaN.
-    static __device__ __noinline__ void fetch_slowly(const uint16_t *from, uint16_t *to, int there)
-    {
-        for (int e = 0; e < 8; e++)
-            to[e] = e < there ? from[e] : (uint16_t)0;
-    }
-
-    // The part of x one warp needs, chunk by chunk (`base`: where the CTA's slice begins in x).
-    // Visible to the warp after ptx_cp_async_wait and __syncwarp. CTAs begin at different tokens:
-    // all asking for the same lines at once takes four times as long.
-    static __device__ __forceinline__ void fetch_x(const w4_small_args &a, char *xs, int base,
-                                                   int wk, int chunks, int units, int cluster)
+    // The x of one warp's chunks in shared memory (`base`: where the CTA's slice begins in x), from
+    // step `turn` on, in x_parts groups of copies. CTAs begin at different tokens, too.
+    static __device__ __forceinline__ void fetch_x(const w4_small_args &a, uint32_t xs, int base,
+                                                   int wk, int steps, int turn, int units,
+                                                   int cluster)
     {
         constexpr int pieces = 16 * U; // of 16 bytes, a token's part of a chunk
-        const int lane = threadIdx.x % 32, total = a.m * pieces;
-        const int turn = (cluster & 15) * pieces;
-        const int mine = (chunks - wk + Wk - 1) / Wk;
-        int chunk = wk + (mine > 0 ? (cluster / 16 + cluster) % mine : 0) * Wk;
-        for (int c = 0; c < mine; c++, chunk = chunk + Wk < chunks ? chunk + Wk : wk)
-            for (int i = lane; i < total; i += 32) {
-                int j = i + turn;
-                while (j >= total)
-                    j -= total;
-                const int tok = j / pieces, at = chunk * U * 128 + j % pieces * 8, k = base + at;
-                if (U > 1 && at >= units * 128)
-                    continue;
-                char *const to = xs + tok * a.x_stride + at * 2;
-                const char *const from = a.x + (tok * a.ldx + k) * 2;
-                if (a.copyable && k < a.k)
-                    ptx_cp_async16(ptx_smem(to), from, 16);
-                else
-                    fetch_slowly((const uint16_t *)from, (uint16_t *)to, a.k - k);
+        const int lane = threadIdx.x % 32;
+        const int first = lane / pieces + ((cluster / 8 & 15) * a.m >> 4);
+        const uint32_t row = (uint32_t)a.ldx * 2;
+        int step = turn;
+#pragma unroll 1
+        for (int i = 0; i < steps; i++) {
+            const int at = (wk + step * Wk) * U * 128 + lane % pieces * 8, k = base + at;
+            const char *const from = a.x + (int64_t)(k < a.k ? k : 0) * 2;
+            const uint32_t to = xs + at * 2, bytes = k < a.k ? 16 : 0;
+            int tok = first;
+#pragma unroll 1
+            for (int left = at < units * 128 ? a.m - lane / pieces : 0; left > 0;
+                 left -= 32 / pieces) {
+                if (tok >= a.m)
+                    tok -= a.m;
+                ptx_cp_async16(to + tok * a.x_stride, from + (uint64_t)row * tok, bytes);
+                tok += 32 / pieces;
             }
+            if (i + 1 == steps || (i + 1) >> a.x_shift != i >> a.x_shift)
+                ptx_cp_async_commit();
+            if (++step == steps)
+                step = 0;
+        }
+    }
+
+    // Elements [begin, end) of every token into shared memory by one warp; zeros from the `there`
+    // first ones on, so that padded codes meet no stray NaN.
+    static __device__ __noinline__ void fetch_slowly(const uint16_t *x, int64_t ldx, uint16_t *xs,
+                                                     int x_stride, int m, int begin, int end,
+                                                     int there)
+    {
+        for (int tok = 0; tok < m; tok++)
+            for (int i = begin + threadIdx.x % 32; i < end; i += 32)
+                xs[tok * x_stride / 2 + i] = i < there ? x[tok * ldx + i] : (uint16_t)0;
+    }
+
+    // Until x of step i is there, where a part of it begins.
+    static __device__ __forceinline__ void await_x(const w4_small_args &a, int i, int steps)
+    {
+        if (i & ((1 << a.x_shift) - 1))
+            return;
+        switch (((steps - 1) >> a.x_shift) - (i >> a.x_shift)) {
+        case 0:
+            ptx_cp_async_wait_group<0>();
+            break;
+        case 1:
+            ptx_cp_async_wait_group<1>();
+            break;
+        case 2:
+            ptx_cp_async_wait_group<2>();
+            break;
+        case 3:
+            ptx_cp_async_wait_group<3>();
+            break;
+        case 4:
+            ptx_cp_async_wait_group<4>();
+            break;
+        case 5:
+            ptx_cp_async_wait_group<5>();
+            break;
+        case 6:
+            ptx_cp_async_wait_group<6>();
+            break;
+        default:
+            ptx_cp_async_wait_group<7>();
+            break;
+        }
+        __syncwarp();
     }
 
     // The copying warp's one lane: every stage of every block.
     static __device__ __forceinline__ void feed(const w4_small_args &a, uint32_t ring,
                                                 uint32_t full, uint32_t empty, int first, int last,
-                                                int u0, int units)
+                                                int u0, int units, int steps, int turn)
     {
         const uint64_t once = ptx_policy_first();
         const int64_t strip_bytes = (int64_t)a.units * unit;
@@ -216,7 +264,8 @@ struct w4_small {
             const int there =
                 min(Wr * P, a.strips - b * Wr * P); // the last block may reach over the last strip
 #pragma unroll 1
-            for (int u = 0; u < units; u += Wk * U) {
+            for (int i = 0, step = turn; i < steps; i++) {
+                const int u = step * Wk * U;
                 if (pass)
                     ptx_mbar_wait(empty + 8 * slot, (pass & 1) ^ 1);
                 const uint32_t bytes = min(Wk * U, units - u) * unit;
@@ -230,6 +279,8 @@ struct w4_small {
                     slot = 0;
                     pass++;
                 }
+                if (++step == steps)
+                    step = 0;
             }
         }
     }
@@ -252,6 +303,7 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
               last = first + a.share + (cluster < a.extra);
     const int u0 = a.units * rank >> a.log2_split,
               units = (a.units * (rank + 1) >> a.log2_split) - u0;
+    const int steps = (units + Wk * U - 1) / (Wk * U), turn = (cluster & 15) * steps >> 4;
 
     if (warp == C::warps) {
         if (ptx_elect()) {
@@ -266,11 +318,11 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
         __syncwarp();
         ptx_bar_arrive(2, C::threads + 32);
         if (a.split > 1)
-            ptx_cluster_arrive();
+            ptx_cluster_arrive_relaxed();
         if (ptx_elect()) {
             if (a.pdl)
                 ptx_pdl_launch();
-            C::feed(a, ptx_smem(smem), full, empty, first, last, u0, units);
+            C::feed(a, ptx_smem(smem), full, empty, first, last, u0, units, steps, turn);
         }
         __syncwarp();
         if (a.split > 1)
@@ -278,17 +330,21 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
         return;
     }
 
-    const int wk = warp % Wk, wr = warp / Wk, chunks = (units + U - 1) / U;
-    const int mine = (chunks - wk + Wk - 1) / Wk,
-              steps = (chunks + Wk - 1) / Wk; // of this warp, of all, in each block
+    const int wk = warp % Wk, wr = warp / Wk;
     typename C::sums s;
     if (Group == 0)
         C::set_rows(a, s, first, wr);
     if (a.split > 1)
-        ptx_cluster_arrive();
+        ptx_cluster_arrive_relaxed();
     if (a.pdl)
         ptx_pdl_wait();
-    C::fetch_x(a, xs, u0 * 128, wk, chunks, units, cluster);
+    if (a.copyable)
+        C::fetch_x(a, ptx_smem(xs), u0 * 128, wk, steps, turn, units, cluster);
+    else
+        for (int step = 0; step < steps; step++)
+            C::fetch_slowly((const uint16_t *)a.x + u0 * 128, a.ldx, (uint16_t *)xs, a.x_stride,
+                            a.m, (wk + step * Wk) * U * 128,
+                            min((wk + step * Wk + 1) * U, units) * 128, a.k - u0 * 128);
 
     uint32_t xrow[Nt]; // ldmatrix: lane l gives row l % 8 of matrix l / 8; absent tokens repeat the
                        // last one, their sums are not stored
@@ -296,25 +352,27 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
     for (int t = 0; t < Nt; t++)
         xrow[t] = ptx_smem(xs) + min(8 * t + lane % 8, a.m - 1) * a.x_stride + lane / 8 * 16;
 
-    ptx_cp_async_wait();
     ptx_bar_sync(2, C::threads + 32);
 
     int slot = 0, phase = 0;
     const uint32_t mine_at = ptx_smem(smem) + wr * P * C::run + wk * C::chunk + lane * 16;
 #pragma unroll 1
-    for (int b = first; b < last; b++) {
+    for (int b = first; b <= last; b++) {
         s.clear();
 #pragma unroll 1
-        for (int i = 0; i < steps; i++) {
+        for (int i = 0, step = turn; i < steps && b < last; i++) {
+            const int at = (wk + step * Wk) * U; // the chunk's first unit
+            if (b == first)
+                C::await_x(a, i, steps);
             ptx_mbar_wait(full + 8 * slot, phase);
-            if (i < mine) {
+            if (at < units) {
 #pragma unroll
                 for (int u = 0; u < U; u++)
-                    if (u == 0 || (wk + i * Wk) * U + u < units) {
+                    if (u == 0 || at + u < units) {
                         uint32_t xat[Nt];
 #pragma unroll
                         for (int t = 0; t < Nt; t++)
-                            xat[t] = xrow[t] + ((wk + i * Wk) * U + u) * 256;
+                            xat[t] = xrow[t] + (at + u) * 256;
                         const uint32_t weights = mine_at + slot * C::stage + u * C::unit;
                         C::block(s, weights, xat, 0);
                         C::block(s, weights, xat, 1);
@@ -327,6 +385,8 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
                 slot = 0;
                 phase ^= 1;
             }
+            if (++step == steps)
+                step = 0;
         }
         if (Group == 0) {
             s.fold();
@@ -339,14 +399,12 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
                 ptx_cluster_wait();
             else
                 C::finish(a, inbox, inbar, b - 1, rank, parity ^ 1, (done - 1) >> 1 & 1);
+            if (threadIdx.x == 0 && b < last)
+                ptx_mbar_arrive_expect(inbar + 8 * parity, (uint32_t)(a.m * C::rows * 4));
         }
-        if (a.split > 1 && threadIdx.x == 0)
-            ptx_mbar_arrive_expect(inbar + 8 * parity, (uint32_t)(a.m * C::rows * 4));
-        C::reduce(a, s, red, ptx_smem(inbox), inbar, b, rank, parity);
+        if (b < last)
+            C::reduce(a, s, red, ptx_smem(inbox), inbar, b, rank, parity);
     }
-    if (a.split > 1)
-        C::finish(a, inbox, inbar, last - 1, rank, (last - first - 1) & 1,
-                  (last - first - 1) >> 1 & 1);
 }
 
 // Launch one instantiation. Returns DLQ_K_W4_VARIANT when the tile cannot take this shape.
@@ -375,8 +433,12 @@ w4_small_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pl
     a.split = split;
     a.log2_split = split == 1 ? 0 : split == 2 ? 1 : split == 4 ? 2 : 3;
     a.x_stride = (a.units + split - 1) / split * 256 + 16;
-    a.copyable = ((uintptr_t)call->x & 15) == 0 && call->ldx % 8 == 0 && call->k % 8 == 0;
+    a.copyable = ((uintptr_t)call->x & 15) == 0 && call->ldx % 8 == 0 && call->k % 8 == 0 &&
+                 call->ldx < INT32_MAX;
     a.pdl = call->pdl;
+    const int steps = ((a.units + split - 1) / split + Wk * U - 1) / (Wk * U);
+    for (a.x_shift = 0; (steps - 1) >> a.x_shift >= C::x_parts;)
+        a.x_shift++;
     int smem = C::smem_bytes(call->m, a.x_stride, split);
     if (C::rows % (4 * split) || plan->ctas < 1 || plan->ctas > 4 ||
         (smem + 1024) * plan->ctas > 228 * 1024 || plan->ctas * (C::threads + 32) > 1536)
@@ -439,11 +501,12 @@ w4_small_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pl
     X(0, 4, 1, 8, 1, 2, 2)                                                                         \
     X(1, 4, 1, 8, 1, 3, 2)                                                                         \
     X(2, 5, 1, 8, 1, 3, 1)                                                                         \
+    X(3, 2, 1, 8, 1, 4, 2)                                                                         \
     X(4, 3, 1, 8, 1, 3, 2)                                                                         \
     X(5, 2, 1, 8, 2, 2, 2)                                                                         \
-    X(6, 4, 2, 4, 1, 3, 2)                                                                         \
     X(7, 3, 2, 4, 1, 3, 2)                                                                         \
-    X(9, 4, 1, 8, 2, 2, 1)
+    X(10, 1, 1, 16, 1, 4, 2)                                                                       \
+    X(12, 4, 1, 8, 1, 4, 1)
 
 template <bool Bf16, int Group, int Nt>
 static int

@@ -84,6 +84,11 @@ run_measured(const struct dlq_k_w4_gemm *call, int sms, cudaStream_t stream)
         plan.split = 1;
         err = run(call, &plan, sms, stream);
     }
+    // Smaller groups have more bytes, and a ring fewer times on an SM.
+    while (err == DLQ_K_W4_VARIANT && plan.kernel == DLQ_K_W4_SMALL && plan.ctas > 1) {
+        plan.ctas--;
+        err = run(call, &plan, sms, stream);
+    }
     return err == DLQ_K_W4_VARIANT || err == DLQ_K_W4_ALIGN ? run_slices(call, sms, stream) : err;
 }
 
