@@ -200,6 +200,10 @@ w4_sum(const w4_wide_args &a, float *acc, const w4_part &part, w4_tile t, w4_pla
     ptx_wgmma_wait<0>();
     w4_release<C>(at);
     at.last = -1;
+    // No sum is read before here, or the compiler would wait for each product.
+#pragma unroll
+    for (int i = 0; i < C::Bn / 2; i++)
+        asm volatile("" : "+f"(acc[i]));
     if (Group == 0) {
         const float s = form.scale(), s8 = form.scale8();
 #pragma unroll
@@ -208,17 +212,18 @@ w4_sum(const w4_wide_args &a, float *acc, const w4_part &part, w4_tile t, w4_pla
     }
 }
 
-template <bool Bf16, int Group, int Bn, int Rw, int Kw, int MaxSt, int Mc>
-__global__ void __launch_bounds__(128 * Rw * Kw + 128, 1)
+template <bool Bf16, int Group, int Bn, int Rw, int Kw, int MaxSt, int Mc, int Ctas>
+__global__ void __launch_bounds__(128 * Rw * Kw + 128, Ctas)
     w4_wide_kernel(const w4_wide_args a, const __grid_constant__ CUtensorMap x_map,
                    const __grid_constant__ CUtensorMap w_map)
 {
-    using C = w4_wide<Bf16, Group, Bn, Rw, Kw, MaxSt, Mc>;
+    using C = w4_wide<Bf16, Group, Bn, Rw, Kw, MaxSt, Mc, Ctas>;
     extern __shared__ __align__(1024) char smem[];
-    char *const out = smem + C::ring, *const meet = out + C::out;
-    const uint32_t ring = ptx_smem(smem), full = ptx_smem(meet + C::meet), empty = full + 8 * C::St;
+    char *const out = smem + C::ring, *const meet = out + C::out, *const inbox = meet + C::meet;
+    const uint32_t ring = ptx_smem(smem), full = ptx_smem(inbox + C::inbox);
+    const uint32_t empty = full + 8 * C::St, there = empty + 8 * C::St;
     const int wg = __shfl_sync(0xffffffffu, threadIdx.x / 128, 0);
-    const bool splits = Mc == 1 && a.split > 1;
+    const bool splits = C::inbox && a.split > 1;
     const int size = splits ? a.split : Mc, rank = size > 1 ? (int)ptx_cluster_rank() : 0;
     // The owner of a shared tile waits for workers of earlier CTAs, which run already.
     const int workers = gridDim.x / size, worker = workers - 1 - (int)blockIdx.x / size;
@@ -235,14 +240,16 @@ __global__ void __launch_bounds__(128 * Rw * Kw + 128, 1)
             ptx_mbar_init(full + 8 * s, 1);
             ptx_mbar_init(empty + 8 * s, Rw * Mc);
         }
+        if (splits)
+            w4_expect<C>(a, there, C::at(a, worker, rank));
         ptx_mbar_init_fence();
     }
-    if (Mc > 1) {
+    if (size > 1)
         ptx_cluster_arrive_relaxed();
+    if (Mc > 1)
         ptx_cluster_wait();
-    } else {
+    else
         __syncthreads();
-    }
     if (a.pdl)
         ptx_pdl_launch();
 
@@ -272,12 +279,10 @@ __global__ void __launch_bounds__(128 * Rw * Kw + 128, 1)
                 w4_take_over<C>(acc, (float4 *)meet, row);
             again = true;
             if (splits) {
-                ptx_bar_sync(8, C::consumers); // no warpgroup reads the ring any more
+                ptx_cluster_wait(); // every inbox is ready
                 if (kg == 0)
-                    w4_park<C>(acc, (float *)smem, row);
-                ptx_cluster_arrive();
-                ptx_cluster_wait();
-                w4_gather<C>(a, ring, t, rank);
+                    w4_share_sums<C>(a, acc, ptx_smem(inbox), there, t, rank, row);
+                w4_gather<C>(a, inbox, there, t, rank);
             } else if (kg) {
                 continue;
             } else if (part.u0 > 0) {
@@ -289,11 +294,9 @@ __global__ void __launch_bounds__(128 * Rw * Kw + 128, 1)
             }
         }
     }
-    if (splits && wg == C::Wgs) { // the consumers' meeting above needs every thread
-        ptx_cluster_arrive();
+    if (splits && wg == C::Wgs)
         ptx_cluster_wait();
-    }
-    if (size > 1) { // nobody leaves while others write into or read its shared memory
+    if (Mc > 1) { // nobody leaves while the other one's copies and arrivals come
         ptx_cluster_arrive_relaxed();
         ptx_cluster_wait();
     }

@@ -50,13 +50,13 @@ w4_wide_maps(const struct dlq_k_w4_gemm *call, const struct w4_wide_args *a, CUt
     return err;
 }
 
-template <bool Bf16, int Group, int Bn, int Rw, int Kw, int St, int Mc>
+template <bool Bf16, int Group, int Bn, int Rw, int Kw, int St, int Mc, int Ctas>
 static int
 w4_wide_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan, int sms,
                cudaStream_t stream)
 {
-    using C = w4_wide<Bf16, Group, Bn, Rw, Kw, St, Mc>;
-    auto kernel = w4_wide_kernel<Bf16, Group, Bn, Rw, Kw, St, Mc>;
+    using C = w4_wide<Bf16, Group, Bn, Rw, Kw, St, Mc, Ctas>;
+    auto kernel = w4_wide_kernel<Bf16, Group, Bn, Rw, Kw, St, Mc, Ctas>;
     static unsigned char granted[64];
     struct w4_wide_args a = {};
     a.w = (const char *)call->packed;
@@ -71,7 +71,7 @@ w4_wide_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pla
     a.split = plan->split;
     a.pdl = call->pdl;
     if (a.split < 0 || a.split > 8 || (a.split & (a.split - 1)) || a.split > a.units ||
-        (Mc > 1 && a.split > 1) || plan->ctas != 1)
+        (a.split > 1 && (!C::inbox || C::strips % a.split)) || plan->ctas != 1)
         return DLQ_K_W4_VARIANT;
     if (((uintptr_t)call->x & 15) || call->ldx % 8)
         return DLQ_K_W4_ALIGN;
@@ -101,7 +101,8 @@ w4_wide_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pla
     cudaLaunchConfig_t config = {};
     config.gridDim = dim3((unsigned)(workers * size));
     config.blockDim = dim3(C::threads);
-    config.dynamicSmemBytes = C::smem;
+    // Two of one launch on one SM while another idles would double the time.
+    config.dynamicSmemBytes = Ctas > 1 && !call->pdl ? 115 * 1024 : C::smem;
     config.stream = stream;
     config.attrs = attrs;
     config.numAttrs = (unsigned)count;
@@ -109,21 +110,25 @@ w4_wide_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pla
                                    (const CUtensorMap)w_map);
 }
 
-// The tiles: number, BN, RW, KW, ST, MC. The measured table names them by number.
+// The tiles: number, BN, RW, KW, ST, MC, CTAs an SM holds. The measured table names them by number.
 #define W4_WIDE_TILES(X)                                                                           \
-    X(1, 32, 4, 1, 8, 1)                                                                           \
-    X(2, 32, 1, 4, 16, 1)                                                                          \
-    X(3, 64, 4, 1, 6, 1)                                                                           \
-    X(4, 64, 2, 1, 8, 1)                                                                           \
-    X(5, 128, 3, 1, 4, 1)                                                                          \
-    X(6, 128, 2, 1, 5, 1)                                                                          \
-    X(7, 256, 2, 1, 3, 1)                                                                          \
-    X(8, 256, 2, 1, 3, 2)                                                                          \
-    X(9, 16, 2, 2, 12, 1)                                                                          \
-    X(10, 128, 4, 1, 4, 2)                                                                         \
-    X(11, 128, 2, 1, 5, 2)                                                                         \
-    X(12, 32, 2, 2, 12, 1)                                                                         \
-    X(13, 64, 2, 1, 8, 2)
+    X(1, 32, 4, 1, 8, 1, 1)                                                                        \
+    X(2, 32, 1, 4, 16, 1, 1)                                                                       \
+    X(3, 64, 4, 1, 6, 1, 1)                                                                        \
+    X(4, 64, 2, 1, 8, 1, 1)                                                                        \
+    X(5, 128, 3, 1, 4, 1, 1)                                                                       \
+    X(6, 128, 2, 1, 5, 1, 1)                                                                       \
+    X(7, 256, 2, 1, 3, 1, 1)                                                                       \
+    X(8, 256, 2, 1, 3, 2, 1)                                                                       \
+    X(9, 16, 2, 2, 12, 1, 1)                                                                       \
+    X(10, 128, 4, 1, 4, 2, 1)                                                                      \
+    X(11, 128, 2, 1, 5, 2, 1)                                                                      \
+    X(12, 32, 2, 2, 12, 1, 1)                                                                      \
+    X(13, 64, 2, 1, 8, 2, 1)                                                                       \
+    X(14, 16, 1, 2, 8, 1, 2)                                                                       \
+    X(15, 16, 2, 1, 8, 1, 2)                                                                       \
+    X(16, 32, 2, 1, 6, 1, 2)                                                                       \
+    X(17, 64, 2, 1, 4, 1, 2)
 
 template <bool Bf16, int Group>
 static int
@@ -131,9 +136,9 @@ w4_wide_tile(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan,
              cudaStream_t stream)
 {
     switch (plan->tile) {
-#define W4_CASE(id, bn, rw, kw, st, mc)                                                            \
+#define W4_CASE(id, bn, rw, kw, st, mc, ctas)                                                      \
     case id:                                                                                       \
-        return w4_wide_launch<Bf16, Group, bn, rw, kw, st, mc>(call, plan, sms, stream);
+        return w4_wide_launch<Bf16, Group, bn, rw, kw, st, mc, ctas>(call, plan, sms, stream);
         W4_WIDE_TILES(W4_CASE)
 #undef W4_CASE
     default:

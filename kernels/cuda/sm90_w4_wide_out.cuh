@@ -116,46 +116,77 @@ w4_take_over(float *acc, float4 *meet, int row)
     ptx_bar_arrive(W4_BAR_TAKEN + row, 128 * C::Kw);
 }
 
-// ---- a cluster that splits k: every CTA parks its partial tile in shared memory and sums its
-// share of the rows, in rank order
+// ---- a cluster that splits k: every CTA owns as many strips of the tile and has an inbox for each
+// CTA's sums of them, 512 bytes a strip and 8 tokens, as the sums lie in registers
 
+// One thread, before the cluster meets.
 template <class C>
 DLQ_DEV void
-w4_park(const float *acc, float *sums, int wg)
+w4_expect(const w4_wide_args &a, uint32_t there, w4_tile t)
 {
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
-    float *mine = sums + lane % 4 * 2 * C::sum_stride + wg * 64 + warp * 16 + lane / 4;
-#pragma unroll
-    for (int i = 0; i < C::Bn / 8; i++) {
-        mine[(8 * i) * C::sum_stride] = acc[4 * i];
-        mine[(8 * i + 1) * C::sum_stride] = acc[4 * i + 1];
-        mine[(8 * i) * C::sum_stride + 8] = acc[4 * i + 2];
-        mine[(8 * i + 1) * C::sum_stride + 8] = acc[4 * i + 3];
-    }
+    ptx_mbar_init(there, 1);
+    ptx_mbar_arrive_expect(there, C::rows * 32 * ((min(C::Bn, a.m - t.m) + 7) / 8));
 }
 
 template <class C>
 DLQ_DEV void
-w4_gather(const w4_wide_args &a, uint32_t sums, w4_tile t, int rank)
+w4_share_sums(const w4_wide_args &a, const float *acc, uint32_t inbox, uint32_t there, w4_tile t,
+              int rank, int wg)
 {
-    const int owned = C::rows / a.split, tokens = min(C::Bn, a.m - t.m);
-    for (int i = threadIdx.x; i < tokens * (owned / 8); i += C::consumers) {
-        const int tok = i / (owned / 8), row = rank * owned + i % (owned / 8) * 8;
-        float v[8] = {0};
+    const int strip = wg * 4 + threadIdx.x / 32 % 4, each = C::strips / a.split;
+    const int owner = strip / each, at = rank * each + strip % each;
+    const uint32_t to = ptx_mapa(inbox + at * C::pieces * 512 + threadIdx.x % 32 * 16, owner);
+    const uint32_t bar = ptx_mapa(there, owner);
+#pragma unroll
+    for (int i = 0; i < C::pieces; i++)
+        if (t.m + 8 * i < a.m)
+            ptx_st_async4(to + i * 512,
+                          make_float4(acc[4 * i], acc[4 * i + 1], acc[4 * i + 2], acc[4 * i + 3]),
+                          bar);
+}
+
+// 8 outputs of 8 tokens: `pair` has the two tokens 2 * (lane % 4) of output lane / 4.
+DLQ_DEV void
+w4_put_block(const w4_wide_args &a, int tok, int row, uint32_t pair)
+{
+    const uint32_t v = ptx_movmatrix_trans(pair);
+    tok += threadIdx.x % 32 / 4;
+    row += threadIdx.x % 4 * 2;
+    if (tok >= a.m || row >= a.n)
+        return;
+    uint16_t *const y = (uint16_t *)a.y + tok * a.ldy + row;
+    if (row + 2 <= a.n && ((uintptr_t)y & 3) == 0) {
+        *(uint32_t *)y = v;
+    } else {
+        y[0] = (uint16_t)v;
+        if (row + 1 < a.n)
+            y[1] = (uint16_t)(v >> 16);
+    }
+}
+
+// The owner adds the sums in rank order, a strip and 8 tokens a warp.
+template <class C>
+DLQ_DEV void
+w4_gather(const w4_wide_args &a, const char *inbox, uint32_t there, w4_tile t, int rank)
+{
+    const int lane = threadIdx.x % 32, each = C::strips / a.split;
+    ptx_mbar_wait_cluster(there, 0);
+#pragma unroll 1
+    for (int i = threadIdx.x / 32; i < each * C::pieces; i += C::consumers / 32) {
+        const int strip = i / C::pieces, piece = i % C::pieces, tok = t.m + piece * 8;
+        if (tok >= a.m)
+            continue;
+        float4 sum = make_float4(0, 0, 0, 0);
+#pragma unroll 1
         for (int q = 0; q < a.split; q++) {
-            const uint32_t from = ptx_mapa(sums + (tok * C::sum_stride + row) * 4, q);
-#pragma unroll
-            for (int h = 0; h < 2; h++) {
-                const float4 f = ptx_ld_cluster4(from + 16 * h);
-                v[4 * h] += f.x, v[4 * h + 1] += f.y, v[4 * h + 2] += f.z, v[4 * h + 3] += f.w;
-            }
+            const float4 v = *(
+                const float4 *)(inbox + ((q * each + strip) * C::pieces + piece) * 512 + lane * 16);
+            sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
         }
-        uint32_t p[4];
-#pragma unroll
-        for (int e = 0; e < 4; e++)
-            p[e] = w4_round2<C>(v[2 * e] + w4_bias_at(a, t.n + row + 2 * e),
-                                v[2 * e + 1] + w4_bias_at(a, t.n + row + 2 * e + 1));
-        w4_put(a, t.m + tok, t.n + row, make_uint4(p[0], p[1], p[2], p[3]));
+        const int row = t.n + (rank * each + strip) * 16;
+        const float b0 = w4_bias_at(a, row + lane / 4), b1 = w4_bias_at(a, row + 8 + lane / 4);
+        w4_put_block(a, tok, row, w4_round2<C>(sum.x + b0, sum.y + b0));
+        w4_put_block(a, tok, row + 8, w4_round2<C>(sum.z + b1, sum.w + b1));
     }
 }
 

@@ -61,15 +61,21 @@ struct w4_walk {
     }
 };
 
-template <bool Bf16_, int Group_, int Bn_, int Rw_, int Kw_, int MaxSt, int Mc_> struct w4_wide {
+// Ctas: how many of these an SM can hold; with two, a kernel that is launched early has its first
+// stages there before the one in front has finished.
+template <bool Bf16_, int Group_, int Bn_, int Rw_, int Kw_, int MaxSt, int Mc_, int Ctas_>
+struct w4_wide {
     static constexpr bool Bf16 = Bf16_;
-    static constexpr int Group = Group_, Bn = Bn_, Rw = Rw_, Kw = Kw_, Mc = Mc_;
+    static constexpr int Group = Group_, Bn = Bn_, Rw = Rw_, Kw = Kw_, Mc = Mc_, Ctas = Ctas_;
     static constexpr int Wgs = Rw * Kw;
     static constexpr int consumers = 128 * Wgs, threads = consumers + 128;
-    // Registers a thread: the launch gives everyone the same (96, 128, 168), then the consumers
-    // take what the producer's warpgroup leaves.
-    static constexpr int consumer_registers = Wgs == 4 ? 112 : Wgs == 3 ? 160 : 240;
+    // Registers a thread: the launch gives everyone the same, then the consumers take what the
+    // producer's warpgroup leaves.
+    static constexpr int launch_registers = 65536 / (threads * Ctas) / 8 * 8;
     static constexpr int producer_registers = 24;
+    static constexpr int spare_registers =
+        (launch_registers * (Wgs + 1) - producer_registers) / Wgs / 8 * 8;
+    static constexpr int consumer_registers = spare_registers < 240 ? spare_registers : 240;
     static constexpr int rows = 64 * Rw, strips = 4 * Rw;
     static constexpr int unit = DLQ_K_W4_UNIT_WEIGHTS + (Group ? 128 / Group * DLQ_K_W4_PAIRS : 0);
     static constexpr int box = Bn * 128; // bytes of 64 k of the tokens
@@ -81,13 +87,13 @@ template <bool Bf16_, int Group_, int Bn_, int Rw_, int Kw_, int MaxSt, int Mc_>
     static constexpr int out = Rw * chunk * out_stride;
     static constexpr int pieces = Bn / 8;                          // float4 of a thread's sums
     static constexpr int meet = (Kw - 1) * Rw * pieces * 128 * 16; // where warpgroups add theirs
-    static constexpr int room = 227 * 1024 - out - meet - 16 * MaxSt;
+    // Where a cluster's CTAs send the sums of this one's outputs; 0: the tile does not split so.
+    static constexpr int inbox = Mc == 1 && rows * Bn * Ctas <= 8192 ? rows * Bn * 4 : 0;
+    static constexpr int room = (228 / Ctas - 1) * 1024 - out - meet - inbox - 16 * MaxSt - 8;
     static constexpr int fit = room / (x_stage + w_stage);
     static constexpr int St = fit < MaxSt ? fit : MaxSt;
     static constexpr int ring = St * (x_stage + w_stage); // all of x, then all of the weights
-    static constexpr int smem = ring + out + meet + 2 * St * 8;
-    static constexpr int sum_stride = rows + 4; // floats of a token in the split's buffer
-    static_assert(Bn * sum_stride * 4 <= ring, "the partial tile takes the ring's place");
+    static constexpr int smem = ring + out + meet + inbox + (2 * St + 1) * 8;
     // Sets of operand registers: with two a warpgroup converts while its own products run; four
     // warpgroups also run while the others convert.
     static constexpr int sets = Wgs == 4 && Bn == 128 ? 1 : 2;

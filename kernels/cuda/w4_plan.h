@@ -16,7 +16,7 @@ enum dlq_k_w4_kernel {
     DLQ_K_W4_KERNELS // how many
 };
 
-enum { DLQ_K_W4_TILES = 16 }; // no kernel has more
+enum { DLQ_K_W4_TILES = 18 }; // no kernel has more
 
 struct dlq_k_w4_plan {
     int kernel; // enum dlq_k_w4_kernel
