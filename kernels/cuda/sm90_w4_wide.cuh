@@ -29,6 +29,8 @@
 #include "sm90_wgmma16.cuh"
 #include "tensormap.h"
 
+enum { W4_BAR_READY = 8 };
+
 template <class C>
 DLQ_DEV void
 w4_load_x(const CUtensorMap *map, uint32_t to, uint32_t bar, int m, int u, int rank)
@@ -42,42 +44,53 @@ w4_load_x(const CUtensorMap *map, uint32_t to, uint32_t bar, int m, int u, int r
                                    m + rank * (C::Bn / 2), bar, 3);
 }
 
-// One lane: every stage of every part. Until x may be read the weights of the first stages go
-// ahead.
+// The weights of a stage, which x of the same stage follows.
+template <class C>
+DLQ_DEV void
+w4_load_weights(const w4_wide_args &a, const CUtensorMap *map, uint32_t ring, uint32_t full,
+                int slot, int n, int u)
+{
+    const uint64_t policy = a.tiles_m == 1 ? ptx_policy_first() : ptx_policy_last();
+    ptx_mbar_arrive_expect(full + 8 * slot, C::x_stage + C::w_stage);
+    ptx_tma_load_hint(ring + C::St * C::x_stage + slot * C::w_stage, map, u * (C::unit / 8), n / 16,
+                      full + 8 * slot, policy);
+}
+
+// One lane: the weights of the first stages, before x may be read. How many.
+template <class C>
+DLQ_DEV int
+w4_produce_ahead(const w4_wide_args &a, const CUtensorMap *w_map, uint32_t ring, uint32_t full,
+                 w4_walk walk, int rank)
+{
+    w4_part part;
+    int ahead = 0;
+#pragma unroll 1
+    while (ahead < C::St && walk.next(a, part)) {
+        const w4_tile t = C::at(a, part.tile, rank);
+#pragma unroll 1
+        for (int u = part.u0; u < part.u1 && ahead < C::St; u++, ahead++)
+            w4_load_weights<C>(a, w_map, ring, full, ahead, t.n, u);
+    }
+    return ahead;
+}
+
+// One lane: every stage of every part, but for weights that are there or on their way.
 template <class C>
 DLQ_DEV void
 w4_produce(const w4_wide_args &a, const CUtensorMap *x_map, const CUtensorMap *w_map, uint32_t ring,
-           uint32_t full, uint32_t empty, w4_walk walk, int rank)
+           uint32_t full, uint32_t empty, w4_walk walk, int rank, int ahead)
 {
-    const uint64_t policy = a.tiles_m == 1 ? ptx_policy_first() : ptx_policy_last();
-    const uint32_t weights = ring + C::St * C::x_stage;
     w4_part part;
-    int ahead = 0;
-    if (a.pdl) {
-        w4_walk first = walk;
-        while (ahead < C::St && first.next(a, part)) {
-            const w4_tile t = C::at(a, part.tile, rank);
-            for (int u = part.u0; u < part.u1 && ahead < C::St; u++, ahead++) {
-                ptx_mbar_arrive_expect(full + 8 * ahead, C::x_stage + C::w_stage);
-                ptx_tma_load_hint(weights + ahead * C::w_stage, w_map, u * (C::unit / 8), t.n / 16,
-                                  full + 8 * ahead, policy);
-            }
-        }
-        ptx_pdl_wait();
-    }
     int slot = 0, phase = 1, count = 0;
+#pragma unroll 1
     while (walk.next(a, part)) {
         const w4_tile t = C::at(a, part.tile, rank);
 #pragma unroll 1
         for (int u = part.u0; u < part.u1; u++) {
-            const uint32_t bar = full + 8 * slot;
             ptx_mbar_wait(empty + 8 * slot, phase);
-            if (count++ >= ahead) {
-                ptx_mbar_arrive_expect(bar, C::x_stage + C::w_stage);
-                ptx_tma_load_hint(weights + slot * C::w_stage, w_map, u * (C::unit / 8), t.n / 16,
-                                  bar, policy);
-            }
-            w4_load_x<C>(x_map, ring + slot * C::x_stage, bar, t.m, u, rank);
+            if (count++ >= ahead)
+                w4_load_weights<C>(a, w_map, ring, full, slot, t.n, u);
+            w4_load_x<C>(x_map, ring + slot * C::x_stage, full + 8 * slot, t.m, u, rank);
             if (++slot == C::St) {
                 slot = 0;
                 phase ^= 1;
@@ -226,42 +239,55 @@ __global__ void __launch_bounds__(128 * Rw * Kw + 128, Ctas)
     const bool splits = C::inbox && a.split > 1;
     const int size = splits ? a.split : Mc, rank = size > 1 ? (int)ptx_cluster_rank() : 0;
     // The owner of a shared tile waits for workers of earlier CTAs, which run already.
-    const int workers = gridDim.x / size, worker = workers - 1 - (int)blockIdx.x / size;
-    w4_walk walk = {worker, workers, w4_share_begin(a, worker), w4_share_begin(a, worker + 1)};
-    if (splits) {
-        walk.unit = worker * a.units + a.units * rank / a.split;
-        walk.end = worker * a.units + a.units * (rank + 1) / a.split;
-    }
-
-    if (threadIdx.x == C::consumers) {
-        ptx_tma_prefetch(&w_map);
-        ptx_tma_prefetch(&x_map);
-        for (int s = 0; s < C::St; s++) {
-            ptx_mbar_init(full + 8 * s, 1);
-            ptx_mbar_init(empty + 8 * s, Rw * Mc);
-        }
-        if (splits)
-            w4_expect<C>(a, there, C::at(a, worker, rank));
-        ptx_mbar_init_fence();
-    }
-    if (size > 1)
-        ptx_cluster_arrive_relaxed();
-    if (Mc > 1)
-        ptx_cluster_wait();
+    const int workers = gridDim.x >> a.log2_size;
+    const int worker = workers - 1 - (int)(blockIdx.x >> a.log2_size);
+    w4_walk walk;
+    if (splits)
+        walk.begin_split(a, worker, rank);
     else
-        __syncthreads();
-    if (a.pdl)
-        ptx_pdl_launch();
+        walk.begin(a, worker, workers);
 
     if (wg == C::Wgs) {
         ptx_reg_dec<C::producer_registers>();
-        if (threadIdx.x == C::consumers)
-            w4_produce<C>(a, &x_map, &w_map, ring, full, empty, walk, rank);
-        else if (threadIdx.x / 32 == C::consumers / 32 + 1)
+        const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32 % 4, 0);
+        if (warp == 0 && ptx_elect()) {
+            ptx_tma_prefetch(&w_map);
+            ptx_tma_prefetch(&x_map);
+            for (int s = 0; s < C::St; s++) {
+                ptx_mbar_init(full + 8 * s, 1);
+                ptx_mbar_init(empty + 8 * s, Rw * Mc);
+            }
+            if (splits)
+                w4_expect<C>(a, there, C::at(a, worker, rank));
+            ptx_mbar_init_fence();
+        }
+        __syncwarp();
+        ptx_bar_arrive(W4_BAR_READY, C::threads);
+        if (size > 1)
+            ptx_cluster_arrive_relaxed();
+        int ahead = 0;
+        if (warp == 0 && (a.pdl || Mc > 1) && ptx_elect()) {
+            if (a.pdl)
+                ptx_pdl_launch();
+            ahead = w4_produce_ahead<C>(a, &w_map, ring, full, walk, rank);
+        }
+        __syncwarp();
+        if (Mc > 1)
+            ptx_cluster_wait(); // the other CTA's barriers are ready
+        if (a.pdl)
+            ptx_pdl_wait();
+        if (warp == 0 && ptx_elect())
+            w4_produce<C>(a, &x_map, &w_map, ring, full, empty, walk, rank, ahead);
+        else if (warp == 1)
             w4_signal<C>(a, worker, rank);
         __syncwarp();
     } else {
         ptx_reg_inc<C::consumer_registers>();
+        ptx_bar_sync(W4_BAR_READY, C::threads);
+        if (size > 1)
+            ptx_cluster_arrive_relaxed();
+        if (Mc > 1)
+            ptx_cluster_wait();
         if (a.pdl)
             ptx_pdl_wait();
         const int row = wg % Rw, kg = wg / Rw; // which 64 outputs, and which of their units

@@ -77,6 +77,8 @@ w4_wide_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pla
         return DLQ_K_W4_ALIGN;
     // A split gives every tile its own cluster; else the CTAs walk the tiles.
     const int tiles = a.tiles_n * a.tiles_m, size = a.split > 1 ? a.split : Mc;
+    while (1 << a.log2_size < size)
+        a.log2_size++;
     int workers = a.split > 1 || (a.split && tiles < sms / Mc) ? tiles : sms / Mc;
     int err = w4_wide_share<C>(&a, call, &workers);
     if (!err)

@@ -271,8 +271,6 @@ w4_signal(const w4_wide_args &a, int worker, int rank)
 {
     const int begin = w4_share_begin(a, worker), end = w4_share_begin(a, worker + 1);
     const int lane = threadIdx.x % 32, covered = end % a.units;
-    if (a.pdl)
-        ptx_pdl_wait(); // the flags are still the kernel's in front
     if (begin % a.units) {
         ptx_bar_sync(W4_BAR_SENT, 128 * C::Rw + 32);
         if (lane == 0)

@@ -18,6 +18,7 @@ struct w4_wide_args {
     int strips, units;
     int tiles_n, tiles_m; // tiles_n counts pairs when Mc is 2
     int split;            // CTAs of a cluster that share a tile; 0: the workers share tiles
+    int log2_size;        // of a cluster's CTAs
     int whole;            // tiles before this one are computed whole, by the workers in turn
     int share, extra;     // units of the other tiles a worker; the first `extra` have one more
     int pdl;
@@ -40,9 +41,27 @@ w4_share_begin(const w4_wide_args &a, int worker)
     return worker * a.share + min(worker, a.extra);
 }
 
-// A worker's parts in order: whole tiles, then its run of units over the shared ones.
+// A worker's parts in order: whole tiles, then its run of units over the shared ones. Divisions
+// take longer than the first copies: there is one at most.
 struct w4_walk {
-    int tile, step, unit, end;
+    int tile, step;     // of the whole ones
+    int at, unit, left; // of the run: the next tile, its first unit, units left
+
+    __device__ __forceinline__ void begin(const w4_wide_args &a, int worker, int workers)
+    {
+        *this = {worker, workers, a.whole, w4_share_begin(a, worker), a.share + (worker < a.extra)};
+        if (a.share) {
+            at += unit / a.units;
+            unit %= a.units;
+        }
+    }
+
+    // A cluster's CTA has its share of one tile's units.
+    __device__ __forceinline__ void begin_split(const w4_wide_args &a, int cluster, int rank)
+    {
+        const int first = a.units * rank >> a.log2_size, last = a.units * (rank + 1) >> a.log2_size;
+        *this = {0, 0, cluster, first, last - first};
+    }
 
     __device__ __forceinline__ bool next(const w4_wide_args &a, w4_part &part)
     {
@@ -51,12 +70,12 @@ struct w4_walk {
             tile += step;
             return true;
         }
-        if (unit >= end)
+        if (left == 0)
             return false;
-        part.tile = a.whole + unit / a.units;
-        part.u0 = unit % a.units;
-        part.u1 = min(a.units, part.u0 + end - unit);
-        unit += part.u1 - part.u0;
+        part = {at, unit, min(a.units, unit + left)};
+        left -= part.u1 - unit;
+        at++;
+        unit = 0;
         return true;
     }
 };
@@ -101,12 +120,12 @@ struct w4_wide {
     // Four token tiles side by side, so that the weights of concurrent tiles come from L2.
     static __device__ __forceinline__ w4_tile at(const w4_wide_args &a, int i, int rank)
     {
+        const int pair = Mc > 1 ? rank : 0;
+        if (a.tiles_m == 1)
+            return {(i * Mc + pair) * rows, 0};
         const int band = 4 * a.tiles_n, g = i / band, in = i % band;
         const int wide = min(4, a.tiles_m - 4 * g);
-        w4_tile t;
-        t.m = (4 * g + in % wide) * Bn;
-        t.n = (in / wide * Mc + (Mc > 1 ? rank : 0)) * rows;
-        return t;
+        return {(in / wide * Mc + pair) * rows, (4 * g + in % wide) * Bn};
     }
 };
 
