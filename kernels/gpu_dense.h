@@ -21,6 +21,8 @@ struct dlq_kg_dense_desc {
 struct dlq_kg_dense {
     struct dlq_kg_dense_desc desc;
     const void *weights; ///< [n, k] in desc.dtype, as loaded; the caller's device memory
+    const float *bias;   ///< The bias that `narrow` holds, or NULL
+    const void *narrow;  ///< [n] in desc.act_dtype, the caller's device memory, or NULL
     void *cache;         ///< Of prepare(): what was chosen for which m
     int64_t own[8];      ///< The kernel's own numbers
 };
@@ -30,6 +32,11 @@ struct dlq_kg_dense_ops {
     int (*plan)(struct dlq_kg_dense *w, const struct dlq_kg_dense_desc *desc);
     /// Binds the weights and chooses algorithms for up to max_m rows (0: unknown). [setup]
     int (*prepare)(struct dlq_kg_dense *w, const void *weights, int64_t max_m);
+    /// Lets calls with this very `bias` [n] do without a second kernel, where `narrow`, 16-byte
+    /// aligned device memory for [n] of a 16-bit desc.act_dtype, holds each of its values exactly:
+    /// it is filled and w->narrow is set. Else w->narrow is NULL. Both stay the caller's and must
+    /// stay as they are. Waits. DLQ_K_EDTYPE for an act_dtype of 32 bits. [setup]
+    int (*keep_bias)(struct dlq_kg_dense *w, const float *bias, void *narrow);
     /// Frees what prepare() made. [setup]
     void (*release)(struct dlq_kg_dense *w);
     /// Bytes of workspace for up to max_m rows; grows with max_m. [any-thread]

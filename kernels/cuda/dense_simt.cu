@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dense_simt.h"
 #include "element.cuh"
+#include "gpu_device.cuh"
 
 namespace
 {
@@ -158,6 +159,18 @@ __global__ void __launch_bounds__(256)
     }
 }
 
+__global__ void __launch_bounds__(256)
+    narrow(const float *bias, int64_t n, uint32_t dtype, void *out, unsigned *rounded)
+{
+    const int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x;
+    if (i < n) {
+        dlq::element_store(out, dtype, i, bias[i]);
+        if (__float_as_uint(dlq::element_load(out, dtype, i)) != __float_as_uint(bias[i])) {
+            atomicOr(rounded, 1u);
+        }
+    }
+}
+
 params
 params_of(const struct dlq_kg_call *call, int64_t k, int64_t n, uint32_t act_dtype)
 {
@@ -212,4 +225,18 @@ dlq_dense_finish(const struct dlq_kg_call *call, int64_t n, const float *sums, i
     const bool whole = (uintptr_t)call->y % 16 == 0 && (size_t)call->y_stride * size % 16 == 0;
     finish<<<grid, 256, 0, stream>>>(p, sums, pitch, whole);
     return cudaGetLastError();
+}
+
+cudaError_t
+dlq_dense_narrow(const float *bias, int64_t n, uint32_t dtype, void *out, bool *exact)
+{
+    unsigned rounded = 0;
+    const dlq::device_words found(&rounded, sizeof(rounded));
+    cudaError_t err = found.error;
+    if (err == cudaSuccess) {
+        narrow<<<(unsigned)((n + 255) / 256), 256>>>(bias, n, dtype, out, (unsigned *)found.data);
+        err = found.read(&rounded, sizeof(rounded));
+    }
+    *exact = err == cudaSuccess && rounded == 0;
+    return err;
 }

@@ -22,4 +22,8 @@ cudaError_t
 dlq_dense_finish(const struct dlq_kg_call *call, int64_t n, const float *sums, int64_t pitch,
                  uint32_t act_dtype, cudaStream_t stream);
 
+// out[n] = bias in fp16 or bf16; `*exact`: no value had to be rounded. Waits.
+cudaError_t
+dlq_dense_narrow(const float *bias, int64_t n, uint32_t dtype, void *out, bool *exact);
+
 #endif

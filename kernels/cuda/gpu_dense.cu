@@ -16,18 +16,19 @@ extern "C" {
 //
 // Algorithms are chosen by prepare() and kept by shape, for every layer of that shape: for counts
 // of rows 1, 2, 4, 8, 16, 20, 24, 28, 32, 40, ... 16384, for operands that begin at multiples of 16
-// bytes in every row and for such that do not, and for three ways to treat the bias:
+// bytes in every row and for such that do not, and for four ways to treat the bias:
 //
-//     PLAIN  there is none
-//     FUSED  the library adds it, in fp32; for 16-bit y it may not take an fp32 bias
-//     WIDE   the library writes fp32 sums to the workspace, a second kernel adds it and rounds
+//     PLAIN   there is none
+//     FUSED   the library adds it, in fp32; for 16-bit y it may not take an fp32 bias
+//     NARROW  the library adds a copy of it in the type of y, which holds every value; in fp32 too
+//     WIDE    the library writes fp32 sums to the workspace, a second kernel adds it and rounds
 //
 // so that y is rounded once in each. What the library does not take runs in dense_simt.cu.
 
 namespace
 {
 
-enum { PLAIN, FUSED, WIDE, KINDS };
+enum { PLAIN, FUSED, NARROW, WIDE, KINDS };
 enum { BUCKETS = 45, DEVICES = 64 };
 
 // About the sums of WIDE that the L2 still holds when they are read again; more rows go in parts.
@@ -109,7 +110,7 @@ struct operation {
 
 bool
 operation_make(const dlq_cublaslt *lt, operation *op, const key &s, int kind, int64_t m,
-               int64_t x_stride, int64_t y_stride, const float *bias)
+               int64_t x_stride, int64_t y_stride, const void *bias)
 {
     const cudaDataType type = cuda_type(s.dtype);
     const cudaDataType y_type = kind == WIDE ? CUDA_R_32F : type;
@@ -123,11 +124,11 @@ operation_make(const dlq_cublaslt *lt, operation *op, const key &s, int kind, in
         lt->layout_init(&op->y, sizeof(op->y), y_type, (uint64_t)s.n, (uint64_t)m, y_stride)) {
         return false;
     }
-    if (kind != FUSED) {
+    if (kind != FUSED && kind != NARROW) {
         return true;
     }
     const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
-    const int32_t bias_type = CUDA_R_32F;
+    const int32_t bias_type = kind == FUSED ? CUDA_R_32F : type;
     return !lt->desc_set(&op->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof(epilogue)) &&
            !lt->desc_set(&op->desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &bias_type,
                          sizeof(bias_type)) &&
@@ -177,7 +178,7 @@ choose(const dlq_cublaslt *lt, const shape *s, int kind, bool aligned, int64_t m
     const int64_t y_stride = kind == WIDE ? wide_pitch(s->key.n)
                              : aligned    ? s->key.n
                                           : s->key.n | 1;
-    static const float any_bias = 0.0f;
+    alignas(256) static const float any_bias = 0.0f; // the library looks at its alignment
     choice c = {};
     operation op;
     cublasLtMatmulPreferenceOpaque_t pref;
@@ -205,9 +206,11 @@ shape_extend(const dlq_cublaslt *lt, shape *s, int buckets)
             for (int aligned = 0; aligned <= 1; aligned++) {
                 choice *const c = &s->choices[s->buckets][kind][aligned];
                 *c = {};
-                // What is refused for one row is refused for all.
+                // What is refused for one row is refused for all. fp32 has no narrower copy, and
+                // without alignment the library rounds before it adds a narrow one.
                 const bool refused =
-                    kind == FUSED && s->buckets > 0 && !s->choices[0][kind][0].usable;
+                    (kind == FUSED && s->buckets > 0 && !s->choices[0][kind][0].usable) ||
+                    (kind == NARROW && (s->key.dtype == DLQ_F32 || aligned == 0));
                 if (!refused && (aligned == 0 || can_align || kind == WIDE)) {
                     *c = choose(lt, s, kind, aligned != 0, bucket_rows(s->buckets));
                 }
@@ -342,6 +345,23 @@ prepare(struct dlq_kg_dense *w, const void *weights, int64_t max_m)
 }
 
 int
+keep_bias(struct dlq_kg_dense *w, const float *bias, void *narrow)
+{
+    if (w->desc.act_dtype == DLQ_F32) {
+        return -DLQ_K_EDTYPE;
+    }
+    const dlq::device_scope scope(w->desc.device.index);
+    bool exact = false;
+    const cudaError_t err =
+        scope.error != cudaSuccess
+            ? scope.error
+            : dlq_dense_narrow(bias, w->desc.n, w->desc.act_dtype, narrow, &exact);
+    w->bias = exact ? bias : nullptr;
+    w->narrow = exact ? narrow : nullptr;
+    return (int)err;
+}
+
+int
 layer_bucket(const struct dlq_kg_dense *w, int64_t m)
 {
     const int b = bucket_of(m);
@@ -394,7 +414,8 @@ run(const struct dlq_kg_dense *w, const struct dlq_kg_call *call, int kind, cons
     const float one = 1.0f;
     const float zero = 0.0f;
     operation op;
-    return operation_make(lt, &op, s->key, kind, call->m, call->x_stride, y_stride, call->bias) &&
+    const void *const bias = kind == NARROW ? w->narrow : call->bias;
+    return operation_make(lt, &op, s->key, kind, call->m, call->x_stride, y_stride, bias) &&
            lt->matmul(s->handle, &op.desc, &one, w->weights, &op.w, call->x, &op.x, &zero, y, &op.y,
                       y, &op.y, &c.algo, call->workspace, c.workspace,
                       (cudaStream_t)call->stream) == CUBLAS_STATUS_SUCCESS;
@@ -454,9 +475,9 @@ apply(const struct dlq_kg_dense *w, const struct dlq_kg_call *call)
     const bool aligned = s->key.weights_aligned && is_aligned(call->x, call->x_stride, size) &&
                          is_aligned(call->y, call->y_stride, size);
     const auto &choices = s->choices[layer_bucket(w, call->m)];
-    const bool fused =
-        call->bias && (uintptr_t)call->bias % 16 == 0 && choices[FUSED][aligned].usable;
-    const int kind = !call->bias ? PLAIN : fused ? FUSED : WIDE;
+    const bool fused = (uintptr_t)call->bias % 16 == 0 && choices[FUSED][aligned].usable;
+    const bool narrow = w->narrow && call->bias == w->bias && choices[NARROW][aligned].usable;
+    const int kind = !call->bias ? PLAIN : fused ? FUSED : narrow ? NARROW : WIDE;
     if (kind == WIDE) {
         return run_wide(w, call);
     }
@@ -478,7 +499,8 @@ kernel(const struct dlq_kg_dense *w, int64_t m)
     return lt ? lt->name : "dense simt, no cublasLt";
 }
 
-const struct dlq_kg_dense_ops ops = {plan, prepare, release, workspace_size, apply, kernel};
+const struct dlq_kg_dense_ops ops = {plan,           prepare, keep_bias, release,
+                                     workspace_size, apply,   kernel};
 
 } // namespace
 

@@ -4,6 +4,7 @@
 #include "../common/gpu.h"
 #include "../../kernels/float16.h"
 #include "../common/layer.h"
+#include "../common/run.h"
 #include "method.h"
 
 int32_t
@@ -22,13 +23,44 @@ unquantized_gpu_plan(const struct unquantized_method *m, const struct dlq_host *
     return result == DLQ_K_OK ? DLQ_OK : dlq_gpu_fail(host, info, "weight", result, 0, err);
 }
 
+// A bias from a checkpoint in the type of x is one again without a rounding, and the library's.
+static int32_t
+keep_bias(struct unquantized_method *m, const struct dlq_host *host, struct dlq_layer *layer,
+          const struct dlq_layer_info *info, struct dlq_error *err)
+{
+    struct dlq_tensor bias = {.struct_size = DLQ_SIZE_UPTO(struct dlq_tensor, strides)};
+    int32_t status = host->param_get(layer, "bias", &bias, err);
+    if (status != DLQ_OK) {
+        return status;
+    }
+    m->device = info->device.device;
+    m->narrow_bias =
+        dlq_run_pack_alloc(host, info, m->gpu.desc.n * (DLQ_DTYPE_BITS(info->act_dtype) / 8), err);
+    if (!m->narrow_bias) {
+        return DLQ_ENOMEM;
+    }
+    const int result = m->gpu_ops->keep_bias(&m->gpu, bias.data, m->narrow_bias);
+    if (result != DLQ_K_OK) {
+        return dlq_gpu_fail(host, info, "bias", result, 0, err);
+    }
+    if (!m->gpu.narrow) {
+        host->free(host->ctx, m->device, m->narrow_bias);
+        m->narrow_bias = NULL;
+    }
+    return DLQ_OK;
+}
+
 int32_t
 unquantized_gpu_process(struct unquantized_method *m, const struct dlq_host *host,
-                        const struct dlq_layer_info *info, const struct dlq_tensor *weight,
-                        struct dlq_error *err)
+                        struct dlq_layer *layer, const struct dlq_layer_info *info,
+                        const struct dlq_tensor *weight, struct dlq_error *err)
 {
     const int result = m->gpu_ops->prepare(&m->gpu, weight->data, info->max_m);
-    return result == DLQ_K_OK ? DLQ_OK : dlq_gpu_fail(host, info, "weight", result, 0, err);
+    if (result != DLQ_K_OK) {
+        return dlq_gpu_fail(host, info, "weight", result, 0, err);
+    }
+    const bool narrow = info->has_bias && info->act_dtype != DLQ_F32;
+    return narrow ? keep_bias(m, host, layer, info, err) : DLQ_OK;
 }
 
 void

@@ -84,7 +84,7 @@ method_process_weights(void *method, const struct dlq_host *host, struct dlq_lay
         return status;
     }
     if (m->gpu_ops) {
-        return unquantized_gpu_process(m, host, info, &weight, err);
+        return unquantized_gpu_process(m, host, layer, info, &weight, err);
     }
     void *const data = dlq_run_pack_alloc(host, info, m->weight.bytes, err);
     if (!data) {
@@ -157,6 +157,7 @@ method_destroy(void *method, const struct dlq_host *host)
     struct unquantized_method *const m = method;
     if (m && m->gpu_ops) {
         m->gpu_ops->release(&m->gpu);
+        host->free(host->ctx, m->device, m->narrow_bias);
     }
     dlq_host_free(host, method);
 }

@@ -16,6 +16,8 @@ struct unquantized_method {
     struct dlq_k_dense_ops ops;
     const struct dlq_kg_dense_ops *gpu_ops; ///< NULL on a CPU
     struct dlq_kg_dense gpu;                ///< weights is NULL before process_weights()
+    void *narrow_bias; ///< On `device`, from the host; NULL where apply() has no use for one
+    struct dlq_device device;
     uint32_t act_dtype;
     int32_t n_threads; ///< Threads that workspaces are made for
 };
@@ -27,8 +29,8 @@ unquantized_gpu_plan(const struct unquantized_method *m, const struct dlq_host *
 
 int32_t
 unquantized_gpu_process(struct unquantized_method *m, const struct dlq_host *host,
-                        const struct dlq_layer_info *info, const struct dlq_tensor *weight,
-                        struct dlq_error *err);
+                        struct dlq_layer *layer, const struct dlq_layer_info *info,
+                        const struct dlq_tensor *weight, struct dlq_error *err);
 
 void
 unquantized_gpu_explain(const struct unquantized_method *m, const struct dlq_kg_dense *gpu,

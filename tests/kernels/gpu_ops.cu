@@ -306,6 +306,9 @@ run_layer(const layer &op, const layout &l, const float *x, const float *bias, f
     const struct dlq_kg_call c = s.call();
     s.put_x(x, CLEAN);
     s.poison(0xa5);
+    if (op.begin != nullptr) {
+        op.begin(op.w, &c);
+    }
     // The first call of a layer may be a captured one.
     int rc = s.capture();
     check(rc == 0, "%s: captured apply gives %d (%s)", what, rc, dlq_kg_error_string(rc));

@@ -61,6 +61,8 @@ struct layer {
     size_t (*workspace_size)(const void *w, int64_t m);
     int (*apply)(const void *w, const struct dlq_kg_call *call);
     bool rows_depend; // a NaN in a row shows in all, by definition
+    // Before the first call, whose pointers are those of all; or NULL.
+    void (*begin)(const void *w, const struct dlq_kg_call *call) = nullptr;
 };
 
 // x [m, k] with values of `act`, as fp32.

@@ -1,17 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Unquantized layers: every mixture of types against float64 within numerics' bound, and the time
-// beside cuBLASLt called directly.
+// Unquantized layers: every mixture of types against float64 within numerics' bound, and sums with
+// a bias that are rounded once.
 extern "C" {
 #include "kernels/gpu_dense.h"
 }
 
 #include "gpu_ops.cuh"
-#include "kernels/cuda/cublaslt.h"
-
-#include <string.h>
-#include <time.h>
 
 namespace ops
 {
@@ -106,6 +102,176 @@ check_one(const layout &l, uint32_t w_dtype, bool tf32)
     free(bias);
 }
 
+struct bound {
+    struct dlq_kg_dense *w;
+    void *narrow; // for keep_bias(), or NULL
+};
+
+size_t
+bound_workspace(const void *b, int64_t m)
+{
+    return workspace_size(((const bound *)b)->w, m);
+}
+
+int
+bound_apply(const void *b, const struct dlq_kg_call *call)
+{
+    return apply(((const bound *)b)->w, call);
+}
+
+void
+bound_begin(const void *b, const struct dlq_kg_call *call)
+{
+    const bound *const to = (const bound *)b;
+    if (to->narrow != nullptr) {
+        check(dlq_kg_dense()->keep_bias(to->w, call->bias, to->narrow) == 0, "dense: keep_bias");
+    }
+}
+
+// Small integers, whose sums are exact: y is the one rounding of sum + bias, where a rounding of
+// the sum before it would show. With a bias that the type of x holds and one that it does not;
+// `kept`: both through keep_bias(), which says which.
+void
+check_bias(const layout &l, bool holds, bool kept)
+{
+    const struct dlq_kg_dense_ops *const op = dlq_kg_dense();
+    char what[128];
+    snprintf(what, sizeof(what), "dense %s bias%s%s m %ld k %ld n %ld%s", dtype_name(l.act),
+             holds ? "" : " of more bits", kept ? " kept" : "", (long)l.m, (long)l.k, (long)l.n,
+             l.odd ? " odd" : "");
+    const size_t bytes = (size_t)(l.n * l.k) * 2;
+    void *const w = malloc(bytes);
+    float *const x = (float *)malloc((size_t)(l.m * l.k) * 4);
+    float *const y = (float *)malloc((size_t)(l.m * l.n) * 4);
+    float *const bias = (float *)malloc((size_t)l.n * 4);
+    uint64_t state = (uint64_t)(l.m + l.k + l.n);
+    const int most = l.act == DLQ_F16 ? 40 : 15;
+    for (int64_t i = 0; i < l.n * l.k; i++) {
+        dlq_k_store_f32(w, l.act, i, (float)((int)(random_word(&state) % (2u * most)) - most));
+    }
+    for (int64_t i = 0; i < l.m * l.k; i++) {
+        x[i] = i < l.k ? 0.0f : (float)((int)(random_word(&state) % 17) - 8);
+    }
+    for (int64_t i = 0; i < l.n; i++) {
+        bias[i] = (float)((int)(random_word(&state) % 255) - 127) + (holds ? 0.0f : 0x1p-12f);
+    }
+    uint8_t *device;
+    const size_t room = (bytes + 255) / 256 * 256;
+    HARNESS_CUDA(cudaMalloc(&device, room + (size_t)l.n * 2));
+    HARNESS_CUDA(cudaMemcpy(device, w, bytes, cudaMemcpyHostToDevice));
+    struct dlq_kg_dense_desc desc = {};
+    desc.k = l.k;
+    desc.n = l.n;
+    desc.device = device_info();
+    desc.dtype = l.act;
+    desc.act_dtype = l.act;
+    struct dlq_kg_dense layer_w;
+    check(op->plan(&layer_w, &desc) == 0, "%s: plan", what);
+    check(op->prepare(&layer_w, device, l.m) == 0, "%s: prepare", what);
+    const bound b = {&layer_w, kept ? device + room : nullptr};
+    const layer layer_op = {&b, bound_workspace, bound_apply, false, bound_begin};
+    if (run_layer(layer_op, l, x, bias, y, what)) {
+        int64_t wrong = 0;
+        for (int64_t i = 0; i < l.m * l.n; i++) {
+            double sum = bias[i % l.n];
+            for (int64_t k = 0; k < l.k; k++) {
+                sum += (double)x[i / l.n * l.k + k] *
+                       (double)dlq_k_load_f32(w, l.act, i % l.n * l.k + k);
+            }
+            uint32_t once;
+            dlq_k_store_f32(&once, l.act, 0, (float)sum);
+            wrong += y[i] != dlq_k_load_f32(&once, l.act, 0);
+        }
+        check(wrong == 0, "%s: %ld elements are not rounded once", what, (long)wrong);
+        check(!kept || (layer_w.narrow != nullptr) == holds, "%s: the bias is %skept", what,
+              holds ? "not " : "");
+    }
+    op->release(&layer_w);
+    HARNESS_CUDA(cudaFree(device));
+    free(w);
+    free(x);
+    free(y);
+    free(bias);
+}
+
+uint16_t *
+device_integers(int64_t count, uint32_t dtype, int most)
+{
+    uint16_t *const host = (uint16_t *)malloc((size_t)count * 2), *device;
+    uint64_t state = (uint64_t)count;
+    for (int64_t i = 0; i < count; i++) {
+        const int v = (int)(random_word(&state) % (2u * (unsigned)most + 1)) - most;
+        dlq_k_store_f32(host, dtype, i, (float)v);
+    }
+    HARNESS_CUDA(cudaMalloc(&device, (size_t)count * 2));
+    HARNESS_CUDA(cudaMemcpy(device, host, (size_t)count * 2, cudaMemcpyHostToDevice));
+    free(host);
+    return device;
+}
+
+// The algorithms that the library takes for larger layers: exact sums again, whose one rounding by
+// a second kernel is what the library must give.
+void
+check_bias_ways(uint32_t act)
+{
+    const struct dlq_kg_dense_ops *const op = dlq_kg_dense();
+    const int64_t k = 2048, n = 4096, most_m = 2048;
+    uint16_t *const w = device_integers(n * k, act, act == DLQ_F16 ? 40 : 15);
+    uint16_t *const x = device_integers(most_m * k, act, 8);
+    uint16_t *const y[2] = {device_integers(most_m * n, act, 1),
+                            device_integers(most_m * n, act, 2)};
+    float *const host = (float *)malloc((size_t)n * 4), *bias;
+    void *narrow, *workspace;
+    unsigned long long *different;
+    uint64_t state = 3;
+    for (int64_t i = 0; i < n; i++) {
+        host[i] = (float)((int)(random_word(&state) % 255) - 127);
+    }
+    HARNESS_CUDA(cudaMalloc(&bias, (size_t)n * 4));
+    HARNESS_CUDA(cudaMalloc(&narrow, (size_t)n * 2));
+    HARNESS_CUDA(cudaMalloc(&different, 8));
+    HARNESS_CUDA(cudaMemcpy(bias, host, (size_t)n * 4, cudaMemcpyHostToDevice));
+    struct dlq_kg_dense_desc desc = {};
+    desc.k = k;
+    desc.n = n;
+    desc.device = device_info();
+    desc.dtype = act;
+    desc.act_dtype = act;
+    struct dlq_kg_dense layer_w;
+    check(op->plan(&layer_w, &desc) == 0 && op->prepare(&layer_w, w, 0) == 0 &&
+              op->keep_bias(&layer_w, bias, narrow) == 0 && layer_w.narrow == narrow,
+          "dense %s ways: set-up", dtype_name(act));
+    struct dlq_kg_call call = {};
+    call.workspace_size = op->workspace_size(&layer_w, most_m);
+    HARNESS_CUDA(cudaMalloc(&workspace, call.workspace_size));
+    call.x = x;
+    call.x_stride = k;
+    call.y_stride = n;
+    call.bias = bias;
+    call.workspace = workspace;
+    for (int64_t m : {1, 2, 7, 16, 32, 64, 100, 128, 200, 256, 500, 1000, 2048}) {
+        struct dlq_kg_dense wide = layer_w;
+        wide.narrow = nullptr;
+        unsigned long long count = 1;
+        call.m = m;
+        call.y = y[0];
+        const int rc = op->apply(&layer_w, &call);
+        call.y = y[1];
+        check(rc == 0 && op->apply(&wide, &call) == 0, "dense %s ways: apply", dtype_name(act));
+        HARNESS_CUDA(cudaMemset(different, 0, 8));
+        harness_count_different<<<256, 256>>>(y[0], y[1], (size_t)(m * n), different);
+        HARNESS_CUDA(cudaMemcpy(&count, different, 8, cudaMemcpyDeviceToHost));
+        check(count == 0, "dense %s ways m %ld: %llu elements are not rounded once",
+              dtype_name(act), (long)m, count);
+    }
+    op->release(&layer_w);
+    for (void *p : {(void *)w, (void *)x, (void *)y[0], (void *)y[1], (void *)bias, narrow,
+                    workspace, (void *)different}) {
+        HARNESS_CUDA(cudaFree(p));
+    }
+    free(host);
+}
+
 void
 check_refusals(void)
 {
@@ -123,6 +289,9 @@ check_refusals(void)
     desc.dtype = DLQ_BF16;
     desc.act_dtype = DLQ_F8_E4M3;
     check(op->plan(&w, &desc) == -DLQ_K_EDTYPE, "dense: fp8 activations are planned");
+    desc.act_dtype = DLQ_F32;
+    check(op->plan(&w, &desc) == 0 && op->keep_bias(&w, nullptr, nullptr) == -DLQ_K_EDTYPE,
+          "dense: a bias of fp32 layers is kept");
     desc.act_dtype = DLQ_BF16;
     desc.k = 0;
     check(op->plan(&w, &desc) == -DLQ_K_ESHAPE, "dense: k 0 is planned");
@@ -156,177 +325,19 @@ check_dense(void)
             }
         }
     }
+    for (int variant = 0; variant < 8; variant++) {
+        const uint32_t act = variant & 1 ? DLQ_F16 : DLQ_BF16;
+        const bool holds = (variant & 2) != 0, kept = (variant & 4) != 0;
+        check_bias({1, 1024, 96, act, true, false}, holds, kept);
+        check_bias({33, 129, 130, act, true, true}, holds, kept);
+        check_bias({100, 512, 320, act, true, false}, holds, kept);
+        check_bias({257, 640, 128, act, true, false}, holds, kept);
+    }
+    check_bias_ways(DLQ_F16);
+    check_bias_ways(DLQ_BF16);
     check_one({33, 512, 256, DLQ_F32, true, false}, DLQ_F32, true);
     // More rows than sums fit the workspace of the wide path.
     check_one({700, 32, 16500, DLQ_BF16, true, false}, DLQ_BF16, false);
-}
-
-namespace
-{
-
-struct timed {
-    struct dlq_kg_dense w;
-    struct dlq_kg_call call;
-    const uint8_t *weights;
-    size_t bytes; // of one copy of the weights
-    int copies;
-    // The library called directly.
-    cublasLtHandle_t handle;
-    cublasLtMatmulDescOpaque_t desc;
-    cublasLtMatrixLayoutOpaque_t a, b, d;
-    cublasLtMatmulAlgo_t algo;
-};
-
-int
-call_ours(void *context, int i, cudaStream_t stream)
-{
-    struct timed *const t = (struct timed *)context;
-    struct dlq_kg_dense w = t->w;
-    w.weights = t->weights + (size_t)(i % t->copies) * t->bytes;
-    t->call.stream = stream;
-    return dlq_kg_dense()->apply(&w, &t->call);
-}
-
-int
-call_direct(void *context, int i, cudaStream_t stream)
-{
-    struct timed *const t = (struct timed *)context;
-    const float one = 1.0f, zero = 0.0f;
-    return dlq_cublaslt_load()->matmul(t->handle, &t->desc, &one,
-                                       t->weights + (size_t)(i % t->copies) * t->bytes, &t->a,
-                                       t->call.x, &t->b, &zero, t->call.y, &t->d, t->call.y, &t->d,
-                                       &t->algo, t->call.workspace, 32 << 20, stream);
-}
-
-// As an engine without this library would: the heuristic's first for this very shape, a bf16 bias.
-bool
-direct_setup(struct timed *t, int64_t m, const void *bias)
-{
-    const dlq_cublaslt *const lt = dlq_cublaslt_load();
-    const uint64_t k = (uint64_t)t->w.desc.k, n = (uint64_t)t->w.desc.n;
-    const cublasOperation_t transposed = CUBLAS_OP_T;
-    const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
-    const uint64_t workspace = 32 << 20;
-    cublasLtMatmulPreferenceOpaque_t pref;
-    cublasLtMatmulHeuristicResult_t result;
-    int found = 0;
-    bool bad =
-        lt->desc_init(&t->desc, sizeof(t->desc), CUBLAS_COMPUTE_32F, CUDA_R_32F) ||
-        lt->desc_set(&t->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof(transposed)) ||
-        lt->layout_init(&t->a, sizeof(t->a), CUDA_R_16BF, k, n, (int64_t)k) ||
-        lt->layout_init(&t->b, sizeof(t->b), CUDA_R_16BF, k, (uint64_t)m, (int64_t)k) ||
-        lt->layout_init(&t->d, sizeof(t->d), CUDA_R_16BF, n, (uint64_t)m, (int64_t)n) ||
-        lt->preference_init(&pref, sizeof(pref)) ||
-        lt->preference_set(&pref, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
-                           sizeof(workspace));
-    if (bias) {
-        bad = bad ||
-              lt->desc_set(&t->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof(epilogue)) ||
-              lt->desc_set(&t->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(bias));
-    }
-    bad =
-        bad ||
-        lt->heuristic(t->handle, &t->desc, &t->a, &t->b, &t->d, &t->d, &pref, 1, &result, &found) ||
-        found < 1;
-    t->algo = result.algo;
-    return !bad;
-}
-
-void
-bench_shape(struct timed *t, uint8_t *x, uint8_t *y, int64_t k, int64_t n, size_t w_bytes,
-            const float *bias, cudaStream_t stream)
-{
-    static const int64_t ms[] = {1, 16, 64, 100, 256, 1000, 2048, 4096};
-    struct dlq_kg_dense_desc desc = {};
-    desc.k = k;
-    desc.n = n;
-    desc.device = device_info();
-    desc.dtype = DLQ_BF16;
-    desc.act_dtype = DLQ_BF16;
-    check(dlq_kg_dense()->plan(&t->w, &desc) == 0, "bench plan");
-    timespec from, to;
-    clock_gettime(CLOCK_MONOTONIC, &from);
-    check(dlq_kg_dense()->prepare(&t->w, t->weights, 0) == 0, "bench prepare");
-    clock_gettime(CLOCK_MONOTONIC, &to);
-    printf("dense bf16 k %ld n %ld: prepare %.2f ms, workspace %.1f MiB\n", (long)k, (long)n,
-           (double)(to.tv_sec - from.tv_sec) * 1e3 + (double)(to.tv_nsec - from.tv_nsec) * 1e-6,
-           (double)dlq_kg_dense()->workspace_size(&t->w, 4096) / 1048576);
-    t->bytes = (size_t)(k * n) * 2;
-    t->copies = (int)(300000000 / t->bytes + 1);
-    while ((size_t)t->copies * t->bytes > w_bytes) {
-        t->copies--;
-    }
-    for (int64_t m : ms) {
-        for (int with = 0; with <= 1; with++) {
-            t->call.m = m;
-            t->call.x = x;
-            t->call.x_stride = k;
-            t->call.y = y;
-            t->call.y_stride = n;
-            t->call.bias = with ? bias : nullptr;
-            if (!direct_setup(t, m, with ? (const void *)bias : nullptr)) {
-                printf("dense m %ld: the library has no algorithm\n", (long)m);
-                continue;
-            }
-            // Interleaved, so that the clock's moods meet both.
-            double ours[3], direct[3];
-            for (int i = 0; i < 3; i++) {
-                ours[i] = harness_time(call_ours, t, t->copies, 1.5, 1e9, stream);
-                direct[i] = harness_time(call_direct, t, t->copies, 1.5, 1e9, stream);
-            }
-            const double a = fmin(fmax(fmin(ours[0], ours[1]), ours[2]), fmax(ours[0], ours[1]));
-            const double b =
-                fmin(fmax(fmin(direct[0], direct[1]), direct[2]), fmax(direct[0], direct[1]));
-            printf("dense bf16 m %ld k %ld n %ld%s: %.2f us, direct %.2f us, ratio %.3f\n", (long)m,
-                   (long)k, (long)n, with ? " bias" : "", a, b, b / a);
-        }
-    }
-    dlq_kg_dense()->release(&t->w);
-}
-
-} // namespace
-
-void
-bench_dense(void)
-{
-    static const int64_t shapes[][2] = {
-        {4096, 6144}, {4096, 4096}, {4096, 28672}, {14336, 4096}, {8192, 8192}};
-    const dlq_cublaslt *const lt = dlq_cublaslt_load();
-    if (!lt) {
-        printf("no cublasLt\n");
-        return;
-    }
-    const size_t w_bytes = 600u << 20;
-    struct timed t = {};
-    uint8_t *x, *y, *w;
-    float *bias;
-    cudaStream_t stream;
-    HARNESS_CUDA(cudaStreamCreate(&stream));
-    HARNESS_CUDA(cudaMalloc(&w, w_bytes));
-    HARNESS_CUDA(cudaMalloc(&x, 4096 * 14336 * 2));
-    HARNESS_CUDA(cudaMalloc(&y, 4096ull * 28672 * 2));
-    HARNESS_CUDA(cudaMalloc(&bias, 28672 * 4));
-    HARNESS_CUDA(cudaMemset(bias, 0, 28672 * 4));
-    t.call.workspace_size = 128u << 20;
-    HARNESS_CUDA(cudaMalloc(&t.call.workspace, t.call.workspace_size));
-    harness_fill_normal<<<1024, 256>>>((uint16_t *)w, w_bytes / 2, 1, 0.0f, 0.05f, 1);
-    harness_fill_normal<<<1024, 256>>>((uint16_t *)x, 4096 * 14336, 2, 0.0f, 1.0f, 1);
-    HARNESS_CUDA(cudaDeviceSynchronize());
-    t.weights = w;
-    if (lt->create(&t.handle)) {
-        printf("cublasLtCreate fails\n");
-        return;
-    }
-    for (const auto &s : shapes) {
-        bench_shape(&t, x, y, s[0], s[1], w_bytes, bias, stream);
-    }
-    lt->destroy(t.handle);
-    HARNESS_CUDA(cudaFree(w));
-    HARNESS_CUDA(cudaFree(x));
-    HARNESS_CUDA(cudaFree(y));
-    HARNESS_CUDA(cudaFree(bias));
-    HARNESS_CUDA(cudaFree(t.call.workspace));
-    HARNESS_CUDA(cudaStreamDestroy(stream));
 }
 
 } // namespace ops

@@ -1,0 +1,197 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Times of unquantized layers beside cuBLASLt called directly.
+extern "C" {
+#include "kernels/gpu_dense.h"
+}
+
+#include "gpu_ops.cuh"
+#include "kernels/cuda/cublaslt.h"
+
+#include <time.h>
+
+namespace ops
+{
+
+namespace
+{
+
+struct timed {
+    struct dlq_kg_dense w;
+    struct dlq_kg_call call;
+    const uint8_t *weights;
+    size_t bytes; // of one copy of the weights
+    int copies;
+    // The library called directly.
+    cublasLtHandle_t handle;
+    cublasLtMatmulDescOpaque_t desc;
+    cublasLtMatrixLayoutOpaque_t a, b, d;
+    cublasLtMatmulAlgo_t algo;
+};
+
+int
+call_ours(void *context, int i, cudaStream_t stream)
+{
+    struct timed *const t = (struct timed *)context;
+    struct dlq_kg_dense w = t->w;
+    w.weights = t->weights + (size_t)(i % t->copies) * t->bytes;
+    t->call.stream = stream;
+    return dlq_kg_dense()->apply(&w, &t->call);
+}
+
+int
+call_direct(void *context, int i, cudaStream_t stream)
+{
+    struct timed *const t = (struct timed *)context;
+    const float one = 1.0f, zero = 0.0f;
+    return dlq_cublaslt_load()->matmul(t->handle, &t->desc, &one,
+                                       t->weights + (size_t)(i % t->copies) * t->bytes, &t->a,
+                                       t->call.x, &t->b, &zero, t->call.y, &t->d, t->call.y, &t->d,
+                                       &t->algo, t->call.workspace, 32 << 20, stream);
+}
+
+// As an engine without this library would: the heuristic's first for this very shape, a bf16 bias.
+bool
+direct_setup(struct timed *t, int64_t m, const void *bias)
+{
+    const dlq_cublaslt *const lt = dlq_cublaslt_load();
+    const uint64_t k = (uint64_t)t->w.desc.k, n = (uint64_t)t->w.desc.n;
+    const cublasOperation_t transposed = CUBLAS_OP_T;
+    const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+    const uint64_t workspace = 32 << 20;
+    cublasLtMatmulPreferenceOpaque_t pref;
+    cublasLtMatmulHeuristicResult_t result;
+    int found = 0;
+    bool bad =
+        lt->desc_init(&t->desc, sizeof(t->desc), CUBLAS_COMPUTE_32F, CUDA_R_32F) ||
+        lt->desc_set(&t->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof(transposed)) ||
+        lt->layout_init(&t->a, sizeof(t->a), CUDA_R_16BF, k, n, (int64_t)k) ||
+        lt->layout_init(&t->b, sizeof(t->b), CUDA_R_16BF, k, (uint64_t)m, (int64_t)k) ||
+        lt->layout_init(&t->d, sizeof(t->d), CUDA_R_16BF, n, (uint64_t)m, (int64_t)n) ||
+        lt->preference_init(&pref, sizeof(pref)) ||
+        lt->preference_set(&pref, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
+                           sizeof(workspace));
+    if (bias) {
+        bad = bad ||
+              lt->desc_set(&t->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof(epilogue)) ||
+              lt->desc_set(&t->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(bias));
+    }
+    bad =
+        bad ||
+        lt->heuristic(t->handle, &t->desc, &t->a, &t->b, &t->d, &t->d, &pref, 1, &result, &found) ||
+        found < 1;
+    t->algo = result.algo;
+    return !bad;
+}
+
+void
+bench_shape(struct timed *t, uint8_t *x, uint8_t *y, int64_t k, int64_t n, size_t w_bytes,
+            const float *bias, void *narrow, cudaStream_t stream)
+{
+    static const int64_t ms[] = {1, 16, 64, 100, 256, 1000, 2048, 4096};
+    struct dlq_kg_dense_desc desc = {};
+    desc.k = k;
+    desc.n = n;
+    desc.device = device_info();
+    desc.dtype = DLQ_BF16;
+    desc.act_dtype = DLQ_BF16;
+    check(dlq_kg_dense()->plan(&t->w, &desc) == 0, "bench plan");
+    timespec from, to;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    check(dlq_kg_dense()->prepare(&t->w, t->weights, 0) == 0 &&
+              dlq_kg_dense()->keep_bias(&t->w, bias, narrow) == 0 && t->w.narrow == narrow,
+          "bench prepare");
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    printf("dense bf16 k %ld n %ld: prepare %.2f ms, workspace %.1f MiB\n", (long)k, (long)n,
+           (double)(to.tv_sec - from.tv_sec) * 1e3 + (double)(to.tv_nsec - from.tv_nsec) * 1e-6,
+           (double)dlq_kg_dense()->workspace_size(&t->w, 4096) / 1048576);
+    t->bytes = (size_t)(k * n) * 2;
+    t->copies = (int)(300000000 / t->bytes + 1);
+    while ((size_t)t->copies * t->bytes > w_bytes) {
+        t->copies--;
+    }
+    for (int64_t m : ms) {
+        // Without a bias, with one that bf16 holds, with one that takes the second kernel.
+        for (int with = 0; with <= 2; with++) {
+            t->call.m = m;
+            t->call.x = x;
+            t->call.x_stride = k;
+            t->call.y = y;
+            t->call.y_stride = n;
+            t->call.bias = with ? bias : nullptr;
+            t->w.bias = bias;
+            t->w.narrow = with == 1 ? narrow : nullptr;
+            if (!direct_setup(t, m, with ? narrow : nullptr)) {
+                printf("dense m %ld: the library has no algorithm\n", (long)m);
+                continue;
+            }
+            // Interleaved, so that the clock's moods meet both.
+            double ours[3], direct[3];
+            for (int i = 0; i < 3; i++) {
+                ours[i] = harness_time(call_ours, t, t->copies, 1.5, 1e9, stream);
+                direct[i] = harness_time(call_direct, t, t->copies, 1.5, 1e9, stream);
+            }
+            const double a = fmin(fmax(fmin(ours[0], ours[1]), ours[2]), fmax(ours[0], ours[1]));
+            const double b =
+                fmin(fmax(fmin(direct[0], direct[1]), direct[2]), fmax(direct[0], direct[1]));
+            printf("dense bf16 m %ld k %ld n %ld%s: %.2f us, direct %.2f us, ratio %.3f\n", (long)m,
+                   (long)k, (long)n,
+                   with == 0   ? ""
+                   : with == 1 ? " bias"
+                               : " fp32 bias",
+                   a, b, b / a);
+        }
+    }
+    dlq_kg_dense()->release(&t->w);
+}
+
+} // namespace
+
+void
+bench_dense(void)
+{
+    static const int64_t shapes[][2] = {
+        {4096, 6144}, {4096, 4096}, {4096, 28672}, {14336, 4096}, {8192, 8192}};
+    const dlq_cublaslt *const lt = dlq_cublaslt_load();
+    if (!lt) {
+        printf("no cublasLt\n");
+        return;
+    }
+    const size_t w_bytes = 600u << 20;
+    struct timed t = {};
+    uint8_t *x, *y, *w;
+    float *bias;
+    void *narrow;
+    cudaStream_t stream;
+    HARNESS_CUDA(cudaStreamCreate(&stream));
+    HARNESS_CUDA(cudaMalloc(&narrow, 28672 * 2));
+    HARNESS_CUDA(cudaMalloc(&w, w_bytes));
+    HARNESS_CUDA(cudaMalloc(&x, 4096 * 14336 * 2));
+    HARNESS_CUDA(cudaMalloc(&y, 4096ull * 28672 * 2));
+    HARNESS_CUDA(cudaMalloc(&bias, 28672 * 4));
+    HARNESS_CUDA(cudaMemset(bias, 0, 28672 * 4));
+    t.call.workspace_size = 128u << 20;
+    HARNESS_CUDA(cudaMalloc(&t.call.workspace, t.call.workspace_size));
+    harness_fill_normal<<<1024, 256>>>((uint16_t *)w, w_bytes / 2, 1, 0.0f, 0.05f, 1);
+    harness_fill_normal<<<1024, 256>>>((uint16_t *)x, 4096 * 14336, 2, 0.0f, 1.0f, 1);
+    HARNESS_CUDA(cudaDeviceSynchronize());
+    t.weights = w;
+    if (lt->create(&t.handle)) {
+        printf("cublasLtCreate fails\n");
+        return;
+    }
+    for (const auto &s : shapes) {
+        bench_shape(&t, x, y, s[0], s[1], w_bytes, bias, narrow, stream);
+    }
+    lt->destroy(t.handle);
+    HARNESS_CUDA(cudaFree(w));
+    HARNESS_CUDA(cudaFree(x));
+    HARNESS_CUDA(cudaFree(y));
+    HARNESS_CUDA(cudaFree(bias));
+    HARNESS_CUDA(cudaFree(narrow));
+    HARNESS_CUDA(cudaFree(t.call.workspace));
+    HARNESS_CUDA(cudaStreamDestroy(stream));
+}
+
+} // namespace ops
