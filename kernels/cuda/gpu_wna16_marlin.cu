@@ -122,9 +122,9 @@ wna16_marlin_plan(struct dlq_kg_wna16 *w)
 {
     const struct dlq_kg_wna16_desc *const d = &w->desc;
     struct dlq_marlin_layer layer;
-    // Scales are kept in the type of x: fp16 has not the range of the others. 8 bits are slower
-    // than the grouped form below 128 tokens.
-    if (d->shape.bits != 4 || d->act_order || d->act_dtype == DLQ_F32 ||
+    // Scales are kept in the type of x: fp16 has not the range of the others.
+    const bool eight_bits = d->shape.bits == 8 && d->device.capability < 90;
+    if ((d->shape.bits != 4 && !eight_bits) || d->act_order || d->act_dtype == DLQ_F32 ||
         d->activation != DLQ_KG_WNA16_AS_IS ||
         (d->act_dtype == DLQ_F16 && d->scale_dtype != DLQ_F16) || !layer_of(w, &layer))
         return false;
