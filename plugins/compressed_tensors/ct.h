@@ -230,6 +230,7 @@ struct ct_layer {
     const struct ct_config *config;
     const struct ct_group *group;
     enum ct_storage storage;
+    bool processed; ///< process_weights() has succeeded
     uint32_t act_dtype;
     int32_t n_threads; ///< Threads that workspaces are made for
     uint32_t cpu_flags;

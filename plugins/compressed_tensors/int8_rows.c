@@ -3,6 +3,16 @@
 
 #include "int8_rows.h"
 
+#include <dlquant/ext/inspect.h>
+
+int32_t
+ct_int8_code_kind(const struct ct_layer *l, int64_t *scales_per_row)
+{
+    (void)l;
+    *scales_per_row = 1;
+    return DLQ_CODES_I8;
+}
+
 void
 ct_int8_rows_inspect(const struct dlq_k_w8a8 *quantizer, const struct dlq_k_linear_call *call,
                      int8_t *codes, float *scales, int32_t *zero_points)

@@ -8,6 +8,12 @@
 
 #include <dlquant/plugin.h>
 
+struct ct_layer;
+
+/// What code_kind() says of int8 rows with one scale each.
+int32_t
+ct_int8_code_kind(const struct ct_layer *l, int64_t *scales_per_row);
+
 /// Codes, scales and zero points of the rows of a call, which are contiguous, as quantize() of the
 /// inspect extension has them.
 void

@@ -38,7 +38,9 @@ method_process_weights(void *method, const struct dlq_host *host, struct dlq_lay
                        const struct dlq_layer_info *info, struct dlq_error *err)
 {
     struct ct_layer *const l = method;
-    return l->ops->process_weights(l, host, layer, info, err);
+    const int32_t status = l->ops->process_weights(l, host, layer, info, err);
+    l->processed = status == DLQ_OK;
+    return status;
 }
 
 static size_t
@@ -94,6 +96,9 @@ inspect_dequantize(const void *method, const struct dlq_host *host,
                    const struct dlq_layer_info *info, float *weight, struct dlq_error *err)
 {
     const struct ct_layer *const l = method;
+    if (!l->processed) {
+        return host->fail(err, DLQ_ESTATE, "%s: the weights are not processed", info->prefix);
+    }
     return l->ops->dequantize(l, host, info, weight, err);
 }
 

@@ -152,17 +152,8 @@ dequantize(const struct ct_layer *l, const struct dlq_host *host, const struct d
            float *weight, struct dlq_error *err)
 {
     const struct dlq_kg_fp *const w = &((const struct fp_gpu *)l)->weight;
-    if (!w->data) {
-        return host->fail(err, DLQ_ESTATE, "%s: the weights are not processed", info->prefix);
-    }
     const int result = dlq_kg_fp()->dequantize(w, 0, w->desc.shape.n, weight);
     return result == DLQ_K_OK ? DLQ_OK : dlq_gpu_fail(host, info, ct_codes_name(l), result, 0, err);
-}
-
-static int32_t
-code_kind(const struct ct_layer *l, int64_t *scales_per_row)
-{
-    return ct_scheme_fp.code_kind(l, scales_per_row);
 }
 
 static int32_t
@@ -206,7 +197,7 @@ const struct ct_scheme_ops ct_scheme_fp_gpu = {
     .apply = apply,
     .explain = explain,
     .dequantize = dequantize,
-    .code_kind = code_kind,
+    .code_kind = ct_fp_code_kind,
     .quantize = quantize,
     .size = sizeof(struct fp_gpu),
 };

@@ -5,6 +5,7 @@
 #include "../common/gpu.h"
 #include "../common/layer.h"
 #include "../common/run.h"
+#include "int8_rows.h"
 #include "scheme_w8a8_int8.h"
 
 /// The int8 scheme on a GPU: parameters are declared as on a CPU, packed and multiplied by
@@ -142,17 +143,8 @@ dequantize(const struct ct_layer *l, const struct dlq_host *host, const struct d
            float *weight, struct dlq_error *err)
 {
     const struct dlq_kg_w8a8 *const w = &((const struct w8a8_gpu *)l)->weight;
-    if (!w->data) {
-        return host->fail(err, DLQ_ESTATE, "%s: the weights are not processed", info->prefix);
-    }
     const int result = dlq_kg_w8a8()->dequantize(w, 0, w->desc.n, weight);
     return result == DLQ_K_OK ? DLQ_OK : dlq_gpu_fail(host, info, ct_codes_name(l), result, 0, err);
-}
-
-static int32_t
-code_kind(const struct ct_layer *l, int64_t *scales_per_row)
-{
-    return ct_scheme_w8a8_int8.code_kind(l, scales_per_row);
 }
 
 static int32_t
@@ -183,7 +175,7 @@ const struct ct_scheme_ops ct_scheme_w8a8_gpu = {
     .apply = apply,
     .explain = explain,
     .dequantize = dequantize,
-    .code_kind = code_kind,
+    .code_kind = ct_int8_code_kind,
     .quantize = quantize,
     .accumulate = accumulate,
     .size = sizeof(struct w8a8_gpu),

@@ -175,19 +175,11 @@ dequantize(const struct ct_layer *l, const struct dlq_host *host, const struct d
            float *weight, struct dlq_error *err)
 {
     const struct ct_w8a8 *const s = (const struct ct_w8a8 *)l;
-    if (!s->weight.data) {
-        return host->fail(err, DLQ_ESTATE, "%s: the weights are not processed", info->prefix);
-    }
+    (void)host;
+    (void)info;
+    (void)err;
     dlq_k_w8a8_dequantize(&s->weight, 0, s->weight.n, weight);
     return DLQ_OK;
-}
-
-static int32_t
-code_kind(const struct ct_layer *l, int64_t *scales_per_row)
-{
-    (void)l;
-    *scales_per_row = 1;
-    return DLQ_CODES_I8;
 }
 
 static int32_t
@@ -269,7 +261,7 @@ const struct ct_scheme_ops ct_scheme_w8a8_int8 = {
     .multiply = multiply,
     .explain = explain,
     .dequantize = dequantize,
-    .code_kind = code_kind,
+    .code_kind = ct_int8_code_kind,
     .quantize = quantize,
     .accumulate = accumulate,
     .split = &split,

@@ -215,9 +215,9 @@ dequantize(const struct ct_layer *l, const struct dlq_host *host, const struct d
            float *weight, struct dlq_error *err)
 {
     const struct ct_wna16 *const s = (const struct ct_wna16 *)l;
-    if (!s->weight.data) {
-        return host->fail(err, DLQ_ESTATE, "%s: the weights are not processed", info->prefix);
-    }
+    (void)host;
+    (void)info;
+    (void)err;
     dlq_k_wna16_dequantize(&s->weight, 0, s->weight.shape.n, weight);
     return DLQ_OK;
 }
@@ -235,14 +235,6 @@ const struct ct_scheme_ops ct_scheme_wna16 = {
     .size = sizeof(struct ct_wna16),
     .gpu = &ct_scheme_wna16_gpu,
 };
-
-static int32_t
-int8_code_kind(const struct ct_layer *l, int64_t *scales_per_row)
-{
-    (void)l;
-    *scales_per_row = 1;
-    return DLQ_CODES_I8;
-}
 
 static int32_t
 int8_quantize(const struct ct_layer *l, const struct dlq_host *host,
@@ -293,7 +285,7 @@ const struct ct_scheme_ops ct_scheme_wna8 = {
     .multiply = multiply,
     .explain = explain,
     .dequantize = dequantize,
-    .code_kind = int8_code_kind,
+    .code_kind = ct_int8_code_kind,
     .quantize = int8_quantize,
     .split = &int8_split,
     .size = sizeof(struct ct_wna16),
