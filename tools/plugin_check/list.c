@@ -37,6 +37,7 @@ const struct check check_list[] = {
     {"apply_allocates_nothing", "safety", check_no_allocation},
     {"two_layers_on_two_threads", "safety", check_two_threads},
     {"explain_fills_its_fields", "safety", check_explain},
+    {"unprocessed_weights_are_an_error", "safety", check_unprocessed},
 };
 
 const size_t check_list_size = sizeof(check_list) / sizeof(*check_list);

@@ -231,5 +231,7 @@ void
 check_two_threads(const struct check_subject *s, struct check_result *r);
 void
 check_explain(const struct check_subject *s, struct check_result *r);
+void
+check_unprocessed(const struct check_subject *s, struct check_result *r);
 
 #endif // DLQ_PLUGIN_CHECK_RIG_H

@@ -3,6 +3,8 @@
 
 #include "rig.h"
 
+#include <dlquant/ext/inspect.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -294,4 +296,42 @@ void
 check_explain(const struct check_subject *s, struct check_result *r)
 {
     rig_each_case(s, false, explain_case, r);
+}
+
+static void
+unprocessed_case(struct rig *rig, const struct check_case *c, const struct rig_spec *spec,
+                 struct check_result *r)
+{
+    dlq_linear *layer = NULL;
+    struct dlq_error err = DLQ_ERROR_INIT;
+    if (rig_layer_create(rig, spec, &layer, &err) != DLQ_OK) {
+        rig_fail(r, "%s: %s", c->name, err.msg);
+        return;
+    }
+    void *method = NULL;
+    const struct dlq_ext_inspect *const inspect =
+        dlq_linear_extension(layer, DLQ_EXT_INSPECT, &method);
+    if (!inspect || !inspect->dequantize) {
+        rig_skip(r, "the plugin has no extension " DLQ_EXT_INSPECT);
+    } else {
+        const struct dlq_layer_info *const info = dlq_linear_info(layer);
+        float *const w = calloc(
+            (size_t)(info->input_size_per_partition * info->output_size_per_partition), sizeof(*w));
+        const int32_t status =
+            inspect->dequantize(method, dlq_runtime_host(rig->rt), info, w, &err);
+        if (status != DLQ_ESTATE) {
+            rig_fail(r, "%s: weights of an unprocessed layer: dequantize gives %d, not DLQ_ESTATE",
+                     c->name, (int)status);
+        } else {
+            rig_refusal_is_clean(status, &err, c->name, r);
+        }
+        free(w);
+    }
+    dlq_linear_destroy(layer);
+}
+
+void
+check_unprocessed(const struct check_subject *s, struct check_result *r)
+{
+    rig_each_case(s, false, unprocessed_case, r);
 }

@@ -31,7 +31,7 @@ struct dlq_ext_inspect {
 
     /// The weights that the layer multiplies with, [N, K] of this rank, row-major, as real numbers:
     /// codes, zero points and scales as the processed layer stores them, one rounding to float at
-    /// the most. [per-layer]
+    /// the most. DLQ_ESTATE before process_weights(). [per-layer]
     int32_t (*dequantize)(const void *method, const struct dlq_host *host,
                           const struct dlq_layer_info *info, float *weight, struct dlq_error *err);
 
