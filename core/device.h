@@ -49,13 +49,13 @@ struct dlq_device_ops {
                       const void *src, size_t src_pitch, size_t width, size_t rows,
                       struct dlq_error *err);
 
-    /// As upload(), but the host memory has to stay as it is until flush() returns, so that many
-    /// calls may be done together.
+    /// As upload(), but the host memory has to stay as it is until flush() returns on this thread,
+    /// so that many calls may be done together.
     int32_t (*post)(int32_t index, const struct dlq_threads *threads, void *dst, size_t dst_pitch,
                     const void *src, size_t src_pitch, size_t width, size_t rows,
                     struct dlq_error *err);
 
-    /// Wait until all that upload() and post() took for the device is in place.
+    /// Wait until all that upload() took for the device, and post() on this thread, is in place.
     int32_t (*flush)(int32_t index, const struct dlq_threads *threads, struct dlq_error *err);
 
     /// See dlq_device_copy_fn.

@@ -49,14 +49,14 @@ dlq_runtime_device_upload(dlq_runtime *rt, struct dlq_device device, void *dst, 
                           struct dlq_error *err);
 
 /// As dlq_runtime_device_upload(), but the host memory has to stay as it is until
-/// dlq_runtime_device_flush() returns.
+/// dlq_runtime_device_flush() returns on this thread.
 int32_t
 dlq_runtime_device_post(dlq_runtime *rt, struct dlq_device device, void *dst, size_t dst_pitch,
                         const void *src, size_t src_pitch, size_t width, size_t rows,
                         struct dlq_error *err);
 
-/// Wait until all that was uploaded and posted to a device is in place. An error of an upload that
-/// came too late for it is this call's.
+/// Wait until all that was uploaded to a device, and posted on this thread, is in place. An error
+/// of an upload that came too late for it is this call's.
 int32_t
 dlq_runtime_device_flush(dlq_runtime *rt, struct dlq_device device, struct dlq_error *err);
 

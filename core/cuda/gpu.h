@@ -19,23 +19,20 @@
 /// Most devices of a machine that are looked at.
 #define DLQ_GPU_MAX 64
 
-/// Bytes of a pinned buffer: with less the device waits between copies.
-#define DLQ_GPU_BUFFER ((size_t)2 << 20)
+/// Bytes of a pinned buffer that small uploads share.
+#define DLQ_GPU_SMALL_BUFFER ((size_t)2 << 20)
 
-/// Buffers that small uploads fill one after the other.
+/// Those buffers, filled one after the other.
 #define DLQ_GPU_SMALL 2
 
-/// Threads that fill buffers with pieces of large uploads; more would be in each other's way.
-#define DLQ_GPU_THREADS 8
+/// Bytes of a pinned buffer that a thread fills with pieces of large uploads: with less the device
+/// pauses between copies.
+#define DLQ_GPU_BUFFER ((size_t)2 << 20)
 
-/// Their buffers: one to fill while the device empties another, and few enough that they stay in
-/// the processor's cache.
-#define DLQ_GPU_LARGE (2 * DLQ_GPU_THREADS)
+/// Most threads that fill such buffers; more would be in each other's way.
+#define DLQ_GPU_THREADS 12
 
-/// Streams of uploads; two, so that one copy begins while another ends.
-#define DLQ_GPU_STREAMS 2
-
-/// Large uploads that may wait to be done together.
+/// Large uploads of a thread that may wait to be done together.
 #define DLQ_GPU_POSTED 64
 
 /// Blocks of unused memory that may be kept.
@@ -45,13 +42,20 @@
 struct dlq_gpu_block {
     void *ptr;
     size_t size;
+    bool settled; ///< No work that was enqueued before it was given back is left
 };
 
 /// A pinned buffer.
 struct dlq_gpu_buffer {
-    pthread_mutex_t lock; ///< Held by who fills it, with pieces of large uploads
     char *bytes;
     cudaEvent_t emptied; ///< Recorded behind the last copy out of it
+};
+
+/// Buffers of one thread at a time, one to fill while the device empties the other.
+struct dlq_gpu_pair {
+    struct dlq_gpu_buffer buffers[2];
+    bool at;    ///< The one to be filled next
+    bool taken; ///< By a thread of the batch in work, whose lock guards it
 };
 
 /// Runs of bytes on their way to the device.
@@ -65,16 +69,15 @@ struct dlq_gpu_upload {
 /// What the module keeps for one device, made when it is first used and kept until the process
 /// ends.
 struct dlq_gpu {
-    pthread_mutex_t lock; ///< Guards all below but the buffers of large uploads
-    bool ready;           ///< Everything is there but for the memory of the buffers
-    cudaStream_t uploads[DLQ_GPU_STREAMS]; ///< Small ones go on the first
-    cudaEvent_t joint;                     ///< Orders the streams among themselves
+    pthread_mutex_t lock; ///< Guards uploads: all above `memory`
+    bool ready;           ///< Everything below is there
+    char *pinned;         ///< The memory of all buffers
+    cudaStream_t uploads;
     struct dlq_gpu_buffer small[DLQ_GPU_SMALL];
-    struct dlq_gpu_buffer large[DLQ_GPU_LARGE];
-    int at;      ///< Small buffer that is being filled
-    size_t used; ///< Bytes of it
-    struct dlq_gpu_upload posted[DLQ_GPU_POSTED];
-    size_t n_posted;
+    struct dlq_gpu_pair pairs[DLQ_GPU_THREADS]; ///< Of large ones
+    int at;                                     ///< Small buffer that is being filled
+    size_t used;                                ///< Bytes of it
+    pthread_mutex_t memory; ///< Guards all below, so that one thread packs while another uploads
     struct dlq_gpu_block kept[DLQ_GPU_KEPT]; ///< Memory that nobody uses, the oldest first
     int n_kept;
     size_t kept_bytes;
@@ -93,14 +96,35 @@ dlq_gpu_leave(void);
 int32_t
 dlq_gpu_result(int32_t index, const char *what, cudaError_t rc, struct dlq_error *err);
 
-/// The state of a device, locked; current is the device. NULL, and nothing to undo, with the error
-/// in `*rc` when it cannot be used.
+/// The state of a device, locked for uploads; current is the device. NULL, and nothing to undo,
+/// with the error in `*rc` when it cannot be used.
 struct dlq_gpu *
 dlq_gpu_lock(int32_t index, cudaError_t *rc);
 
 /// NULL is a no-op.
 void
 dlq_gpu_unlock(struct dlq_gpu *gpu);
+
+/// dlq_gpu_lock() for its memory.
+struct dlq_gpu *
+dlq_gpu_lock_memory(int32_t index, cudaError_t *rc);
+
+/// NULL is a no-op.
+void
+dlq_gpu_unlock_memory(struct dlq_gpu *gpu);
+
+/// Copy runs of bytes behind each other into `to`.
+void
+dlq_gpu_gather(char *to, const char *from, size_t pitch, size_t width, size_t rows);
+
+/// Enqueue the copy of runs that lie behind each other in a buffer.
+cudaError_t
+dlq_gpu_send(cudaStream_t stream, const struct dlq_gpu_upload *to, const char *from);
+
+/// Do `n` large uploads: their sources are read when it returns. [lock held]
+cudaError_t
+dlq_gpu_move(struct dlq_gpu *gpu, int32_t index, const struct dlq_threads *threads,
+             const struct dlq_gpu_upload *uploads, size_t n);
 
 /// Size of a block of memory as it was allocated; the device is current.
 cudaError_t

@@ -57,6 +57,7 @@ start(int32_t index)
         }
         for (int i = 0; i < DLQ_GPU_MAX && rc == cudaSuccess; i++) {
             pthread_mutex_init(&gpus[i].lock, NULL);
+            pthread_mutex_init(&gpus[i].memory, NULL);
         }
     }
     if (rc == cudaSuccess) {
@@ -111,36 +112,32 @@ dlq_gpu_result(int32_t index, const char *what, cudaError_t rc, struct dlq_error
 }
 
 static cudaError_t
-make_buffers(struct dlq_gpu_buffer *buffers, int n)
+make_buffer(struct dlq_gpu_buffer *buffer, char **bytes, size_t size)
 {
-    cudaError_t rc = cudaSuccess;
-    for (int i = 0; i < n && rc == cudaSuccess; i++) {
-        if (!buffers[i].emptied) {
-            pthread_mutex_init(&buffers[i].lock, NULL);
-            rc = cudaEventCreateWithFlags(&buffers[i].emptied, cudaEventDisableTiming);
-        }
-    }
-    return rc;
+    buffer->bytes = *bytes;
+    *bytes += size;
+    return buffer->emptied ? cudaSuccess
+                           : cudaEventCreateWithFlags(&buffer->emptied, cudaEventDisableTiming);
 }
 
 // A call after one that failed goes on with what that has made.
 static cudaError_t
 make(struct dlq_gpu *gpu)
 {
+    const size_t size = DLQ_GPU_SMALL * DLQ_GPU_SMALL_BUFFER + 2 * DLQ_GPU_THREADS * DLQ_GPU_BUFFER;
     cudaError_t rc = cudaSuccess;
-    for (int i = 0; i < DLQ_GPU_STREAMS && rc == cudaSuccess; i++) {
-        if (!gpu->uploads[i]) {
-            rc = cudaStreamCreateWithFlags(&gpu->uploads[i], cudaStreamNonBlocking);
-        }
+    if (!gpu->uploads) {
+        rc = cudaStreamCreateWithFlags(&gpu->uploads, cudaStreamNonBlocking);
     }
-    if (rc == cudaSuccess && !gpu->joint) {
-        rc = cudaEventCreateWithFlags(&gpu->joint, cudaEventDisableTiming);
+    if (rc == cudaSuccess && !gpu->pinned) {
+        rc = cudaHostAlloc((void **)&gpu->pinned, size, cudaHostAllocPortable);
     }
-    if (rc == cudaSuccess) {
-        rc = make_buffers(gpu->small, DLQ_GPU_SMALL);
+    char *bytes = gpu->pinned;
+    for (int i = 0; i < DLQ_GPU_SMALL && rc == cudaSuccess; i++) {
+        rc = make_buffer(&gpu->small[i], &bytes, DLQ_GPU_SMALL_BUFFER);
     }
-    if (rc == cudaSuccess) {
-        rc = make_buffers(gpu->large, DLQ_GPU_LARGE);
+    for (int i = 0; i < 2 * DLQ_GPU_THREADS && rc == cudaSuccess; i++) {
+        rc = make_buffer(&gpu->pairs[i / 2].buffers[i % 2], &bytes, DLQ_GPU_BUFFER);
     }
     gpu->ready = rc == cudaSuccess;
     return rc;
@@ -170,6 +167,26 @@ dlq_gpu_unlock(struct dlq_gpu *gpu)
 {
     if (gpu) {
         pthread_mutex_unlock(&gpu->lock);
+        dlq_gpu_leave();
+    }
+}
+
+struct dlq_gpu *
+dlq_gpu_lock_memory(int32_t index, cudaError_t *rc)
+{
+    *rc = dlq_gpu_enter(index);
+    if (*rc != cudaSuccess) {
+        return NULL;
+    }
+    pthread_mutex_lock(&gpus[index].memory);
+    return &gpus[index];
+}
+
+void
+dlq_gpu_unlock_memory(struct dlq_gpu *gpu)
+{
+    if (gpu) {
+        pthread_mutex_unlock(&gpu->memory);
         dlq_gpu_leave();
     }
 }

@@ -169,6 +169,27 @@ more_posts_than_wait_at_once_arrive(void **state)
     }
 }
 
+static void
+posts_to_several_devices_arrive(void **state)
+{
+    (void)state;
+    struct dlq_error err = DLQ_ERROR_INIT;
+    struct upload u[4];
+    for (size_t i = 0; i < 4; i++) {
+        const struct shape *const s = &shapes[4 + i / 2];
+        u[i] = make(s, (unsigned)i);
+        test_assert_ok(ops->post((int32_t)(i % 2), &threads, u[i].dst, s->dst_pitch, u[i].src,
+                                 s->src_pitch, s->width, s->rows, &err),
+                       &err);
+    }
+    test_assert_ok(ops->flush(0, &threads, &err), &err);
+    test_assert_ok(ops->flush(1, &threads, &err), &err);
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(arrived(&u[i]));
+        discard(&u[i]);
+    }
+}
+
 static void *
 upload_often(void *arg)
 {
@@ -258,12 +279,17 @@ memory_that_is_given_back_is_kept_within_a_bound(void **state)
     }
     for (size_t i = 0; i < 8; i++) {
         ops->free(0, p[i]);
-        assert_int_equal(cudart.waits_for_all, i + 1);
     }
     assert_true(cudart.bytes <= 512 * mib);
-    // The same block, also for a little less.
+    // The same block, also for a little less, once all work that may use it is done.
+    assert_int_equal(cudart.waits_for_all, 0);
     assert_ptr_equal(ops->alloc(0, 169 * mib, 256), p[7]);
+    assert_int_equal(cudart.waits_for_all, 1);
     assert_ptr_equal(ops->alloc(0, 160 * mib, 256), p[6]);
+    assert_int_equal(cudart.waits_for_all, 1);
+    ops->free(0, p[6]);
+    assert_ptr_equal(ops->alloc(0, 160 * mib, 256), p[6]);
+    assert_int_equal(cudart.waits_for_all, 2);
     // Nothing fits half as much.
     void *const half = ops->alloc(0, 75 * mib, 256);
     assert_non_null(half);
@@ -307,6 +333,13 @@ a_device_that_is_not_there_is_an_error(void **state)
     test_assert_error(ops->use(2, &err), &err, DLQ_EDEVICE, "CUDA device 2: making it current");
     test_assert_error(ops->flush(2, &threads, &err), &err, DLQ_EDEVICE, "CUDA device 2");
     test_assert_error(ops->flush(-1, &threads, &err), &err, DLQ_EDEVICE, "CUDA device -1");
+    // A post may fail at once or when it is flushed, and is forgotten then.
+    struct upload u = make(&shapes[0], 1);
+    int32_t rc = ops->post(2, &threads, u.dst, 1, u.src, 1, 1, 1, &err);
+    rc = rc == DLQ_OK ? ops->flush(2, &threads, &err) : rc;
+    test_assert_error(rc, &err, DLQ_EDEVICE, "CUDA device 2: uploading");
+    test_assert_ok(ops->flush(0, &threads, &err), &err);
+    discard(&u);
     assert_null(ops->alloc(2, 8, 8));
 }
 
@@ -404,6 +437,7 @@ main(void)
         cmocka_unit_test(uploaded_memory_may_be_reused_on_return),
         cmocka_unit_test(the_last_upload_to_a_place_stays),
         cmocka_unit_test(more_posts_than_wait_at_once_arrive),
+        cmocka_unit_test(posts_to_several_devices_arrive),
         cmocka_unit_test(ranks_upload_to_one_device),
         cmocka_unit_test(memory_that_is_given_back_is_kept_within_a_bound),
         cmocka_unit_test(kept_memory_is_given_up_before_an_allocation_fails),
