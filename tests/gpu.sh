@@ -135,6 +135,10 @@ fi
 
 if [ -n "${DLQ_GPU_LOAD:-}" ]; then
   "$build/tests/gpu/gpu_core" rates
-  "$here/gpu/make_awq.py" "$tmp/awq" "$DLQ_GPU_LOAD" && program "load" "$build/tests/gpu/gpu_load" "$tmp/awq"
+  if "$here/gpu/make_awq.py" "$tmp/awq" "$DLQ_GPU_LOAD"; then
+    for loaders in 1 2; do
+      program "load on $loaders threads" "$build/tests/gpu/gpu_load" "$tmp/awq" "$loaders"
+    done
+  fi
 fi
 finish
