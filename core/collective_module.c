@@ -59,7 +59,8 @@ open_nccl(struct dlq_registry *reg, struct dlq_error *err)
         memcpy(&module, &symbol, sizeof(module));
         const struct dlq_nccl_ops *const ops = module();
         const bool complete = ops && ops->struct_size == sizeof(*ops) && ops->make_id &&
-                              ops->create && ops->wait && ops->abort && ops->destroy;
+                              ops->create && ops->wait && ops->register_data &&
+                              ops->unregister_data && ops->abort && ops->destroy;
         rc = check_table(DLQ_NCCL_MODULE, complete, complete ? ops->version : NULL, err);
         nccl = rc == DLQ_OK ? ops : NULL;
     }
@@ -194,6 +195,19 @@ int32_t
 dlq_collective_nccl_wait(dlq_collective_nccl *group, void *stream, struct dlq_error *err)
 {
     return group->ops->wait(group, stream, err);
+}
+
+int32_t
+dlq_collective_nccl_register(dlq_collective_nccl *group, void *data, size_t size,
+                             struct dlq_error *err)
+{
+    return group->ops->register_data(group, data, size, err);
+}
+
+int32_t
+dlq_collective_nccl_unregister(dlq_collective_nccl *group, const void *data, struct dlq_error *err)
+{
+    return group->ops->unregister_data(group, data, err);
 }
 
 void

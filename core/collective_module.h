@@ -6,6 +6,7 @@
 
 #include <dlquant/collective.h>
 
+#include <stddef.h>
 #include <stdint.h>
 
 /// Collectives over a library that this one does not link: a module, loaded when a group is first
@@ -52,6 +53,9 @@ struct dlq_nccl_ops {
                       const struct dlq_collective_nccl_options *options, dlq_collective_nccl **out,
                       struct dlq_error *err);
     int32_t (*wait)(dlq_collective_nccl *group, void *stream, struct dlq_error *err);
+    int32_t (*register_data)(dlq_collective_nccl *group, void *data, size_t size,
+                             struct dlq_error *err);
+    int32_t (*unregister_data)(dlq_collective_nccl *group, const void *data, struct dlq_error *err);
     void (*abort)(dlq_collective_nccl *group, const char *reason);
     void (*destroy)(dlq_collective_nccl *group);
 };

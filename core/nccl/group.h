@@ -36,7 +36,8 @@ struct dlq_nccl_group {
     int32_t timeout_ms;
     float *scratch; ///< DLQ_NCCL_STEP elements on the device
     struct dlq_nccl_peers peers;
-    int32_t code; ///< Not DLQ_OK: the group is broken
+    struct dlq_nccl_registered *registered; ///< The engine's memory that NCCL knows
+    int32_t code;                           ///< Not DLQ_OK: the group is broken
     char reason[DLQ_NCCL_REASON];
 };
 
@@ -85,6 +86,22 @@ dlq_nccl_break(struct dlq_nccl_group *g, int32_t code, const char *reason);
 /// Why the group is broken, as the result of `what`.
 int32_t
 dlq_nccl_fail_broken(const struct dlq_nccl_group *g, const char *what, struct dlq_error *err);
+
+/// Let NCCL use memory of the engine in place, where the loaded one can. See
+/// dlq_collective_nccl_register().
+int32_t
+dlq_nccl_register(struct dlq_nccl_group *g, void *data, size_t size, struct dlq_error *err);
+
+int32_t
+dlq_nccl_unregister(struct dlq_nccl_group *g, const void *data, struct dlq_error *err);
+
+void
+dlq_nccl_unregister_all(struct dlq_nccl_group *g);
+
+/// Whom the group on the host misses, as "on the host: ...". `code` is what is known so far; the
+/// result is DLQ_ETIMEOUT when a rank did not come.
+int32_t
+dlq_nccl_ask_host(const struct dlq_nccl_group *g, int32_t code, char *text, size_t size);
 
 /// DLQ_OK for ncclSuccess, else DLQ_ECOMM with what NCCL says.
 int32_t

@@ -174,11 +174,15 @@ dlq_nccl_join(struct dlq_nccl_group *g, const ncclUniqueId *id, struct dlq_error
     }
     pthread_detach(thread);
     if (!wait_for(j, g->timeout_ms)) {
+        char who[DLQ_NCCL_REASON] = "without a group on the host it is unknown which rank";
         g->scratch = NULL;
+        if (g->host) {
+            (void)dlq_nccl_ask_host(g, DLQ_ETIMEOUT, who, sizeof(who));
+        }
         return dlq_fail_native(err, DLQ_ETIMEOUT, DLQ_DOMAIN_COMM, 0,
                                "rank %d of %d, setup: NCCL did not connect the ranks within the "
-                               "time limit (%d ms)",
-                               (int)g->rank, (int)g->size, (int)g->timeout_ms);
+                               "time limit (%d ms); %s",
+                               (int)g->rank, (int)g->size, (int)g->timeout_ms, who);
     }
     g->comm = j->g.comm;
     g->owns_comm = g->comm != NULL;

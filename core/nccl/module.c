@@ -105,6 +105,7 @@ leave(dlq_collective_nccl *group)
     struct dlq_nccl_group *const g = (struct dlq_nccl_group *)group;
     struct dlq_nccl_device scope;
     (void)dlq_nccl_enter_device(&scope, g->device);
+    dlq_nccl_unregister_all(g);
     if (g->comm && g->owns_comm) {
         (void)ncclCommDestroy(g->comm);
     }
@@ -133,6 +134,18 @@ wait_for(dlq_collective_nccl *group, void *stream, struct dlq_error *err)
 }
 
 static int32_t
+register_data(dlq_collective_nccl *group, void *data, size_t size, struct dlq_error *err)
+{
+    return dlq_nccl_register((struct dlq_nccl_group *)group, data, size, err);
+}
+
+static int32_t
+unregister_data(dlq_collective_nccl *group, const void *data, struct dlq_error *err)
+{
+    return dlq_nccl_unregister((struct dlq_nccl_group *)group, data, err);
+}
+
+static int32_t
 create(const struct dlq_allocator *alloc, const struct dlq_collective_nccl_options *options,
        dlq_collective_nccl **out, struct dlq_error *err);
 
@@ -142,6 +155,8 @@ static const struct dlq_nccl_ops ops = {
     .make_id = make_id,
     .create = create,
     .wait = wait_for,
+    .register_data = register_data,
+    .unregister_data = unregister_data,
     .abort = give_up,
     .destroy = leave,
 };

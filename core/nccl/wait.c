@@ -56,12 +56,21 @@ dlq_nccl_break(struct dlq_nccl_group *g, int32_t code, const char *reason)
     }
 }
 
-// The ranks that are left meet on the host, and those that do not come are named there.
+// The ranks that are left meet there, and those that do not come are named.
+int32_t
+dlq_nccl_ask_host(const struct dlq_nccl_group *g, int32_t code, char *text, size_t size)
+{
+    struct dlq_error why = DLQ_ERROR_INIT;
+    const int32_t rc = g->host->barrier(g->host->ctx, NULL, &why);
+    snprintf(text, size, "on the host: %.300s", rc == DLQ_OK ? "all ranks are there" : why.msg);
+    return rc == DLQ_ETIMEOUT ? DLQ_ETIMEOUT : code;
+}
+
 static void
 blame(struct dlq_nccl_group *g, cudaStream_t stream, int32_t code, const char *sign)
 {
     char reason[DLQ_NCCL_REASON];
-    struct dlq_error why = DLQ_ERROR_INIT;
+    char host[DLQ_NCCL_REASON / 4 * 3];
     const int32_t late = g->host ? -1 : dlq_nccl_late_peer(g, stream);
     if (late >= 0) {
         snprintf(reason, sizeof(reason), "%s; missing in a sum: rank %d", sign, (int)late);
@@ -69,10 +78,8 @@ blame(struct dlq_nccl_group *g, cudaStream_t stream, int32_t code, const char *s
         snprintf(reason, sizeof(reason), "%s; without a group on the host it is unknown which rank",
                  sign);
     } else {
-        const int32_t rc = g->host->barrier(g->host->ctx, NULL, &why);
-        snprintf(reason, sizeof(reason), "%s; on the host: %.300s", sign,
-                 rc == DLQ_OK ? "all ranks are there" : why.msg);
-        code = rc == DLQ_ETIMEOUT ? DLQ_ETIMEOUT : code;
+        code = dlq_nccl_ask_host(g, code, host, sizeof(host));
+        snprintf(reason, sizeof(reason), "%s; %s", sign, host);
     }
     dlq_nccl_break(g, code, reason);
 }

@@ -188,6 +188,19 @@ dlq_collective_nccl_get(const dlq_collective_nccl *group);
 DLQ_API int32_t
 dlq_collective_nccl_wait(dlq_collective_nccl *group, void *stream, struct dlq_error *err);
 
+/// Let NCCL send `size` bytes at `data` from where they are and receive them there, in all calls
+/// that come, where the loaded NCCL and its transports can; elsewhere nothing changes. `data` is on
+/// the group's GPU and is not freed before dlq_collective_nccl_unregister() or the end of the
+/// group. DLQ_EINVAL for no memory and for what is registered already. [per-layer] @since 1.0
+DLQ_API int32_t
+dlq_collective_nccl_register(dlq_collective_nccl *group, void *data, size_t size,
+                             struct dlq_error *err);
+
+/// Take that back, no call with it being under way; in a broken group too. DLQ_ENOTFOUND for memory
+/// that is not registered. [per-layer] @since 1.0
+DLQ_API int32_t
+dlq_collective_nccl_unregister(dlq_collective_nccl *group, const void *data, struct dlq_error *err);
+
 /// Break this rank's end, releasing what waits on its GPU: every present and later call fails with
 /// DLQ_ECOMM and `reason`. The others learn it in dlq_collective_nccl_wait(), and from whom where
 /// the engine gives up in `host` as well. [per-layer] @since 1.0

@@ -314,7 +314,10 @@ a_rank_that_is_lost_while_nccl_connects_is_a_timeout(void **state)
         w.options[r].timeout_ms = SHORT_MS;
     }
     world_run(&w, NULL);
-    world_assert(&w, DLQ_ETIMEOUT, "setup: NCCL did not connect the ranks within the time limit");
+    world_assert(
+        &w, DLQ_ETIMEOUT,
+        "setup: NCCL did not connect the ranks within the time limit (300 ms); on the host: "
+        "all ranks are there");
     // The threads that were left alone free what they use.
     fake_nccl_release();
     assert_int_equal(atomic_load(&fake_nccl.allocated), 0);
@@ -326,7 +329,7 @@ a_failure_of_nccl_is_told(void **state)
 {
     (void)state;
     struct world w;
-    world_begin(&w);
+    world_begin_with(&w, HOST_MS);
     fake_nccl.wrong_rank = 1;
     for (int32_t r = 0; r < RANKS; r++) {
         w.options[r].timeout_ms = r == 1 ? LONG_MS : SHORT_MS;
@@ -335,6 +338,7 @@ a_failure_of_nccl_is_told(void **state)
     assert_int_equal(w.seats[1].rc, DLQ_ECOMM);
     assert_non_null(strstr(w.seats[1].err.msg, "ncclCommInitRank: NCCL: unhandled system error"));
     assert_int_equal(w.seats[0].rc, DLQ_ETIMEOUT);
+    assert_non_null(strstr(w.seats[0].err.msg, "missing after the time limit: rank 1"));
     fake_nccl_release();
     world_end(&w);
 }
@@ -443,6 +447,34 @@ wrong_arguments_are_refused(void **state)
     world_end(&w);
 }
 
+// This NCCL is older than registered memory.
+static void
+register_and_sum(struct seat *s)
+{
+    const struct dlq_collective *const c = dlq_collective_nccl_get(s->group);
+    static float data[RANKS];
+    s->rc = dlq_collective_nccl_register(s->group, &data[s->rank], sizeof(data[0]), &s->err);
+    if (s->rc == DLQ_OK) {
+        data[s->rank] = 1;
+        seat_settle(s, c->all_reduce(c->ctx, &data[s->rank], 1, DLQ_F32, 0, s->stream, &s->err));
+        s->rc = s->rc == DLQ_OK && data[s->rank] != RANKS ? -1 : s->rc;
+    }
+    if (s->rc == DLQ_OK) {
+        s->rc = dlq_collective_nccl_unregister(s->group, &data[s->rank], &s->err);
+    }
+}
+
+static void
+an_nccl_without_registered_memory_will_do(void **state)
+{
+    (void)state;
+    struct world w;
+    world_begin(&w);
+    world_run(&w, register_and_sum);
+    world_assert(&w, DLQ_OK, "");
+    world_end(&w);
+}
+
 int
 main(void)
 {
@@ -463,6 +495,7 @@ main(void)
         cmocka_unit_test(an_id_alone_will_do),
         cmocka_unit_test(an_engines_communicator_is_adopted_and_left_alone),
         cmocka_unit_test(wrong_arguments_are_refused),
+        cmocka_unit_test(an_nccl_without_registered_memory_will_do),
     };
     return cmocka_run_group_tests_name("collective_nccl", tests, NULL, NULL);
 }
