@@ -3,7 +3,7 @@
 
 // bench_ranks RANKS [K N]...: row layers on that many GPUs, one thread each. For each layer and few
 // rows: the multiplication of one rank alone, the sum over the ranks alone, and the layer that does
-// both, each replayed from a graph. Plugins are found by DLQ_PLUGIN_PATH.
+// both, each many times in a graph that is replayed. Plugins are found by DLQ_PLUGIN_PATH.
 
 #include <dlquant/dlquant.h>
 
@@ -13,7 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_RANKS = 8, BATCHES = 9, BATCH = 50, GROUP = 128, MAX_M = 64, TIMEOUT_MS = 30000 };
+enum {
+    MAX_RANKS = 8,
+    BATCHES = 9,
+    CALLS = 20,
+    REPLAYS = 5,
+    GROUP = 128,
+    MAX_M = 64,
+    TIMEOUT_MS = 30000
+};
 
 static const int64_t rows[] = {1, 4, 16, 64};
 
@@ -167,7 +175,7 @@ wait_for(struct rank *r)
     return rc == DLQ_OK ? dlq_stream_synchronize(r->stream, &r->err) : rc;
 }
 
-// Median microseconds of a replay.
+// Median microseconds of a call. A graph of one call would be launched for longer than it runs.
 static int32_t
 time_graph(struct rank *r, dlq_graph *graph, double *us)
 {
@@ -179,14 +187,14 @@ time_graph(struct rank *r, dlq_graph *graph, double *us)
         // The first replay lets the ranks meet on the GPUs and is not in the time.
         rc = rc == DLQ_OK ? dlq_graph_launch(graph, r->stream, &r->err) : rc;
         rc = rc == DLQ_OK ? dlq_event_record(r->begin, r->stream, &r->err) : rc;
-        for (int j = 0; j < BATCH && rc == DLQ_OK; j++) {
+        for (int j = 0; j < REPLAYS && rc == DLQ_OK; j++) {
             rc = dlq_graph_launch(graph, r->stream, &r->err);
         }
         rc = rc == DLQ_OK ? dlq_event_record(r->end, r->stream, &r->err) : rc;
         rc = rc == DLQ_OK ? wait_for(r) : rc;
         double ms = 0;
         rc = rc == DLQ_OK ? dlq_event_elapsed(r->begin, r->end, &ms, &r->err) : rc;
-        times[i] = ms * 1e3 / BATCH;
+        times[i] = ms * 1e3 / (CALLS * REPLAYS);
     }
     qsort(times, BATCHES, sizeof(times[0]), compare_doubles);
     *us = times[BATCHES / 2];
@@ -201,7 +209,9 @@ measure(struct rank *r, enum what what, int64_t m, double *us)
     rc = rc == DLQ_OK ? wait_for(r) : rc;
     rc = rc == DLQ_OK ? dlq_stream_capture_begin(r->stream, &r->err) : rc;
     if (rc == DLQ_OK) {
-        rc = enqueue(r, what, m);
+        for (int i = 0; i < CALLS && rc == DLQ_OK; i++) {
+            rc = enqueue(r, what, m);
+        }
         struct dlq_error second = DLQ_ERROR_INIT;
         const int32_t ended =
             dlq_stream_capture_end(r->stream, &graph, rc == DLQ_OK ? &r->err : &second);

@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ranks over MPI report when one of them is killed, stops, cannot load, or has another checkpoint.
 
-faults.py DLQUANT CHECKPOINT [KILLS [RANKS [OPTION...]]]
+faults.py DLQUANT CHECKPOINT [KILLS [RANKS [SECONDS [OPTION...]]]]
 
-Runs dlquant under mpirun with RANKS (3) ranks and the options, such as --device cuda; KILLS (20) times one of them is
-killed at a random moment after all have joined: before, inside MPI_Init, only the launcher can know. Ends with
-"N passed, N failed, N skipped"."""
+Runs dlquant under mpirun with RANKS (3) ranks, a time limit of SECONDS (2) and the options, such as --device cuda,
+with which joining alone takes 3; KILLS (20) times one of the ranks is killed at a random moment after all have
+joined: before, inside MPI_Init, only the launcher can know. Ends with "N passed, N failed, N skipped"."""
 
 import json
 import os
@@ -21,10 +21,11 @@ import tempfile
 import time
 
 RANKS = int(sys.argv[4]) if len(sys.argv) > 4 else 3
-OPTIONS = sys.argv[5:]
-TIMEOUT = 2
-# Beyond the time limit: half a second to name the rank, and what a loaded machine needs to end a process.
-SLACK = 6
+TIMEOUT = int(sys.argv[5]) if len(sys.argv) > 5 else 2
+OPTIONS = sys.argv[6:]
+# Beyond the time limit: another one where a GPU is waited for first, half a second to name the rank, and what a loaded
+# machine needs to end a process.
+SLACK = 6 + (TIMEOUT if OPTIONS else 0)
 
 # A launcher that ends all ranks when one dies would hide whether they find out by themselves.
 OPEN_MPI = ['mpirun', '--oversubscribe', '--allow-run-as-root', '--enable-recovery', '--mca', 'btl', 'self,vader,tcp']
@@ -71,7 +72,7 @@ class Job:
     def wait_for_group(self):
         """The log names the first plugin when the rank has joined the others."""
         begin = time.monotonic()
-        while not all('plugin' in self.said(rank) for rank in range(RANKS)):
+        while not all(': info: plugin ' in self.said(rank) for rank in range(RANKS)):
             if time.monotonic() - begin > 60:
                 raise TimeoutError('the ranks did not join')
             time.sleep(0.001)
