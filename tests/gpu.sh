@@ -97,6 +97,9 @@ for test in "$build"/tests/kernels/gpu_*; do
   fi
 done
 program "module" timeout 120 "$build/tests/gpu/gpu_core" check
+if [ -x "$build/tests/tp/gpu_peers" ]; then
+  program "sums over memory of peers" timeout 120 "$build/tests/tp/gpu_peers" check 2 3 4 8
+fi
 program "host cost of apply" timeout 60 "$build/tests/gpu/gpu_core" apply 3
 
 mapfile -t folders < <(find -L "$data" -type d -name golden -path '*/*/golden' -printf '%h\n' | sort)

@@ -65,10 +65,13 @@ nccl_all_reduce(void *ctx, void *data, int64_t count, uint32_t dtype, uint32_t f
     if (g->code != DLQ_OK) {
         return dlq_nccl_fail_broken(g, "all_reduce", err);
     }
-    if ((size_t)count * width_of(dtype) <= g->peers.limit) {
+    const size_t bytes = (size_t)count * width_of(dtype);
+    if (bytes <= g->peers.limit) {
+        const enum dlq_peer_way way =
+            bytes <= g->peers.at_once ? DLQ_PEER_AT_ONCE : DLQ_PEER_IN_SHARES;
         return dlq_nccl_cuda_result(
-            g, "all_reduce", dlq_peer_sum(&g->peers.ends, data, count, peer_type(dtype), stream),
-            err);
+            g, "all_reduce",
+            dlq_peer_sum(&g->peers.ends, data, count, peer_type(dtype), way, stream), err);
     }
     const bool narrow = dtype == DLQ_F16 || dtype == DLQ_BF16;
     if (!narrow || !(flags & DLQ_REDUCE_FP32)) {

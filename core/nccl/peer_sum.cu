@@ -7,14 +7,21 @@
 #include <cuda_fp16.h>
 
 // Each 4 bytes travel in one store of 8 with the number of the turn, so that who sees the number
-// has the bytes: nothing else orders the ranks. A slot is used every second turn. It is free again
-// by then: a rank sends turn t + 1 after it took turn t out, and nobody ends turn t + 1 without
-// that. Every thread of a block sends, so that a slot holds the number of the last turn but one.
+// has the bytes: nothing else orders the ranks. Data goes in tiles; each has turns of its own, in
+// each way, and all of a tile is sent on every turn, so that a slot holds the number of the last
+// turn but one. It is free again by then: nobody ends turn t + 1 without what every other rank
+// sends after it took turn t out. All waiting is for the same tile of other ranks, which they send
+// before they wait.
 
 namespace
 {
 
-constexpr int SLOTS = DLQ_PEER_BYTES / 8;
+constexpr int THREADS = 256;
+constexpr int TILE = THREADS * 8; // Bytes
+constexpr int TILES = DLQ_PEER_BYTES / TILE;
+constexpr int BLOCKS = 128; // Four for each multiprocessor find room, in any order
+
+static_assert(DLQ_PEER_TURNS == 2 * TILES, "a counter for each tile and way");
 
 // Looks between two looks at the host's memory.
 constexpr unsigned PATIENCE = 4096;
@@ -53,6 +60,25 @@ __device__ uint2
 data_of(const slot &s)
 {
     return make_uint2((uint32_t)s.word[0], (uint32_t)s.word[1]);
+}
+
+// Until the kernels in front have ended.
+__device__ void
+wait_for_data()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// What comes behind may begin: this kernel only waits from here on, and a multiplication can fetch
+// weights meanwhile.
+__device__ void
+let_next_begin()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
 }
 
 // Whether the host wants the kernel to end; it learns whom it waits for.
@@ -190,76 +216,222 @@ store(T *data, int64_t at, int64_t count, uint2 value)
     }
 }
 
+// Tiles of the largest sum at once; more ranks send more.
+__host__ __device__ constexpr int
+tiles_at_once(int size)
+{
+    return size == 2 ? TILES : TILES / 4;
+}
+
+// Tiles of a rank's share.
+__host__ __device__ constexpr int
+tiles_of_share(int size)
+{
+    return (TILES + size - 1) / size;
+}
+
+// Where slots are in an inbox, for an even or odd turn: those of whole data by sender, then parts
+// of this rank's share by sender, then sums of other shares.
+struct layout {
+    int size;
+
+    __host__ __device__ size_t at_once(uint32_t turn, int from) const
+    {
+        return ((size_t)(turn & 1) * size + from) * tiles_at_once(size) * THREADS;
+    }
+
+    __host__ __device__ size_t parts(uint32_t turn, int from) const
+    {
+        return at_once(0, 2 * size) +
+               ((size_t)(turn & 1) * size + from) * tiles_of_share(size) * THREADS;
+    }
+
+    __host__ __device__ size_t sums(uint32_t turn) const
+    {
+        return parts(0, 2 * size) + (size_t)(turn & 1) * TILES * THREADS;
+    }
+
+    __host__ __device__ size_t slots() const
+    {
+        return sums(0) + (size_t)2 * TILES * THREADS;
+    }
+};
+
+// One rank's kernel, one of its threads.
+struct rank_thread {
+    const dlq_peer_ends &ends;
+    uint32_t turn;
+    bool stopped;
+
+    __device__ slot *inbox(int rank, size_t at) const
+    {
+        return (slot *)ends.inbox[rank] + at + threadIdx.x;
+    }
+
+    // The slot once it has come; `s` is the first look at it.
+    __device__ uint2 wait(slot s, const slot *from, int rank)
+    {
+        for (unsigned n = 1; !has_come(s, turn) && !stopped; n++) {
+            stopped = n % PATIENCE == 0 && is_stopped(ends.mail, rank);
+            s = look(from);
+        }
+        return data_of(s);
+    }
+
+    // To all others; not all begin with the same one.
+    template <int MOST> __device__ void send_all(int size, size_t at, uint2 data) const
+    {
+#pragma unroll
+        for (int i = 1; i < MOST; i++) {
+            if (i < size) {
+                const int to = ends.rank + i < size ? ends.rank + i : ends.rank + i - size;
+                send(inbox(to, at), data, turn);
+            }
+        }
+    }
+
+    // The sum in rank order, of what came from rank r at `at` + r * `step`.
+    template <typename T, int MOST>
+    __device__ uint2 add_up(int size, size_t at, size_t step, uint2 own)
+    {
+        const slot *const from = inbox(ends.rank, at);
+        slot come[MOST];
+#pragma unroll
+        for (int r = 0; r < MOST; r++) {
+            if (r < size && r != ends.rank) {
+                come[r] = look(from + (size_t)r * step);
+            }
+        }
+        sum<T> s;
+#pragma unroll
+        for (int r = 0; r < MOST; r++) {
+            if (r < size) {
+                s.add(r == ends.rank ? own : wait(come[r], from + (size_t)r * step, r));
+            }
+        }
+        return s.result();
+    }
+};
+
+// Every thread of a block has read its turns.
+__device__ void
+count_turns(uint32_t *turns, int tiles)
+{
+    __syncthreads();
+    for (int t = (int)(blockIdx.x + threadIdx.x * gridDim.x); t < tiles;
+         t += (int)(gridDim.x * THREADS)) {
+        turns[t]++;
+    }
+}
+
+// First element of this thread in a tile.
+template <typename T>
+__device__ int64_t
+element(int tile)
+{
+    return (int64_t)(tile * THREADS + (int)threadIdx.x) * (int64_t)(8 / sizeof(T));
+}
+
 // SIZE 0: any number of ranks.
 template <typename T, int SIZE>
 __global__ void
-__launch_bounds__(DLQ_PEER_THREADS)
-    sum_over_peers(const __grid_constant__ dlq_peer_ends ends, T *data, int64_t count)
+__launch_bounds__(THREADS, 4)
+    sum_at_once(const __grid_constant__ dlq_peer_ends ends, T *data, int64_t count, int tiles)
 {
     constexpr int MOST = SIZE ? SIZE : DLQ_PEER_RANKS;
-    const int size = SIZE ? SIZE : ends.size;
-    const uint32_t turn = ends.turns[blockIdx.x] + 1;
-    const int item = (int)(blockIdx.x * DLQ_PEER_THREADS + threadIdx.x);
-    const int64_t at = (int64_t)item * (int64_t)(8 / sizeof(T));
-    const uint2 own = load(data, at, count);
-    const size_t row = (size_t)(turn & 1) * size;
-#pragma unroll
-    for (int i = 1; i < MOST; i++) {
-        if (i < size) {
-            // Not all to the same one at the same time.
-            const int to = ends.rank + i < size ? ends.rank + i : ends.rank + i - size;
-            send((slot *)ends.inbox[to] + (row + ends.rank) * SLOTS + item, own, turn);
+    const layout l = {SIZE ? SIZE : ends.size};
+    rank_thread me = {ends, 0, false};
+    wait_for_data();
+    for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
+        me.turn = ends.turns[t] + 1;
+        me.send_all<MOST>(l.size, l.at_once(me.turn, ends.rank) + (size_t)t * THREADS,
+                          load(data, element<T>(t), count));
+    }
+    let_next_begin();
+    for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
+        me.turn = ends.turns[t] + 1;
+        const uint2 own = load(data, element<T>(t), count);
+        store(data, element<T>(t), count,
+              me.add_up<T, MOST>(l.size, l.at_once(me.turn, 0) + (size_t)t * THREADS,
+                                 (size_t)tiles_at_once(l.size) * THREADS, own));
+    }
+    count_turns(ends.turns, tiles);
+}
+
+// Tiles belong to the ranks in turn.
+template <typename T, int SIZE>
+__global__ void
+__launch_bounds__(THREADS, 4)
+    sum_in_shares(const __grid_constant__ dlq_peer_ends ends, T *data, int64_t count, int tiles)
+{
+    constexpr int MOST = SIZE ? SIZE : DLQ_PEER_RANKS;
+    const layout l = {SIZE ? SIZE : ends.size};
+    uint32_t *const turns = ends.turns + TILES;
+    rank_thread me = {ends, 0, false};
+    wait_for_data();
+    for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
+        me.turn = turns[t] + 1;
+        if (t % l.size != ends.rank) {
+            send(me.inbox(t % l.size, l.parts(me.turn, ends.rank) + (size_t)(t / l.size) * THREADS),
+                 load(data, element<T>(t), count), me.turn);
         }
     }
-    const slot *const inbox = (const slot *)ends.inbox[ends.rank] + row * SLOTS + item;
-    slot come[MOST];
-#pragma unroll
-    for (int r = 0; r < MOST; r++) {
-        if (r < size && r != ends.rank) {
-            come[r] = look(inbox + (size_t)r * SLOTS);
-        }
-    }
-    sum<T> s;
-#pragma unroll
-    for (int r = 0; r < MOST; r++) {
-        if (r < size) {
-            uint2 part = own;
-            if (r != ends.rank) {
-                for (unsigned n = 1; !has_come(come[r], turn); n++) {
-                    if (n % PATIENCE == 0 && is_stopped(ends.mail, r)) {
-                        break;
-                    }
-                    come[r] = look(inbox + (size_t)r * SLOTS);
-                }
-                part = data_of(come[r]);
+    let_next_begin();
+    for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
+        me.turn = turns[t] + 1;
+        if (t % l.size == ends.rank) {
+            const uint2 own = load(data, element<T>(t), count);
+            const uint2 result =
+                me.add_up<T, MOST>(l.size, l.parts(me.turn, 0) + (size_t)(t / l.size) * THREADS,
+                                   (size_t)tiles_of_share(l.size) * THREADS, own);
+            // What others would take for the sum.
+            if (!me.stopped) {
+                me.send_all<MOST>(l.size, l.sums(me.turn) + (size_t)t * THREADS, result);
             }
-            s.add(part);
+            store(data, element<T>(t), count, result);
         }
     }
-    store(data, at, count, s.result());
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        ends.turns[blockIdx.x] = turn;
+    for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
+        me.turn = turns[t] + 1;
+        if (t % l.size != ends.rank) {
+            const slot *const from = me.inbox(ends.rank, l.sums(me.turn) + (size_t)t * THREADS);
+            store(data, element<T>(t), count, me.wait(look(from), from, t % l.size));
+        }
     }
+    count_turns(turns, tiles);
+}
+
+template <typename T, int SIZE>
+cudaError_t
+launch_size(const dlq_peer_ends &ends, T *data, int64_t count, int tiles, dlq_peer_way way,
+            cudaStream_t stream)
+{
+    cudaLaunchAttribute early = {};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3((unsigned)(tiles < BLOCKS ? tiles : BLOCKS));
+    config.blockDim = dim3(THREADS);
+    config.stream = stream;
+    config.attrs = &early;
+    config.numAttrs = ends.early ? 1 : 0;
+    return cudaLaunchKernelEx(
+        &config, way == DLQ_PEER_AT_ONCE ? sum_at_once<T, SIZE> : sum_in_shares<T, SIZE>, ends,
+        data, count, tiles);
 }
 
 template <typename T>
 cudaError_t
-launch(const dlq_peer_ends &ends, T *data, int64_t count, cudaStream_t stream)
+launch(const dlq_peer_ends &ends, T *data, int64_t count, dlq_peer_way way, cudaStream_t stream)
 {
-    constexpr int64_t PER_BLOCK = (int64_t)DLQ_PEER_THREADS * (int64_t)(8 / sizeof(T));
-    const unsigned blocks = (unsigned)((count + PER_BLOCK - 1) / PER_BLOCK);
-    if (blocks > DLQ_PEER_BLOCKS || ends.size > DLQ_PEER_RANKS) {
+    const size_t bytes = (size_t)count * sizeof(T);
+    if (count < 1 || bytes > dlq_peer_limit(way, ends.size) || ends.size > DLQ_PEER_RANKS) {
         return cudaErrorInvalidValue;
     }
-    if (ends.size == 2) {
-        sum_over_peers<T, 2><<<blocks, DLQ_PEER_THREADS, 0, stream>>>(ends, data, count);
-    } else if (ends.size == 4) {
-        sum_over_peers<T, 4><<<blocks, DLQ_PEER_THREADS, 0, stream>>>(ends, data, count);
-    } else {
-        sum_over_peers<T, 0><<<blocks, DLQ_PEER_THREADS, 0, stream>>>(ends, data, count);
-    }
-    return cudaPeekAtLastError();
+    const int tiles = (int)((bytes + TILE - 1) / TILE);
+    return ends.size == 2   ? launch_size<T, 2>(ends, data, count, tiles, way, stream)
+           : ends.size == 4 ? launch_size<T, 4>(ends, data, count, tiles, way, stream)
+                            : launch_size<T, 0>(ends, data, count, tiles, way, stream);
 }
 
 } // namespace
@@ -267,21 +439,27 @@ launch(const dlq_peer_ends &ends, T *data, int64_t count, cudaStream_t stream)
 size_t
 dlq_peer_inbox_size(int32_t size)
 {
-    return sizeof(slot) * 2 * (size_t)size * SLOTS;
+    return layout{size}.slots() * sizeof(slot);
+}
+
+size_t
+dlq_peer_limit(enum dlq_peer_way way, int32_t size)
+{
+    return (size_t)(way == DLQ_PEER_AT_ONCE ? tiles_at_once(size) : TILES) * TILE;
 }
 
 cudaError_t
 dlq_peer_sum(const dlq_peer_ends *ends, void *data, int64_t count, enum dlq_peer_type type,
-             cudaStream_t stream)
+             enum dlq_peer_way way, cudaStream_t stream)
 {
     switch (type) {
     case DLQ_PEER_F16:
-        return launch(*ends, (__half *)data, count, stream);
+        return launch(*ends, (__half *)data, count, way, stream);
     case DLQ_PEER_BF16:
-        return launch(*ends, (__nv_bfloat16 *)data, count, stream);
+        return launch(*ends, (__nv_bfloat16 *)data, count, way, stream);
     case DLQ_PEER_F32:
-        return launch(*ends, (float *)data, count, stream);
+        return launch(*ends, (float *)data, count, way, stream);
     default:
-        return launch(*ends, (uint32_t *)data, count, stream);
+        return launch(*ends, (uint32_t *)data, count, way, stream);
     }
 }

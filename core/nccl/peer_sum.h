@@ -9,22 +9,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// Sums of few elements over memory that GPUs read and write of each other: one launch, in which
-/// every rank sends its elements to all others and adds up what came, in fp32 and in rank order, so
-/// that all have the same bits.
+/// Sums of few elements over memory that GPUs read and write of each other, in one launch. Elements
+/// are added in fp32 and in rank order, whichever way they take, so that all ranks have the same
+/// bits.
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 enum {
-    DLQ_PEER_RANKS = 8,          ///< At most so many
-    DLQ_PEER_THREADS = 256,      ///< Of a block; each sums 8 bytes
-    DLQ_PEER_BLOCKS = 128,       ///< At most so many
-    DLQ_PEER_BYTES = 256 * 1024, ///< Of one sum, at most
+    DLQ_PEER_RANKS = 8,       ///< At most so many
+    DLQ_PEER_BYTES = 1 << 20, ///< Of one sum, at most
+    DLQ_PEER_TURNS = 1024,    ///< Counters of a rank
 };
 
 enum dlq_peer_type { DLQ_PEER_F16, DLQ_PEER_BF16, DLQ_PEER_F32, DLQ_PEER_I32 };
+
+enum dlq_peer_way {
+    DLQ_PEER_AT_ONCE,  ///< Each rank sends all to all, and adds up all
+    DLQ_PEER_IN_SHARES ///< Each rank adds up a share and sends the sums on: two ways, fewer bytes
+};
 
 /// What the host and a waiting kernel tell each other, in host memory that the GPU sees.
 struct dlq_peer_mail {
@@ -35,22 +39,27 @@ struct dlq_peer_mail {
 /// One rank's end. Memory is the caller's; inboxes and `turns` begin as zeroes.
 struct dlq_peer_ends {
     void *inbox[DLQ_PEER_RANKS]; ///< Of every rank, dlq_peer_inbox_size(), as this GPU sees them
-    uint32_t *turns;             ///< DLQ_PEER_BLOCKS on this GPU: calls so far, by block
+    uint32_t *turns;             ///< DLQ_PEER_TURNS on this GPU
     struct dlq_peer_mail *mail;  ///< As this GPU sees it
     int32_t rank;
     int32_t size;
+    int32_t early; ///< Whether kernels begin before the one in front has ended; from sm_90 on
 };
 
 /// Bytes of an inbox of a group of `size` ranks.
 size_t
 dlq_peer_inbox_size(int32_t size);
 
-/// In place, `data` aligned to its elements, of at most DLQ_PEER_BYTES. Only enqueues; the result
+/// Bytes of the largest sum that goes this way.
+size_t
+dlq_peer_limit(enum dlq_peer_way way, int32_t size);
+
+/// In place, `data` aligned to its elements, of at most dlq_peer_limit(). Only enqueues; the result
 /// is that of the launch. Calls of one rank follow each other on one stream, and all ranks make the
 /// same ones. I32 is modulo 2^32.
 cudaError_t
 dlq_peer_sum(const struct dlq_peer_ends *ends, void *data, int64_t count, enum dlq_peer_type type,
-             cudaStream_t stream);
+             enum dlq_peer_way way, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

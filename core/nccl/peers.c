@@ -63,15 +63,26 @@ inbox_room(const struct dlq_nccl_group *g)
     return (dlq_peer_inbox_size(g->size) + ALLOCATION - 1) / ALLOCATION * ALLOCATION;
 }
 
+static bool
+begins_early(const struct dlq_nccl_group *g)
+{
+    const char *const early = getenv("DLQ_EARLY_LAUNCH");
+    int major = 0;
+    return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, g->device) ==
+               cudaSuccess &&
+           major >= 9 && !(early && strcmp(early, "0") == 0);
+}
+
 // The inbox, the turns and the mail of this rank.
 static cudaError_t
 allocate(struct dlq_nccl_group *g)
 {
     struct dlq_peer_ends *const e = &g->peers.ends;
-    const size_t turns = DLQ_PEER_BLOCKS * sizeof(*e->turns);
+    const size_t turns = DLQ_PEER_TURNS * sizeof(*e->turns);
     void *memory = NULL;
     e->rank = g->rank;
     e->size = g->size;
+    e->early = begins_early(g);
     cudaError_t rc = cudaHostAlloc(&memory, sizeof(*e->mail), cudaHostAllocMapped);
     if (rc == cudaSuccess) {
         e->mail = memory;
@@ -157,22 +168,23 @@ has_ended(cudaStream_t stream, int32_t limit_ms)
 
 // One sum of the largest size, in the group's scratch.
 static bool
-try_turn(struct dlq_nccl_group *g, uint32_t *values, cudaStream_t stream, uint32_t turn)
+try_turn(struct dlq_nccl_group *g, uint32_t *values, enum dlq_peer_way way, cudaStream_t stream,
+         uint32_t turn)
 {
-    const uint32_t count = DLQ_PEER_BYTES / sizeof(*values);
+    const size_t size = dlq_peer_limit(way, g->size);
+    const uint32_t count = (uint32_t)(size / sizeof(*values));
     for (uint32_t i = 0; i < count; i++) {
         values[i] = trial_value(g->rank, i, turn);
     }
     bool ok =
-        cudaMemcpy(g->scratch, values, DLQ_PEER_BYTES, cudaMemcpyHostToDevice) == cudaSuccess &&
-        dlq_peer_sum(&g->peers.ends, g->scratch, count, DLQ_PEER_I32, stream) == cudaSuccess;
+        cudaMemcpy(g->scratch, values, size, cudaMemcpyHostToDevice) == cudaSuccess &&
+        dlq_peer_sum(&g->peers.ends, g->scratch, count, DLQ_PEER_I32, way, stream) == cudaSuccess;
     if (ok && !has_ended(stream, TRIAL_MS)) {
         dlq_nccl_stop_peers(g);
         (void)cudaStreamSynchronize(stream);
         ok = false;
     }
-    ok =
-        ok && cudaMemcpy(values, g->scratch, DLQ_PEER_BYTES, cudaMemcpyDeviceToHost) == cudaSuccess;
+    ok = ok && cudaMemcpy(values, g->scratch, size, cudaMemcpyDeviceToHost) == cudaSuccess;
     for (uint32_t i = 0; i < count && ok; i++) {
         uint32_t sum = 0;
         for (int32_t r = 0; r < g->size; r++) {
@@ -190,8 +202,9 @@ try_sums(struct dlq_nccl_group *g)
     cudaStream_t stream = NULL;
     uint32_t *const values = dlq_calloc(g->alloc, 1, DLQ_PEER_BYTES);
     bool ok = values && cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess;
-    for (uint32_t turn = 0; turn < 3 && ok; turn++) {
-        ok = try_turn(g, values, stream, turn);
+    // Slots are used again from the third turn on.
+    for (uint32_t turn = 0; turn < 6 && ok; turn++) {
+        ok = try_turn(g, values, turn < 3 ? DLQ_PEER_AT_ONCE : DLQ_PEER_IN_SHARES, stream, turn);
     }
     if (stream) {
         (void)cudaStreamDestroy(stream);
@@ -215,11 +228,13 @@ agree(struct dlq_nccl_group *g, bool own, bool *all, struct dlq_error *err)
     return rc;
 }
 
-// Where NCCL is as fast; measured on GPUs that NVLink connects.
-static size_t
-limit_for(int32_t size)
+// Where the next way is as fast, measured on two and four GPUs that NVLink connects.
+static void
+set_limits(struct dlq_nccl_group *g)
 {
-    return size == 2 ? 256 * 1024 : size <= 4 ? 128 * 1024 : 64 * 1024;
+    const size_t kib = 1024;
+    g->peers.at_once = g->size == 2 ? 1024 * kib : g->size <= 4 ? 64 * kib : 32 * kib;
+    g->peers.limit = g->size <= 4 ? 1024 * kib : 256 * kib;
 }
 
 int32_t
@@ -242,7 +257,7 @@ dlq_nccl_connect_peers(struct dlq_nccl_group *g, struct dlq_error *err)
         rc = agree(g, try_sums(g), &ok, err);
     }
     if (ok) {
-        g->peers.limit = limit_for(g->size);
+        set_limits(g);
     } else {
         dlq_nccl_leave_peers(g);
     }

@@ -18,7 +18,8 @@ struct dlq_nccl_group;
 /// none.
 struct dlq_nccl_peers {
     struct dlq_peer_ends ends;   ///< `mail` NULL: nothing is allocated
-    size_t limit;                ///< Bytes of the largest sum; 0: all go over NCCL
+    size_t at_once;              ///< Bytes of the largest sum that goes this way
+    size_t limit;                ///< And of the largest at all; 0: all go over NCCL
     bool mapped[DLQ_PEER_RANKS]; ///< Which inboxes are of other processes
 };
 

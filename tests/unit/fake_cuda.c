@@ -12,6 +12,13 @@
 
 static _Thread_local int device;
 
+// What is never freed on purpose stays within reach of a leak checker.
+struct block {
+    _Alignas(16) struct block *next;
+};
+
+static struct block *blocks;
+
 cudaError_t
 cudaGetDevice(int *out)
 {
@@ -32,20 +39,37 @@ cudaSetDevice(int index)
 cudaError_t
 cudaMalloc(void **out, size_t size)
 {
-    *out = malloc(size);
+    struct block *const b = malloc(sizeof(*b) + size);
+    if (!b) {
+        return cudaErrorMemoryAllocation;
+    }
+    pthread_mutex_lock(&fake_lock);
+    *b = (struct block){.next = blocks};
+    blocks = b;
+    pthread_mutex_unlock(&fake_lock);
+    *out = b + 1;
     atomic_fetch_add(&fake_nccl.allocated, 1);
-    return *out ? cudaSuccess : cudaErrorMemoryAllocation;
+    return cudaSuccess;
 }
 
 cudaError_t
 cudaFree(void *ptr)
 {
-    // Waits for what is under way, which may use the memory.
+    if (!ptr) {
+        return cudaSuccess;
+    }
     pthread_mutex_lock(&fake_lock);
+    // Waits for what is under way, which may use the memory.
     fake_progress();
+    struct block *const b = (struct block *)ptr - 1;
+    struct block **at = &blocks;
+    while (*at != b) {
+        at = &(*at)->next;
+    }
+    *at = b->next;
     pthread_mutex_unlock(&fake_lock);
-    atomic_fetch_sub(&fake_nccl.allocated, ptr != NULL);
-    free(ptr);
+    atomic_fetch_sub(&fake_nccl.allocated, 1);
+    free(b);
     return cudaSuccess;
 }
 
@@ -144,8 +168,13 @@ dlq_nccl_narrow(const float *from, void *to, int64_t count, int bf16, cudaStream
 
 cudaError_t
 dlq_peer_sum(const struct dlq_peer_ends *ends, void *data, int64_t count, enum dlq_peer_type type,
-             cudaStream_t stream)
+             enum dlq_peer_way way, cudaStream_t stream)
 {
+    const size_t bytes = (size_t)count * (type == DLQ_PEER_F16 || type == DLQ_PEER_BF16 ? 2 : 4);
+    if (bytes > dlq_peer_limit(way, ends->size)) {
+        return cudaErrorInvalidValue;
+    }
+
     const struct fake_op op = {.kind = FAKE_PEERS,
                                .from = data,
                                .to = data,
@@ -154,6 +183,12 @@ dlq_peer_sum(const struct dlq_peer_ends *ends, void *data, int64_t count, enum d
                                .ends = *ends};
     fake_enqueue(stream, &op);
     return cudaSuccess;
+}
+
+size_t
+dlq_peer_limit(enum dlq_peer_way way, int32_t size)
+{
+    return way == DLQ_PEER_IN_SHARES || size == 2 ? DLQ_PEER_BYTES : DLQ_PEER_BYTES / 4;
 }
 
 size_t
@@ -181,6 +216,14 @@ cudaError_t
 cudaFreeHost(void *ptr)
 {
     return cudaFree(ptr);
+}
+
+cudaError_t
+cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int index)
+{
+    (void)index;
+    *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0;
+    return cudaSuccess;
 }
 
 cudaError_t

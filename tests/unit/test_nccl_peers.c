@@ -13,7 +13,7 @@
 // Sums over memory of peers: when they are used, when NCCL is instead, and what faults say.
 
 // Sums that the setup makes to try the memory.
-enum { TRIALS = 3 };
+enum { TRIALS = 6 };
 
 // Of what process a rank thinks it is; 0: of this one.
 static _Thread_local pid_t pretended;
