@@ -40,7 +40,7 @@ how kernels work and where they stop:
 - [The Marlin layout on one H100](performance/marlin.md): 4 and 8 bits with the instructions of sm_80
 - [Whole layers on one H100](performance/h100_layers.md): unquantized beside cuBLASLt; int8, fp8, fp4
 - [Row layers on two H100](performance/h100_ranks.md): the multiplication, the sum over NCCL, and both
-- [Loading onto one H100](performance/h100_load.md): a 35 GB checkpoint from the page cache, and what is missing
+- [Loading onto one H100](performance/h100_load.md): a 35 GB checkpoint from the page cache, and what limits it
 - [CPU kernels](performance/cpu.md): what they compute, from AVX2 to AMX, and how fast
 """
 
