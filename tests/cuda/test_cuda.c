@@ -303,6 +303,46 @@ memory_that_is_given_back_is_kept_within_a_bound(void **state)
     assert_null(ops->alloc(0, 1000, 512));
 }
 
+static void *
+use_memory(void *arg)
+{
+    void *const p = ops->alloc(0, (size_t)3 << 20, 256);
+    *(bool *)arg = p != NULL;
+    ops->free(0, p);
+    return NULL;
+}
+
+// Threads that do a call's tasks once another thread has had memory.
+static void
+run_after_another(void *ctx, int32_t n_tasks, void (*fn)(void *arg, int32_t task), void *arg)
+{
+    pthread_t other;
+    assert_int_equal(pthread_create(&other, NULL, use_memory, ctx), 0);
+    pthread_join(other, NULL);
+    for (int32_t i = 0; i < n_tasks; i++) {
+        fn(arg, i);
+    }
+}
+
+static void
+memory_is_had_while_another_thread_uploads(void **state)
+{
+    (void)state;
+    bool had = false;
+    struct dlq_error err = DLQ_ERROR_INIT;
+    const struct dlq_threads after = {
+        .struct_size = sizeof(after), .n_threads = 6, .ctx = &had, .run = run_after_another};
+    const struct shape *const s = &shapes[6];
+    struct upload u = make(s, 1);
+    test_assert_ok(
+        ops->post(0, &after, u.dst, s->dst_pitch, u.src, s->src_pitch, s->width, s->rows, &err),
+        &err);
+    test_assert_ok(ops->flush(0, &after, &err), &err);
+    assert_true(had);
+    assert_true(arrived(&u));
+    discard(&u);
+}
+
 static void
 kept_memory_is_given_up_before_an_allocation_fails(void **state)
 {
@@ -440,6 +480,7 @@ main(void)
         cmocka_unit_test(posts_to_several_devices_arrive),
         cmocka_unit_test(ranks_upload_to_one_device),
         cmocka_unit_test(memory_that_is_given_back_is_kept_within_a_bound),
+        cmocka_unit_test(memory_is_had_while_another_thread_uploads),
         cmocka_unit_test(kept_memory_is_given_up_before_an_allocation_fails),
         cmocka_unit_test(a_device_that_is_not_there_is_an_error),
         cmocka_unit_test(without_a_usable_driver_the_reason_is_said),
