@@ -69,13 +69,18 @@ class Job:
             with open(name, encoding='utf-8') as file:
                 self.pids[rank] = int(file.read())
 
-    def wait_for_group(self):
-        """The log names the first plugin when the rank has joined the others."""
+    def has_group(self):
+        """Wait until all ranks have joined, when their log names the first plugin; False: they ended before."""
         begin = time.monotonic()
         while not all(': info: plugin ' in self.said(rank) for rank in range(RANKS)):
-            if time.monotonic() - begin > 60:
-                raise TimeoutError('the ranks did not join')
+            if self.is_unconnected() or time.monotonic() - begin > 60:
+                return False
             time.sleep(0.001)
+        return True
+
+    def is_unconnected(self):
+        """On a busy machine GPUs may not connect within a time limit that is made for kills."""
+        return any('setup: NCCL did not connect' in self.said(rank) for rank in range(RANKS))
 
     def is_alive(self, rank):
         try:
@@ -122,12 +127,14 @@ def survivors_name(job, victim, text, limit):
 
 
 def hurt(dlquant, path, sign, delay, victim):
-    """Send a signal to a rank after a while; what went wrong, '' for nothing, or None when it came too late."""
+    """Send a signal to a rank after a while; what went wrong, '' for nothing, or None when there was no time for it."""
     with tempfile.TemporaryDirectory() as folder:
         job = Job(dlquant, [path] * RANKS, folder)
         job.wait_for_start()
         try:
-            job.wait_for_group()
+            if not job.has_group():
+                print('again:   the ranks did not join', flush=True)
+                return None
             time.sleep(delay)
             if not job.is_alive(victim):
                 return None
@@ -161,6 +168,8 @@ def load_error(dlquant, path):
         job.wait_for_start()
         try:
             wrong = survivors_name(job, 1, 'rank 1 gave up: ', 30)
+            if job.is_unconnected():
+                return None
             if 'is not finite' not in job.said(1):
                 wrong += f'; rank 1 itself said: {job.said(1)[:200]}'
             return wrong
@@ -183,7 +192,9 @@ def other_checkpoint(dlquant, path):
         job = Job(dlquant, [path] * (RANKS - 1) + [other], folder)
         job.wait_for_start()
         try:
-            return survivors_name(job, None, f'rank {RANKS - 1} has another checkpoint or other options than rank 0', 30)
+            text = f'rank {RANKS - 1} has another checkpoint or other options than rank 0'
+            wrong = survivors_name(job, None, text, 30)
+            return None if job.is_unconnected() else wrong
         finally:
             job.end()
 
@@ -202,9 +213,6 @@ def main():
         passed, failed = passed + (not wrong), failed + bool(wrong)
         print(f"{'FAILED ' if wrong else 'ok     '} {what}{': ' if wrong else ''}{wrong}", flush=True)
 
-    note('an error in load reaches all ranks', load_error(dlquant, path))
-    note('another checkpoint is named', other_checkpoint(dlquant, path))
-    note('a stopped rank is named', hurt(dlquant, path, signal.SIGSTOP, 0.5, 1))
     rng = random.Random()
     named, late, longest = 0, 0, 1.0
     while named + failed < kills and late < 40:
@@ -216,6 +224,11 @@ def main():
             continue
         named += not wrong
         note(f'rank {victim} killed after {delay:.2f} s', wrong)
+    for what, attempt in (('an error in load reaches all ranks', lambda: load_error(dlquant, path)),
+                          ('another checkpoint is named', lambda: other_checkpoint(dlquant, path)),
+                          ('a stopped rank is named', lambda: hurt(dlquant, path, signal.SIGSTOP, 0.5, 1))):
+        results = (attempt() for _ in range(3))
+        note(what, next((wrong for wrong in results if wrong is not None), 'the ranks did not join'))
     print(f'{passed} passed, {failed} failed, 0 skipped')
     return 1 if failed or named < kills else 0
 
