@@ -24,3 +24,10 @@ def run(tests):
         print(f"{verdict} {number} - {test.__name__}{f' # SKIP {skip}' if skip else ''}",
               flush=True)
     return 1 if failed else 0
+
+
+def run_all(names):
+    """run() of the functions among globals() whose only argument is the folder, tmp or _."""
+    codes = [(value, getattr(value, "__code__", None)) for value in list(names.values())]
+    return run([value for value, code in codes
+                if code and code.co_argcount == 1 and code.co_varnames[0] in ("_", "tmp")])

@@ -116,10 +116,5 @@ def headers_are_planned_for_a_gpu_that_is_not_here(tmp):
         assert run.returncode == 5 and "no CUDA device" in run.stderr, run
 
 
-TESTS = [value for value in list(globals().values())
-         if callable(value) and getattr(value, "__code__", None)
-         and value.__code__.co_varnames[:1] in (("_",), ("tmp",)) and value.__code__.co_argcount == 1]
-
-
 if __name__ == "__main__":
-    sys.exit(tap.run(TESTS))
+    sys.exit(tap.run_all(globals()))
