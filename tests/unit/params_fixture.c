@@ -176,6 +176,18 @@ params_describe_3bit(int64_t words)
 }
 
 struct dlq_param_desc
+params_describe_bits(int64_t rows, int64_t cols, int32_t dim, int32_t bits, bool padded)
+{
+    struct dlq_param_desc d = params_describe("weight_packed", DLQ_I32, rows, cols);
+    d.flags = DLQ_PARAM_LSB_FIRST;
+    d.packed_dim = dim;
+    d.pack_num = padded ? 32 / bits : 32;
+    d.pack_den = padded ? 1 : bits;
+    d.pack_bits = bits;
+    return d;
+}
+
+struct dlq_param_desc
 params_describe_slots(int32_t n, uint32_t flags)
 {
     return (struct dlq_param_desc){

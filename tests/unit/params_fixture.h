@@ -66,6 +66,11 @@ params_describe_awq(const char *name, int64_t k, int64_t words, int64_t block, i
 struct dlq_param_desc
 params_describe_3bit(int64_t words);
 
+/// Words of codes of `bits` bits along dimension `dim`, which may be cut inside words; `padded`: no
+/// code lies in two.
+struct dlq_param_desc
+params_describe_bits(int64_t rows, int64_t cols, int32_t dim, int32_t bits, bool padded);
+
 /// A number a part.
 struct dlq_param_desc
 params_describe_slots(int32_t n, uint32_t flags);

@@ -68,18 +68,6 @@ make_noise(int64_t n, char **memory)
     return copy;
 }
 
-static struct dlq_param_desc
-describe(int64_t rows, int64_t cols, int32_t dim, struct packing p)
-{
-    struct dlq_param_desc d = params_describe("weight_packed", DLQ_I32, rows, cols);
-    d.flags = DLQ_PARAM_LSB_FIRST;
-    d.packed_dim = dim;
-    d.pack_num = p.padded ? 32 / p.bits : 32;
-    d.pack_den = p.padded ? 1 : p.bits;
-    d.pack_bits = p.bits;
-    return d;
-}
-
 static void
 check_inputs(struct packing p, int64_t local, int32_t ranks, int64_t n)
 {
@@ -91,7 +79,7 @@ check_inputs(struct packing p, int64_t local, int32_t ranks, int64_t n)
     for (int32_t rank = 0; rank < ranks; ++rank) {
         struct params_fixture f;
         params_begin(&f, k, true, &n, 1, rank, ranks);
-        const struct dlq_param_desc d = describe(n, cols, 1, p);
+        const struct dlq_param_desc d = params_describe_bits(n, cols, 1, p.bits, p.padded);
         test_assert_ok(params_declare(&f, &d), &f.err);
         const struct dlq_tensor t = params_tensor(DLQ_I32, 2, n, width, memory + 1);
         test_assert_ok(params_load(&f, "weight_packed", 0, 0, &t), &f.err);
@@ -200,8 +188,8 @@ begin_outputs(struct params_fixture *f, const struct outputs *o, int32_t rank)
     }
     params_begin(f, o->groups * 4, false, sizes, 3, rank, o->ranks);
     const int64_t words = words_of(o->p, before(o, 3, 1));
-    struct dlq_param_desc d =
-        describe(o->dim ? o->groups : words, o->dim ? words : o->groups, o->dim, o->p);
+    struct dlq_param_desc d = params_describe_bits(
+        o->dim ? o->groups : words, o->dim ? words : o->groups, o->dim, o->p.bits, o->p.padded);
     d.output_dim = o->dim;
     d.input_dim = 1 - o->dim;
     d.block[1 - o->dim] = 4;
@@ -306,7 +294,7 @@ part_that_is_written_again_replaces_its_bits_alone(void **state)
     (void)state;
     struct params_fixture f;
     params_begin(&f, 1, false, (const int64_t[]){3, 5}, 2, 0, 1);
-    struct dlq_param_desc d = describe(1, 1, 0, (struct packing){4, false});
+    struct dlq_param_desc d = params_describe_bits(1, 1, 0, 4, false);
     d.flags |= DLQ_PARAM_LAST_WRITE_OK;
     test_assert_ok(params_declare(&f, &d), &f.err);
     const int32_t words[] = {0x76543210, 0x0BCDEF98, 0x00000ABC};
@@ -333,7 +321,7 @@ repacking_goes_through_a_bounded_buffer(void **state)
     test_allocator_init(&a);
     f.params.alloc = &a.a;
     const struct packing p = {4, false};
-    const struct dlq_param_desc d = describe(rows, words, 1, p);
+    const struct dlq_param_desc d = params_describe_bits(rows, words, 1, p.bits, p.padded);
     test_assert_ok(params_declare(&f, &d), &f.err);
     const int64_t width = words_of(p, local * 2);
     char *memory;
@@ -374,94 +362,6 @@ vector_of_packed_outputs_is_cut_too(void **state)
     params_end(&f);
 }
 
-static void
-wrong_width_names_the_words_that_were_tried(void **state)
-{
-    (void)state;
-    struct params_fixture f;
-    params_begin(&f, 172, true, (const int64_t[]){1}, 1, 1, 2);
-    const struct dlq_param_desc d = describe(1, 11, 1, (struct packing){4, false});
-    test_assert_ok(params_declare(&f, &d), &f.err);
-    const int32_t full[21] = {0};
-    const struct dlq_tensor t = params_tensor(DLQ_I32, 2, 1, 21, full);
-    test_assert_error(params_load(&f, "weight_packed", 0, 0, &t), &f.err, DLQ_ESHAPE,
-                      "expected I32 [1, 22], found I32 [1, 21]; the slice for rank 1 of 2 is "
-                      "[0:1, 10:22]");
-    params_end(&f);
-}
-
-static void
-size_that_was_declared_is_checked_in_words(void **state)
-{
-    (void)state;
-    struct params_fixture f;
-    params_begin(&f, 172, true, (const int64_t[]){1}, 1, 1, 2);
-    struct dlq_param_desc d = describe(1, 10, 1, (struct packing){4, false});
-    test_assert_error(params_declare(&f, &d), &f.err, DLQ_ESHAPE,
-                      "was declared as [1, 10]; along its input dimension 1 the layer's sizes give "
-                      "11");
-    d.shape[1] = 11;
-    d.block[1] = 4;
-    test_assert_error(params_declare(&f, &d), &f.err, DLQ_ESHAPE,
-                      "cut inside groups of 4 elements (groups of 2 would fit)");
-    params_end(&f);
-    params_begin(&f, 1, false, (const int64_t[]){6, 4}, 2, 0, 1);
-    d = describe(1, 1, 0, (struct packing){4, false});
-    test_assert_error(params_declare(&f, &d), &f.err, DLQ_ESHAPE,
-                      "along its output dimension 0 the layer's sizes give 2");
-    params_end(&f);
-    params_begin(&f, INT64_MAX / 16 / 2 * 2, true, (const int64_t[]){1}, 1, 0, 2);
-    d = describe(1, INT64_MAX / 256, 1, (struct packing){4, false});
-    test_assert_error(params_declare(&f, &d), &f.err, DLQ_EOVERFLOW, "sizes overflow 64 bits");
-    params_end(&f);
-}
-
-static void
-flag_refuses_what_it_cannot_cut(void **state)
-{
-    (void)state;
-    static const char other[] = "words that may be cut have no tile, cast or sentinel";
-    static const char dim[] = "words that may be cut need a packed_dim and 32 bits each";
-    static const char ratio[] = "pack_bits and the pack ratio do not agree";
-    const struct {
-        struct dlq_param_desc d;
-        const char *why;
-    } cases[] = {
-        {{.packed_dim = -1}, dim},
-        {{.dtype = DLQ_U8, .packed_dim = 1, .pack_num = 2}, dim},
-        {{.packed_dim = 1, .pack_num = 8, .tile = 2}, other},
-        {{.packed_dim = 1, .pack_num = 8, .flags = DLQ_PARAM_CAST}, other},
-        {{.packed_dim = 1, .pack_num = 8, .flags = DLQ_PARAM_SENTINEL}, other},
-        {{.packed_dim = 1, .pack_num = 8, .pack_bits = 3}, ratio},
-        {{.packed_dim = 1, .pack_num = 32, .pack_den = 3, .pack_bits = 4}, ratio},
-        {{.packed_dim = 1, .pack_num = 9}, ratio},
-        {{.packed_dim = 1, .pack_num = 9, .pack_bits = 33}, ratio},
-        {{.packed_dim = 1, .pack_num = 9, .pack_bits = -3}, ratio},
-        {{.packed_dim = 1, .pack_num = 64}, ratio},
-        {{.packed_dim = 1, .pack_num = 10}, NULL},
-        {{.packed_dim = 1, .pack_num = 4, .pack_bits = 7}, NULL},
-        {{.packed_dim = 1, .pack_num = 64, .pack_den = 6}, NULL},
-    };
-    for (size_t i = 0; i < TEST_COUNT(cases); ++i) {
-        struct params_fixture f;
-        params_begin(&f, 1, false, (const int64_t[]){1}, 1, 0, 1);
-        struct dlq_param_desc d = params_describe("w", DLQ_I32, 1, 1);
-        d.dtype = cases[i].d.dtype ? cases[i].d.dtype : d.dtype;
-        d.flags = cases[i].d.flags | DLQ_PARAM_LSB_FIRST;
-        d.packed_dim = cases[i].d.packed_dim;
-        d.pack_num = cases[i].d.pack_num;
-        d.pack_den = cases[i].d.pack_den;
-        d.pack_bits = cases[i].d.pack_bits;
-        d.tile = cases[i].d.tile;
-        if (cases[i].why) {
-            test_assert_error(params_declare(&f, &d), &f.err, DLQ_EPLUGIN, cases[i].why);
-        } else {
-            test_assert_ok(params_declare(&f, &d), &f.err);
-        }
-        params_end(&f);
-    }
-}
-
 static int32_t
 load_shared(void *ctx, struct test_allocator *t, struct dlq_error *err)
 {
@@ -469,7 +369,7 @@ load_shared(void *ctx, struct test_allocator *t, struct dlq_error *err)
     struct params_fixture f;
     params_begin(&f, 1, false, (const int64_t[]){3, 5}, 2, 0, 1);
     f.params.alloc = &t->a;
-    const struct dlq_param_desc d = describe(1, 1, 0, (struct packing){4, false});
+    const struct dlq_param_desc d = params_describe_bits(1, 1, 0, 4, false);
     const int32_t word = 0x76543210;
     const struct dlq_tensor tensor = params_tensor(DLQ_I32, 2, 1, 1, &word);
     int32_t rc = params_declare(&f, &d);
@@ -497,9 +397,6 @@ main(void)
         cmocka_unit_test(part_that_is_written_again_replaces_its_bits_alone),
         cmocka_unit_test(repacking_goes_through_a_bounded_buffer),
         cmocka_unit_test(vector_of_packed_outputs_is_cut_too),
-        cmocka_unit_test(wrong_width_names_the_words_that_were_tried),
-        cmocka_unit_test(size_that_was_declared_is_checked_in_words),
-        cmocka_unit_test(flag_refuses_what_it_cannot_cut),
         cmocka_unit_test(each_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("params_bits", tests, NULL, NULL);
