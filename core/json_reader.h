@@ -69,6 +69,11 @@ dlq_json_reader_skip(struct dlq_json_reader *r);
 bool
 dlq_json_reader_end(struct dlq_json_reader *r);
 
+/// What is behind the escape whose backslash is before `p`, or NULL when it is none. A pair of
+/// surrogates is one.
+const char *
+dlq_json_escape_end(const char *p, const char *end);
+
 /// Write the characters that a span stands for, at most `span->len` bytes and without a terminating
 /// zero; `dst` may be `span->at` itself. Returns the number of bytes.
 size_t
