@@ -154,6 +154,12 @@ main(int argc, char **argv)
         fprintf(stderr, "check_kernels: %s\n", err.msg);
         return 2;
     }
+#if defined(CHECK_EMULATE_AMX)
+    // Of what tiles need, they alone are emulated.
+    if ((machine_flags & DLQ_CPU_AVX512_BF16) != 0) {
+        machine_flags |= DLQ_CPU_AMX_INT8 | DLQ_CPU_AMX_BF16;
+    }
+#endif
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
         return bench_main(argc, argv);
     }
