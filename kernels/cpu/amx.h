@@ -36,6 +36,12 @@ dlq_tile_release(void)
                      :                                                                             \
                      : "r"(base), "r"((int64_t)(stride))                                           \
                      : "memory")
+/// The same for lines that are not needed again soon: they do not displace others in L1.
+#define DLQ_TILE_STREAM(t, base, stride)                                                           \
+    __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm" #t                                             \
+                     :                                                                             \
+                     : "r"(base), "r"((int64_t)(stride))                                           \
+                     : "memory")
 #define DLQ_TILE_STORE(t, base, stride)                                                            \
     __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)"                                           \
                      :                                                                             \

@@ -16,7 +16,12 @@
 //
 // A group of 128 is only eight tile products before its scales, so everything else is threaded
 // between them: unpacking the weights that come next, storing the sums of the item before, scaling
-// them into the outputs. All that an item touches is kept small enough for L1.
+// those of the item before that into the outputs. Outputs, unpacked weights and sums stay in L1;
+// codes of x, of which there is no room for, pass by it.
+//
+// While tile products run, one port is left for fp32 arithmetic, conversions and shifts, and loads
+// of tiles take most of both load ports. Hence a shuffle where one would shift, and nothing loaded
+// twice that a register can keep.
 
 enum {
     PANEL = 16,
@@ -70,6 +75,9 @@ struct side_work {
     int64_t line, end_line;
 };
 
+// Keeps what was loaded in its register: compilers load it again after a piece of assembly.
+#define KEEP(v) __asm__ volatile("" : "+v"(v))
+
 DLQ_INLINE void
 unpack_lines(const int BITS, struct side_work *work, int64_t until)
 {
@@ -77,7 +85,8 @@ unpack_lines(const int BITS, struct side_work *work, int64_t until)
     for (int64_t i = work->line; i < until; i++) {
         DLQ_UNROLL for (int b = 0; b < 2; b++)
         {
-            const __m512i line = _mm512_load_si512(work->packed[b] + i * 64);
+            __m512i line = _mm512_load_si512(work->packed[b] + i * 64);
+            KEEP(line);
             _mm_prefetch((const char *)work->packed[b] + i * 64 + PREFETCH, _MM_HINT_T1);
             int8_t *out = work->weights[b] + i * (512 / BITS);
             if (BITS == 8) {
@@ -93,33 +102,40 @@ unpack_lines(const int BITS, struct side_work *work, int64_t until)
     work->line = until;
 }
 
-// Rows [begin, end) of the 2 x 16 rows of an item's sums into c.
+// Rows [begin, end) of an item's sums into c.
 DLQ_INLINE void
 scale_rows(const int L, const bool FIX, const struct pending *item, int begin, int end)
 {
-    const __m512 scales[2] = {item->scales[0], item->scales[1]};
-    DLQ_UNROLL for (int i = begin; i < end; i++)
+    // dword << 8
+    const __m512i times_256 = _mm512_set4_epi32(0x0e0d0cff, 0x0a0908ff, 0x060504ff, 0x020100ff);
+    __m512 scales[2] = {item->scales[0], item->scales[1]};
+    KEEP(scales[0]);
+    KEEP(scales[1]);
+    DLQ_UNROLL for (int r = begin; r < end; r++)
     {
-        const int b = i % 2;
-        const int r = i / 2;
-        __m512i dot = _mm512_load_si512((*item->sums)[0][b][r]);
-        if (L == 2) {
-            dot = _mm512_add_epi32(_mm512_slli_epi32(dot, 8),
-                                   _mm512_load_si512((*item->sums)[1][b][r]));
+        __m512 sx = _mm512_set1_ps(item->sx[r]);
+        KEEP(sx);
+        DLQ_UNROLL for (int b = 0; b < 2; b++)
+        {
+            __m512i dot = _mm512_load_si512((*item->sums)[0][b][r]);
+            if (L == 2) {
+                dot = _mm512_add_epi32(_mm512_shuffle_epi8(dot, times_256),
+                                       _mm512_load_si512((*item->sums)[1][b][r]));
+            }
+            if (FIX) {
+                const __m512i offset =
+                    _mm512_mullo_epi32(item->zeros[b], _mm512_set1_epi32(item->x_sums[r]));
+                dot = _mm512_sub_epi32(dot, offset);
+            }
+            const __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), sx);
+            float *to = item->c + r * DLQ_WNA16_UNIT + b * 16;
+            _mm512_store_ps(to, _mm512_fmadd_ps(t, scales[b], _mm512_load_ps(to)));
         }
-        if (FIX) {
-            const __m512i offset =
-                _mm512_mullo_epi32(item->zeros[b], _mm512_set1_epi32(item->x_sums[r]));
-            dot = _mm512_sub_epi32(dot, offset);
-        }
-        const __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), _mm512_set1_ps(item->sx[r]));
-        float *to = item->c + r * DLQ_WNA16_UNIT + b * 16;
-        _mm512_store_ps(to, _mm512_fmadd_ps(t, scales[b], _mm512_load_ps(to)));
     }
 }
 
 // What goes with one of the 2 * L products of a step: unpacking with those of the first, scaling
-// with the others.
+// with all.
 DLQ_INLINE void
 do_piece(const int L, const bool FIX, const int BITS, const int STEPS, struct side_work *work,
          int64_t first_line, int step, int product)
@@ -128,16 +144,13 @@ do_piece(const int L, const bool FIX, const int BITS, const int STEPS, struct si
     if (step == 0) {
         unpack_lines(BITS, work, first_line + (work->end_line - first_line) * (product + 1) / n);
     }
-    if (step > 0 || (STEPS == 1 && product == n - 1)) {
-        const int pieces = STEPS == 1 ? 1 : (STEPS - 1) * n;
-        const int piece = STEPS == 1 ? 0 : (step - 1) * n + product;
-        scale_rows(L, FIX, &work->scale, 2 * PANEL * piece / pieces,
-                   2 * PANEL * (piece + 1) / pieces);
-    }
+    const int pieces = STEPS * n;
+    const int piece = step * n + product;
+    scale_rows(L, FIX, &work->scale, PANEL * piece / pieces, PANEL * (piece + 1) / pieces);
 }
 
 // The sums of the item before leave their tile just before it is needed again: stores then cost
-// nothing, and what they stored is there when the scaling begins.
+// nothing, and what they stored is there when the item after begins to scale it.
 #define TURN(t, limb, block)                                                                       \
     do {                                                                                           \
         DLQ_TILE_STORE(t, (*sums)[limb][block], 64);                                               \
@@ -156,7 +169,7 @@ run_item(const int L, const bool FIX, const int BITS, const int STEPS, const str
     DLQ_UNROLL for (int i = 0; i < STEPS; i++)
     {
         DLQ_TILE_LOAD(6, b0 + i * width * 16, 64);
-        DLQ_TILE_LOAD(4, a + i * width * PANEL, width);
+        DLQ_TILE_STREAM(4, a + i * width * PANEL, width);
         if (i == 0) {
             TURN(0, 0, 0);
         }
@@ -169,7 +182,7 @@ run_item(const int L, const bool FIX, const int BITS, const int STEPS, const str
         DLQ_TILE_DPBSSD(1, 4, 7);
         do_piece(L, FIX, BITS, STEPS, work, first_line, i, 1);
         if (L == 2) {
-            DLQ_TILE_LOAD(5, a_low + i * width * PANEL, width);
+            DLQ_TILE_STREAM(5, a_low + i * width * PANEL, width);
             if (i == 0) {
                 TURN(2, 1, 0);
             }
@@ -219,15 +232,18 @@ run_items(const int L, const bool FIX, const int BITS, const int STEPS, struct s
     const struct dlq_wna16_run *run = s->run;
     const struct dlq_k_wna16 *w = run->w;
     const struct dlq_wna16_part *part = s->part;
-    item_sums sums __attribute__((aligned(64)));
-    struct factors factors[2];
-    // There is no item before the first: zeros.
-    struct side_work work = {.scale = {.sums = &sums,
-                                       .sx = part->sx,
-                                       .x_sums = part->sums,
-                                       .scales = factors[1].scales,
-                                       .zeros = factors[1].zeros,
-                                       .c = s->c}};
+    // Of the item before and of the one before that, whose groups may be two.
+    item_sums sums[2] __attribute__((aligned(64)));
+    struct factors factors[4];
+    // There are no two items before the first: zeros.
+    struct pending last = {.sums = &sums[0],
+                           .sx = part->sx + dlq_wna16_slot(part, s->panel, 0) * PANEL,
+                           .x_sums = part->sums + dlq_wna16_slot(part, s->panel, 0) * PANEL,
+                           .scales = factors[3].scales,
+                           .zeros = factors[3].zeros,
+                           .c = s->c};
+    struct side_work work = {.scale = last};
+    memset(sums, 0, sizeof(sums));
     memset(factors, 0, sizeof(factors));
     DLQ_TILE_ZERO(0);
     DLQ_TILE_ZERO(1);
@@ -237,9 +253,10 @@ run_items(const int L, const bool FIX, const int BITS, const int STEPS, struct s
     work.line = 0;
     unpack_lines(BITS, &work, s->lines);
     int buffer = 0;
+    int turn = 0;
     for (int64_t g = 0; g < w->groups; g++) {
         const int64_t slot = dlq_wna16_slot(part, s->panel, g);
-        struct factors *f = &factors[g & 1];
+        struct factors *f = &factors[g & 3];
         load_factors(s, g, f);
         for (int pair = 0; pair < s->n_pairs; pair++, buffer ^= 1) {
             const bool last_pair = pair + 1 == s->n_pairs;
@@ -248,28 +265,31 @@ run_items(const int L, const bool FIX, const int BITS, const int STEPS, struct s
             const int8_t *b = s->weights + 2 * buffer * w->group_k * 16;
             next_weights(s, last_pair ? 0 : pair + 1, next < w->groups ? next : g, buffer ^ 1,
                          &work);
-            for (int p = 0; p < s->n_panels; p++) {
+            for (int p = 0; p < s->n_panels; p++, turn ^= 1) {
                 work.line = lines * p / s->n_panels;
                 work.end_line = lines * (p + 1) / s->n_panels;
                 run_item(L, FIX, BITS, STEPS, s, part->codes + (slot + p) * run->group_bytes, b,
-                         b + w->group_k * 16, &sums, &work);
-                work.scale = (struct pending){.sums = &sums,
-                                              .sx = part->sx + (slot + p) * PANEL,
-                                              .x_sums = part->sums + (slot + p) * PANEL,
-                                              .scales = f->scales + 2 * pair,
-                                              .zeros = f->zeros + 2 * pair,
-                                              .c = s->c + p * PANEL * DLQ_WNA16_UNIT + pair * PAIR};
+                         b + w->group_k * 16, &sums[turn ^ 1], &work);
+                work.scale = last;
+                last = (struct pending){.sums = &sums[turn],
+                                        .sx = part->sx + (slot + p) * PANEL,
+                                        .x_sums = part->sums + (slot + p) * PANEL,
+                                        .scales = f->scales + 2 * pair,
+                                        .zeros = f->zeros + 2 * pair,
+                                        .c = s->c + p * PANEL * DLQ_WNA16_UNIT + pair * PAIR};
             }
         }
     }
-    DLQ_TILE_STORE(0, sums[0][0], 64);
-    DLQ_TILE_STORE(1, sums[0][1], 64);
+    scale_rows(L, FIX, &work.scale, 0, PANEL);
+    DLQ_TILE_STORE(0, sums[turn ^ 1][0][0], 64);
+    DLQ_TILE_STORE(1, sums[turn ^ 1][0][1], 64);
     if (L == 2) {
-        DLQ_TILE_STORE(2, sums[1][0], 64);
-        DLQ_TILE_STORE(3, sums[1][1], 64);
+        DLQ_TILE_STORE(2, sums[turn ^ 1][1][0], 64);
+        DLQ_TILE_STORE(3, sums[turn ^ 1][1][1], 64);
     }
-    scale_rows(L, FIX, &work.scale, 0, 2 * PANEL);
+    scale_rows(L, FIX, &last, 0, PANEL);
 }
+#undef KEEP
 
 typedef void (*items_fn)(struct state *s);
 

@@ -52,7 +52,7 @@ check_layer_same(const struct check_layer *layer, const void *a, const void *b, 
 void
 check_layer_levels(const struct check_layer *layer);
 
-/// Rows of zeros, NaN and infinities between ordinary rows, m >= 9: overwrites rows 0, 2, 4 and 6.
+/// Rows of zeros, NaN and infinities beside ordinary rows, m >= 9: overwrites rows 0, 2, 4 and 6.
 void
 check_layer_special(const struct check_layer *layer);
 
