@@ -110,7 +110,10 @@ struct w4_wide {
     static constexpr int inbox = Mc == 1 && rows * Bn * Ctas <= 8192 ? rows * Bn * 4 : 0;
     static constexpr int room = (228 / Ctas - 1) * 1024 - out - meet - inbox - 16 * MaxSt - 8;
     static constexpr int fit = room / (x_stage + w_stage);
-    static constexpr int St = fit < MaxSt ? fit : MaxSt;
+    // A multiple of Kw, so that a slot belongs to one warpgroup: its barrier tells two phases
+    // apart, and copies may arrive in any order. A warpgroup that took a slot after another one
+    // could take the phase before the other's for its own.
+    static constexpr int St = (fit < MaxSt ? fit : MaxSt) / Kw * Kw;
     static constexpr int ring = St * (x_stage + w_stage); // all of x, then all of the weights
     static constexpr int smem = ring + out + meet + inbox + (2 * St + 1) * 8;
     // Sets of operand registers: with two a warpgroup converts while its own products run; four
