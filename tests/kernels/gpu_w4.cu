@@ -13,6 +13,10 @@
 //   gpu_w4 run K N M KERNEL TILE SPLIT CTAS
 //       a few calls of one plan, for a profiler
 //
+//   gpu_w4 repeat K N M KERNEL TILE SPLIT CTAS COUNT
+//       COUNT calls of one plan, without and with programmatic dependent launch: how many give
+//       other bits than the first
+//
 //   gpu_w4 tune PLANS RESULTS M... [-s KxN]
 //       every plan at the eight bar shapes, checked before it is timed. Lines of PLANS
 //       (kernels/cuda/w4_table.py makes the table from them):
@@ -193,6 +197,60 @@ run(int k, int n, int m, struct dlq_k_w4_plan plan)
     problem_destroy(&p);
 }
 
+// Runs of `count` with other bits than the first one, and where one of them differs.
+static int
+count_differing(struct trial *t, int count)
+{
+    const size_t size = (size_t)t->m * t->ldy;
+    uint16_t *const y = (uint16_t *)malloc(2 * size), *const first = (uint16_t *)malloc(2 * size);
+    int differing = 0;
+    HARNESS_CUDA(cudaMemset(t->again, 0xff, 2 * size));
+    t->call.y = t->again;
+    int err = trial_run(t, 0, 0);
+    t->call.y = t->y;
+    for (int i = 0; i < count && !err; i++) {
+        HARNESS_CUDA(cudaMemsetAsync(t->y, 0xff, 2 * size, 0));
+        HARNESS_CUDA(cudaMemsetAsync(t->counter, 0, sizeof *t->counter, 0));
+        err = trial_run(t, i, 0);
+        err = err ? err : trial_run(t, i, 0); // what an early launch may overlap
+        harness_count_different<<<256, 256>>>(t->y, t->again, size, t->counter);
+        unsigned long long elements;
+        HARNESS_CUDA(cudaMemcpy(&elements, t->counter, sizeof elements, cudaMemcpyDeviceToHost));
+        if (elements && !differing++) {
+            HARNESS_CUDA(cudaMemcpy(y, t->y, 2 * size, cudaMemcpyDeviceToHost));
+            HARNESS_CUDA(cudaMemcpy(first, t->again, 2 * size, cudaMemcpyDeviceToHost));
+            size_t at = 0;
+            while (y[at] == first[at])
+                at++;
+            printf("run %d: %llu elements, first token %zu output %zu: %04x, not %04x\n", i,
+                   elements, at / t->ldy, at % t->ldy, y[at], first[at]);
+        }
+    }
+    free(y), free(first);
+    return err ? -1 : differing;
+}
+
+static int
+repeat(int k, int n, int m, struct dlq_k_w4_plan plan, int count)
+{
+    struct problem p = {};
+    p.k = k, p.n = n, p.group = 128;
+    problem_create(&p, 2);
+    struct trial t;
+    trial_create(&t, &p, m, 16, 0, 0);
+    t.plan = plan;
+    int differing[2];
+    for (int pdl = 0; pdl < 2; pdl++) {
+        t.call.pdl = pdl;
+        differing[pdl] = count_differing(&t, count);
+    }
+    printf("%dx%d m %d plan %d:%d/%d*%d: %d and %d (PDL) of %d runs differ\n", k, n, m, plan.kernel,
+           plan.tile, plan.split, plan.ctas, differing[0], differing[1], count);
+    trial_destroy(&t);
+    problem_destroy(&p);
+    return differing[0] || differing[1];
+}
+
 int
 main(int argc, char **argv)
 {
@@ -206,6 +264,11 @@ main(int argc, char **argv)
                                            atoi(argv[8])};
         run(atoi(argv[2]), atoi(argv[3]), atoi(argv[4]), plan);
         return 0;
+    }
+    if (argc >= 10 && !strcmp(argv[1], "repeat")) {
+        const struct dlq_k_w4_plan plan = {atoi(argv[5]), atoi(argv[6]), atoi(argv[7]),
+                                           atoi(argv[8])};
+        return repeat(atoi(argv[2]), atoi(argv[3]), atoi(argv[4]), plan, atoi(argv[9]));
     }
     if (argc >= 2 && !strcmp(argv[1], "check")) {
         return check() != 0;
@@ -225,7 +288,9 @@ main(int argc, char **argv)
             forms(ms, count, only);
         return 0;
     }
-    fprintf(stderr, "usage: gpu_w4 check | gpu_w4 tune PLANS RESULTS M... [-s KxN] | gpu_w4 forms "
-                    "M... [-s KxN] | gpu_w4 run K N M KERNEL TILE SPLIT CTAS\n");
+    fprintf(
+        stderr,
+        "usage: gpu_w4 check | gpu_w4 tune PLANS RESULTS M... [-s KxN] | gpu_w4 forms "
+        "M... [-s KxN] | gpu_w4 run K N M KERNEL TILE SPLIT CTAS | gpu_w4 repeat (as run) COUNT\n");
     return 2;
 }
