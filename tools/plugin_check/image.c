@@ -259,3 +259,31 @@ rig_io_apply(struct rig_io *io, dlq_linear *layer, struct check_result *result)
     }
     return check_guard_bytes(io, result);
 }
+
+bool
+rig_trial_make(struct rig *rig, const struct check_case *c, const struct rig_spec *spec, int64_t m,
+               bool padded, struct rig_trial *out, struct check_result *result)
+{
+    struct dlq_error err = DLQ_ERROR_INIT;
+    if (!rig_image_make(rig, c, spec, &out->image, result)) {
+        return false;
+    }
+    if (rig_layer_make(rig, spec, &out->image, &out->layer, &err) != DLQ_OK) {
+        rig_image_free(&out->image);
+        return rig_fail(result, "%s: %s", c->name, err.msg);
+    }
+    if (!rig_io_make(&out->io, out->layer, m, padded, rig->subject->seed)) {
+        dlq_linear_destroy(out->layer);
+        rig_image_free(&out->image);
+        return rig_fail(result, "%s: no memory for rows of x and y", c->name);
+    }
+    return true;
+}
+
+void
+rig_trial_free(struct rig_trial *trial)
+{
+    rig_io_free(&trial->io);
+    dlq_linear_destroy(trial->layer);
+    rig_image_free(&trial->image);
+}

@@ -267,51 +267,50 @@ check_numerics(const struct check_subject *s, struct check_result *r)
 
 // Row 0 is zeros, row 1 has a NaN, row 2 is as before: its bits must not change.
 static void
+compare_special(const struct check_case *c, const struct rig_io *io, const struct rig_io *same,
+                const float *bias, struct check_result *r)
+{
+    for (int64_t n = 0; n < io->n; n++) {
+        uint8_t expected[4] = {0};
+        rig_set(expected, io->dtype, 0, bias ? bias[n] : 0.0F);
+        const float zero = rig_get(rig_io_y(io, 0), io->dtype, n);
+        if (zero != rig_get(expected, io->dtype, 0)) {
+            rig_fail(r, "%s: a row of zeros gives %g at column %lld, the bias is expected", c->name,
+                     (double)zero, (long long)n);
+        }
+        if (!isnan(rig_get(rig_io_y(io, 1), io->dtype, n))) {
+            rig_fail(r, "%s: a row with a NaN gives a number at column %lld", c->name,
+                     (long long)n);
+        }
+    }
+    if (memcmp(rig_io_y(io, 2), rig_io_y(same, 2), (size_t)io->n * rig_size(io->dtype)) != 0) {
+        rig_fail(r, "%s: a NaN in row 1 changes row 2", c->name);
+    }
+}
+
+static void
 check_special(struct rig *rig, const struct check_case *c, const struct rig_spec *spec,
               struct check_result *r)
 {
-    struct rig_image image;
-    if (!rig_image_make(rig, c, spec, &image, r)) {
+    struct rig_trial t;
+    struct rig_io same;
+    if (!rig_trial_make(rig, c, spec, 3, false, &t, r)) {
         return;
     }
-    dlq_linear *layer = NULL;
-    struct dlq_error err = DLQ_ERROR_INIT;
-    float *const bias = spec->bias ? rig_image_floats(&image, "bias") : NULL;
-    struct rig_io io;
-    struct rig_io same;
-    if (rig_layer_make(rig, spec, &image, &layer, &err) != DLQ_OK) {
-        rig_fail(r, "%s: %s", c->name, err.msg);
-    } else if (rig_io_make(&io, layer, 3, false, rig->subject->seed)) {
-        if (rig_io_make(&same, layer, 3, false, rig->subject->seed)) {
-            for (int64_t k = 0; k < io.k; k++) {
-                rig_set(io.x, io.dtype, k, 0.0F);
-            }
-            rig_set(io.x, io.dtype, io.x_stride + io.k / 2, NAN);
-            const bool ran = rig_io_apply(&io, layer, r) && rig_io_apply(&same, layer, r);
-            for (int64_t n = 0; ran && n < io.n; n++) {
-                uint8_t expected[4] = {0};
-                rig_set(expected, io.dtype, 0, bias ? bias[n] : 0.0F);
-                const float zero = rig_get(rig_io_y(&io, 0), io.dtype, n);
-                if (zero != rig_get(expected, io.dtype, 0)) {
-                    rig_fail(r, "%s: a row of zeros gives %g at column %lld, the bias is expected",
-                             c->name, (double)zero, (long long)n);
-                }
-                if (!isnan(rig_get(rig_io_y(&io, 1), io.dtype, n))) {
-                    rig_fail(r, "%s: a row with a NaN gives a number at column %lld", c->name,
-                             (long long)n);
-                }
-            }
-            if (ran && memcmp(rig_io_y(&io, 2), rig_io_y(&same, 2),
-                              (size_t)io.n * rig_size(io.dtype)) != 0) {
-                rig_fail(r, "%s: a NaN in row 1 changes row 2", c->name);
-            }
-            rig_io_free(&same);
+    struct rig_io *const io = &t.io;
+    float *const bias = spec->bias ? rig_image_floats(&t.image, "bias") : NULL;
+    if (rig_io_make(&same, t.layer, 3, false, rig->subject->seed)) {
+        for (int64_t k = 0; k < io->k; k++) {
+            rig_set(io->x, io->dtype, k, 0.0F);
         }
-        rig_io_free(&io);
+        rig_set(io->x, io->dtype, io->x_stride + io->k / 2, NAN);
+        if (rig_io_apply(io, t.layer, r) && rig_io_apply(&same, t.layer, r)) {
+            compare_special(c, io, &same, bias, r);
+        }
+        rig_io_free(&same);
     }
     free(bias);
-    dlq_linear_destroy(layer);
-    rig_image_free(&image);
+    rig_trial_free(&t);
 }
 
 void

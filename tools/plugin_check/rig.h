@@ -120,6 +120,21 @@ rig_io_free(struct rig_io *io);
 bool
 rig_io_apply(struct rig_io *io, dlq_linear *layer, struct check_result *result);
 
+/// A made layer of a case, what it was loaded from, and rows for it.
+struct rig_trial {
+    struct rig_image image;
+    dlq_linear *layer;
+    struct rig_io io;
+};
+
+/// Make all three, with `m` rows. False sets `result` and leaves nothing.
+bool
+rig_trial_make(struct rig *rig, const struct check_case *c, const struct rig_spec *spec, int64_t m,
+               bool padded, struct rig_trial *out, struct check_result *result);
+
+void
+rig_trial_free(struct rig_trial *trial);
+
 /// First element of row `row` of y.
 void *
 rig_io_y(const struct rig_io *io, int64_t row);

@@ -237,38 +237,29 @@ static void
 check_case(struct rig *rig, const struct check_case *c, const struct rig_spec *spec,
            struct check_result *r)
 {
-    struct rig_image image;
-    if (!rig_image_make(rig, c, spec, &image, r)) {
+    struct rig_trial t;
+    float *w = NULL;
+    if (!rig_trial_make(rig, c, spec, 3, false, &t, r)) {
         return;
     }
-    dlq_linear *layer = NULL;
-    struct dlq_error err = DLQ_ERROR_INIT;
-    struct rig_io whole;
-    float *w = NULL;
-    if (rig_layer_make(rig, spec, &image, &layer, &err) != DLQ_OK) {
-        rig_fail(r, "%s: %s", c->name, err.msg);
-    } else if (rig_io_make(&whole, layer, 3, false, rig->subject->seed)) {
-        const bool ok = dlq_linear_extension(layer, DLQ_EXT_ROW_SPLIT, NULL) &&
-                        rig_io_apply(&whole, layer, r) &&
-                        numerics_weights(layer, dlq_runtime_host(rig->rt), &w, r);
-        for (int32_t size = 2; ok && size <= MAX_SIZE && r->verdict != CHECK_FAIL; size *= 2) {
-            struct split s = {.c = c, .spec = *spec};
-            bool made = true;
-            s.spec.kind = DLQ_ROW;
-            s.spec.size = size;
-            for (s.spec.rank = 0; made && s.spec.rank < size; s.spec.rank++) {
-                made = make_rank(rig, &s, &s.ranks[s.spec.rank], &image, &whole, r);
-            }
-            if (made) {
-                run_ranks(&s, &whole, w, r);
-            }
-            free_split(&s);
+    const bool ok = dlq_linear_extension(t.layer, DLQ_EXT_ROW_SPLIT, NULL) &&
+                    rig_io_apply(&t.io, t.layer, r) &&
+                    numerics_weights(t.layer, dlq_runtime_host(rig->rt), &w, r);
+    for (int32_t size = 2; ok && size <= MAX_SIZE && r->verdict != CHECK_FAIL; size *= 2) {
+        struct split s = {.c = c, .spec = *spec};
+        bool made = true;
+        s.spec.kind = DLQ_ROW;
+        s.spec.size = size;
+        for (s.spec.rank = 0; made && s.spec.rank < size; s.spec.rank++) {
+            made = make_rank(rig, &s, &s.ranks[s.spec.rank], &t.image, &t.io, r);
         }
-        rig_io_free(&whole);
+        if (made) {
+            run_ranks(&s, &t.io, w, r);
+        }
+        free_split(&s);
     }
     free(w);
-    dlq_linear_destroy(layer);
-    rig_image_free(&image);
+    rig_trial_free(&t);
 }
 
 void

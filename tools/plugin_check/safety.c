@@ -18,21 +18,11 @@ with_layer(struct rig *rig, const struct check_case *c, const struct rig_spec *s
                         struct rig_io *io, struct check_result *r),
            struct check_result *r)
 {
-    struct rig_image image;
-    if (!rig_image_make(rig, c, spec, &image, r)) {
-        return;
+    struct rig_trial t;
+    if (rig_trial_make(rig, c, spec, m, padded, &t, r)) {
+        body(rig, c, t.layer, &t.io, r);
+        rig_trial_free(&t);
     }
-    dlq_linear *layer = NULL;
-    struct dlq_error err = DLQ_ERROR_INIT;
-    struct rig_io io;
-    if (rig_layer_make(rig, spec, &image, &layer, &err) != DLQ_OK) {
-        rig_fail(r, "%s: %s", c->name, err.msg);
-    } else if (rig_io_make(&io, layer, m, padded, rig->subject->seed)) {
-        body(rig, c, layer, &io, r);
-        rig_io_free(&io);
-    }
-    dlq_linear_destroy(layer);
-    rig_image_free(&image);
 }
 
 static size_t

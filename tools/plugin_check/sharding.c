@@ -118,33 +118,24 @@ static void
 check_shards(struct rig *rig, const struct check_case *c, const struct rig_spec *spec, bool columns,
              struct check_result *r)
 {
-    struct rig_image image;
-    if (!rig_image_make(rig, c, spec, &image, r)) {
+    struct rig_trial t;
+    float *w = NULL;
+    if (!rig_trial_make(rig, c, spec, 3, false, &t, r)) {
         return;
     }
-    dlq_linear *layer = NULL;
-    struct dlq_error err = DLQ_ERROR_INIT;
-    struct rig_io whole;
-    float *w = NULL;
-    if (rig_layer_make(rig, spec, &image, &layer, &err) != DLQ_OK) {
-        rig_fail(r, "%s: %s", c->name, err.msg);
-    } else if (rig_io_make(&whole, layer, 3, false, rig->subject->seed)) {
-        bool ok = rig_io_apply(&whole, layer, r) &&
-                  (columns || numerics_weights(layer, dlq_runtime_host(rig->rt), &w, r));
-        for (size_t i = 0; ok && i < sizeof(sizes) / sizeof(*sizes); i++) {
-            struct rig_spec shard = *spec;
-            shard.size = sizes[i];
-            if (columns) {
-                compare_columns(rig, c, shard, &image, &whole, r);
-            } else {
-                compare_rows(rig, c, shard, &image, &whole, w, numerics_code_kind(layer), r);
-            }
+    const bool ok = rig_io_apply(&t.io, t.layer, r) &&
+                    (columns || numerics_weights(t.layer, dlq_runtime_host(rig->rt), &w, r));
+    for (size_t i = 0; ok && i < sizeof(sizes) / sizeof(*sizes); i++) {
+        struct rig_spec shard = *spec;
+        shard.size = sizes[i];
+        if (columns) {
+            compare_columns(rig, c, shard, &t.image, &t.io, r);
+        } else {
+            compare_rows(rig, c, shard, &t.image, &t.io, w, numerics_code_kind(t.layer), r);
         }
-        rig_io_free(&whole);
     }
     free(w);
-    dlq_linear_destroy(layer);
-    rig_image_free(&image);
+    rig_trial_free(&t);
 }
 
 static void
