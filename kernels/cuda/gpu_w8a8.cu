@@ -29,9 +29,15 @@ parts
 dlq::w8a8::parts_of(const struct dlq_kg_w8a8 *w, int64_t m)
 {
     parts p;
+    struct dlq_k_w8_gemm g = {};
+    g.n = w->desc.n;
+    g.k = w->desc.k;
+    g.dtype = DLQ_I8;
     p.pitch = dlq::round_up(w->desc.k, 16);
-    p.codes = 0;
-    p.scales = dlq::round_up(m * p.pitch, 256);
+    // First, so that it has one address for all m: the address is its name.
+    p.shared = uses_wgmma(w) ? dlq::round_up(dlq_k_w8_workspace_size(&g, m), 256) : 0;
+    p.codes = p.shared;
+    p.scales = p.codes + dlq::round_up(m * p.pitch, 256);
     p.zeros = p.scales + dlq::round_up(m * 4, 256);
     p.sums = p.zeros + dlq::round_up(m * 4, 256);
     p.partial = p.sums + dlq::round_up(m * 4, 256);
@@ -156,6 +162,8 @@ run_wgmma(const struct dlq_kg_w8a8 *w, const struct dlq_kg_call *call, const par
     g.bias_dtype = DLQ_F32;
     g.layout = DLQ_K_W8_TILES;
     g.accumulate = DLQ_K_W8_FAST;
+    g.workspace = p.shared > 0 ? workspace : nullptr;
+    g.workspace_bytes = p.shared;
     g.pdl = w->desc.device.early != 0;
     return dlq::w8_result(dlq_k_w8_gemm_run(&g, nullptr, (cudaStream_t)call->stream));
 }

@@ -56,9 +56,9 @@ uses_wgmma(const struct dlq_kg_w8a8 *w)
            w->desc.act_dtype != DLQ_F32 && !(has_azp(w) && w->own[HAS_ZEROS]);
 }
 
-// The parts of a call's workspace.
+// The parts of a call's workspace; `shared` bytes at its beginning are for sums that CTAs share.
 struct parts {
-    int64_t codes, scales, zeros, sums, partial, bytes;
+    int64_t shared, codes, scales, zeros, sums, partial, bytes;
     int64_t pitch; // of codes
 };
 

@@ -47,3 +47,20 @@ dlq_k_tensormap_2d(CUtensorMap *map, const void *base, int elem_bytes, uint64_t 
                        CU_TENSOR_MAP_INTERLEAVE_NONE, swizzles[swizzle],
                        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
 }
+
+extern "C" int
+dlq_k_tensormap_blocks(CUtensorMap *map, const void *base, uint32_t block_bytes, uint64_t along,
+                       uint64_t across, uint32_t box_across)
+{
+    PFN_cuTensorMapEncodeTiled_v12000 encode = encode_function();
+    if (!encode)
+        return -1;
+    const uint32_t pieces = block_bytes / 2048;
+    const cuuint64_t dims[3] = {256, along * pieces, across};
+    const cuuint64_t pitch[2] = {2048, along * block_bytes};
+    const cuuint32_t box[3] = {256, pieces, box_across};
+    const cuuint32_t steps[3] = {1, 1, 1};
+    return (int)encode(map, CU_TENSOR_MAP_DATA_TYPE_UINT64, 3, (void *)base, dims, pitch, box,
+                       steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_NONE,
+                       CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+}

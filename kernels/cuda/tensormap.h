@@ -23,6 +23,14 @@ dlq_k_tensormap_2d(CUtensorMap *map, const void *base, int elem_bytes, uint64_t 
                    uint64_t pitch_bytes, uint32_t box_rows, uint32_t box_cols,
                    enum dlq_k_swizzle swizzle);
 
+// Blocks of `block_bytes` (a multiple of 2048, at most 512 KiB) one behind the other, `across` rows
+// of `along` blocks each, copied in boxes of one block of `box_across` neighbouring rows: they are
+// a tensor {256 words of 8 bytes, 2 KiB pieces, rows}. A box beyond the last row reads as zero
+// there. The base address is a multiple of 16. Returns as dlq_k_tensormap_2d does. [any thread]
+int
+dlq_k_tensormap_blocks(CUtensorMap *map, const void *base, uint32_t block_bytes, uint64_t along,
+                       uint64_t across, uint32_t box_across);
+
 #ifdef __cplusplus
 }
 #endif

@@ -100,16 +100,20 @@ struct dlq_k_w8_gemm {
     bool x_scale_one;    ///< x_scale is one value
     bool w_scale_one;    ///< w_scale is one value
     bool pdl;            ///< Launch as a programmatic dependent; weights are read before the wait
+    void *workspace;     ///< dlq_k_w8_workspace_size bytes, 256-byte aligned, that no other call in
+                         ///< flight uses, or NULL: then no choice is taken that shares sums
+    int64_t workspace_bytes;
 };
 
 /// One way to run a product.
 struct dlq_k_w8_config {
-    uint8_t kernel;   ///< 0: stream (small m, K split over a cluster), 1: tile (persistent)
-    uint8_t rows;     ///< Weight rows of a CTA: 64 or 128
-    uint16_t tokens;  ///< Tokens of a CTA: 8, 16, 32, 64, 128, 192 or 256
-    uint8_t split;    ///< stream: CTAs that share the K of one output block
-    uint8_t share;    ///< tile: CTAs of a cluster that read the same x; stream: 1
-    uint8_t per_sm;   ///< stream: CTAs of one multiprocessor the ring of loads is sized for
+    uint8_t kernel;  ///< 0: stream (small m, K split over a cluster), 1: tile (persistent)
+    uint16_t rows;   ///< Weight rows of a CTA: 64, 128 or 256
+    uint16_t tokens; ///< Tokens of a CTA: 8, 16, 32, 64, 128, 192 or 256
+    uint8_t split;   ///< CTAs that share the K of one output block; tile: or 0, when the CTAs share
+                     ///< the K of all output blocks evenly, through the workspace
+    uint8_t share;   ///< tile: CTAs of a cluster that read the same x; stream: 1
+    uint8_t per_sm;  ///< stream: CTAs of one multiprocessor the ring of loads is sized for
     uint8_t pingpong; ///< tile: consumer warpgroups take whole tiles in turn
     uint8_t group;    ///< tile: blocks of tokens that are walked together
     uint8_t late;     ///< Not launched early even when asked to: measured slower
@@ -144,7 +148,7 @@ dlq_k_w8_can_run(const struct dlq_k_w8_gemm *g);
 struct dlq_k_w8_config
 dlq_k_w8_select(const struct dlq_k_w8_gemm *g);
 
-/// Bytes of workspace for up to max_m tokens: none.
+/// Bytes of workspace for up to max_m tokens: 0 where no measured choice for the shape shares sums.
 int64_t
 dlq_k_w8_workspace_size(const struct dlq_k_w8_gemm *g, int64_t max_m);
 

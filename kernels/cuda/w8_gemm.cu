@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Host side of the W8A8 products: checks, the plan of a launch, the launch.
+#include "sm90_w4.h"
 #include "tensormap.h"
 #include "w8_kernel.cuh"
 #include "w8_kernels.h"
@@ -45,10 +46,10 @@ stream_kernel(const dlq_k_w8_gemm *g, int rows, int tokens)
 }
 
 const void *
-tile_kernel(const dlq_k_w8_gemm *g, int tokens, int in_turn)
+tile_kernel(const dlq_k_w8_gemm *g, int rows, int tokens, int in_turn)
 {
-    return g->dtype == DLQ_I8 ? dlq_k_w8_tile_i8(tokens, in_turn)
-                              : dlq_k_w8_tile_f8(tokens, in_turn, g->accumulate);
+    return g->dtype == DLQ_I8 ? dlq_k_w8_tile_i8(rows, tokens, in_turn)
+                              : dlq_k_w8_tile_f8(rows, tokens, in_turn, g->accumulate);
 }
 
 int64_t
@@ -142,13 +143,40 @@ plan_stream(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
     return 0;
 }
 
+// How the tiles go to the workers, of whom there are `*workers`, and where partial sums meet.
+int
+plan_share(w8_params *p, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c, int64_t tiles,
+           int64_t *workers)
+{
+    const int64_t each = *workers / tiles;
+    p->whole = 0;
+    // The same number of workers for every tile, where that leaves few idle: each has one part.
+    if (each > 1 && each * tiles * 16 >= *workers * 15)
+        *workers = each * tiles;
+    // One more round than the remainder keeps the runs long: few tiles have more than two workers.
+    if (tiles / *workers > 1)
+        p->whole = (int)((tiles / *workers - 1) * *workers);
+    const int64_t blocks = (tiles - p->whole) * p->k_blocks;
+    const int64_t ctas = *workers * c->share;
+    if (blocks < *workers || blocks > INT32_MAX || !g->workspace ||
+        (uintptr_t)g->workspace % 256 != 0 || g->workspace_bytes < ctas * c->rows * c->tokens * 4)
+        return DLQ_K_W8_BAD_CONFIG;
+    p->run = (int)(blocks / *workers);
+    p->run_extra = (int)(blocks % *workers);
+    p->partials = (float4 *)g->workspace;
+    return w4_flags_of(g->workspace, (int)ctas, &p->flags) ? DLQ_K_W8_BAD_CONFIG : 0;
+}
+
 int
 plan_tile(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
 {
     w8_params *p = &pl->params;
-    pl->kernel = tile_kernel(g, c->tokens, c->pingpong);
-    if (!pl->kernel || c->rows != 128 || c->share < 1 || c->share > 4 || c->group < 1 ||
-        (uintptr_t)g->y % 16 != 0 || g->ldy % 8 != 0)
+    pl->kernel = tile_kernel(g, c->rows, c->tokens, c->pingpong);
+    const bool cluster = c->split > 1; // that splits K
+    if (!pl->kernel || (c->split & (c->split - 1)) != 0 ||
+        (cluster && c->rows / 64 * (c->tokens / 64) % c->split != 0) || c->split > p->k_blocks ||
+        (cluster && (c->share > 1 || c->pingpong)) || c->share < 1 || c->share > 4 ||
+        c->group < 1 || (uintptr_t)g->y % 16 != 0 || g->ldy % 8 != 0)
         return DLQ_K_W8_BAD_CONFIG;
     const bool scaled = g->accumulate == DLQ_K_W8_BLOCK_SCALED;
     const int scale_bytes = scaled ? w8_scale_bytes(c->tokens) : 0;
@@ -159,15 +187,24 @@ plan_tile(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
     plan_shared(pl, stages, stage, between, scale_bytes);
     p->share = c->share;
     p->group = c->group;
-    const int64_t units = ceil_div(g->n, 128 * c->share) * ceil_div(g->m, c->tokens);
-    const int64_t clusters = multiprocessors() / c->share;
-    if (units > INT32_MAX / 256 || clusters == 0)
+    const int64_t tiles = ceil_div(g->n, c->rows * c->share) * ceil_div(g->m, c->tokens);
+    int64_t workers = multiprocessors() / c->share;
+    if (tiles > INT32_MAX / 256 || workers == 0)
         return DLQ_K_W8_BAD_CONFIG;
-    pl->cluster = c->share;
+    p->whole = (int)tiles;
+    const int rc = c->split == 0 ? plan_share(p, g, c, tiles, &workers) : 0;
+    if (cluster || (c->split == 1 && tiles < workers))
+        workers = tiles;
+    if (cluster)
+        p->whole = 0;
+    for (p->split_log = 0; 1 << p->split_log < c->split;)
+        p->split_log++;
+    p->lag = tiles > workers;
+    pl->cluster = cluster ? c->split : c->share;
     pl->threads = 384;
-    pl->grid = dim3((unsigned)((units < clusters ? units : clusters) * c->share));
+    pl->grid = dim3((unsigned)(workers * pl->cluster));
     pl->x_box = c->tokens / c->share;
-    return 0;
+    return rc;
 }
 
 int
@@ -230,13 +267,15 @@ dlq_k_w8_prepare(void)
     for (int t : tokens) {
         for (int rows = 64; rows <= 128 && rc == 0; rows += 64)
             rc = prepare_one(dlq_k_w8_stream_i8(rows, t));
-        for (int turn = 0; turn <= 1 && rc == 0; turn++)
-            rc = prepare_one(dlq_k_w8_tile_i8(t, turn));
+        for (int rows = 128; rows <= 256 && rc == 0; rows += 128)
+            for (int turn = 0; turn <= 1 && rc == 0; turn++)
+                rc = prepare_one(dlq_k_w8_tile_i8(rows, t, turn));
         for (int mode = DLQ_K_W8_FAST; mode <= DLQ_K_W8_BLOCK_SCALED; mode++) {
             for (int rows = 64; rows <= 128 && rc == 0; rows += 64)
                 rc = prepare_one(dlq_k_w8_stream_f8(rows, t, mode));
-            for (int turn = 0; turn <= 1 && rc == 0; turn++)
-                rc = prepare_one(dlq_k_w8_tile_f8(t, turn, mode));
+            for (int rows = 128; rows <= 256 && rc == 0; rows += 128)
+                for (int turn = 0; turn <= 1 && rc == 0; turn++)
+                    rc = prepare_one(dlq_k_w8_tile_f8(rows, t, turn, mode));
         }
     }
     return rc;
@@ -271,9 +310,7 @@ dlq_k_w8_can_run(const struct dlq_k_w8_gemm *g)
 extern "C" int64_t
 dlq_k_w8_workspace_size(const struct dlq_k_w8_gemm *g, int64_t max_m)
 {
-    (void)g;
-    (void)max_m;
-    return 0;
+    return multiprocessors() * dlq_k_w8_shared_outputs(g, max_m) * 4;
 }
 
 extern "C" int
@@ -287,6 +324,12 @@ dlq_k_w8_gemm_run(const struct dlq_k_w8_gemm *g, const struct dlq_k_w8_config *c
     plan pl = {};
     params_fill(&pl.params, g);
     rc = plan_make(&pl, g, &c);
+    if (rc == DLQ_K_W8_BAD_CONFIG && !config && g->workspace) {
+        dlq_k_w8_gemm alone = *g;
+        alone.workspace = NULL;
+        c = dlq_k_w8_select(&alone);
+        rc = plan_make(&pl, &alone, &c);
+    }
     if (rc == DLQ_K_W8_BAD_CONFIG && !config) {
         c = {0, 128, 8, 1, 1, 1, 0, 0, 0}; // fits every shape
         rc = plan_make(&pl, g, &c);
@@ -296,7 +339,10 @@ dlq_k_w8_gemm_run(const struct dlq_k_w8_gemm *g, const struct dlq_k_w8_config *c
     CUtensorMap w_map = {}, x_map = {}, s_map = {}, y_map;
     if (!pl.params.tiles)
         rc = dlq_k_tensormap_2d(&w_map, g->w, 1, (uint64_t)g->n, (uint64_t)g->k, (uint64_t)g->ldw,
-                                c.kernel == 0 ? 64 : 128, W8_BLOCK_K, DLQ_K_SWIZZLE_128);
+                                c.kernel == 0 ? 64 : c.rows, W8_BLOCK_K, DLQ_K_SWIZZLE_128);
+    else if (c.kernel == 1)
+        rc = dlq_k_tensormap_blocks(&w_map, g->w, 8192, (uint64_t)pl.params.k_padded,
+                                    (uint64_t)pl.params.row_blocks, c.rows / 64);
     if (!rc && (c.kernel == 1 || c.tokens > 64))
         rc = dlq_k_tensormap_2d(&x_map, g->x, 1, (uint64_t)g->m, (uint64_t)g->k, (uint64_t)g->ldx,
                                 pl.x_box, W8_BLOCK_K, DLQ_K_SWIZZLE_128);

@@ -51,15 +51,21 @@ struct w8_params {
     int consts_at; // stream: byte of the rows' and tokens' scales
     int scales_at; // block-scaled: byte of the stages' token scales
     int bars_at;   // byte of the barriers in shared memory
-    int split_log; // stream: binary logarithm of the CTAs sharing a K
+    int split_log; // binary logarithm of the CTAs of a cluster that share a K
     int share;     // tile: CTAs sharing x
     int group;     // tile: token blocks walked together
+    int whole;     // tile: tiles before this one are computed whole
+    int run;       // tile: K blocks of the others a worker; the first `run_extra` have one more
+    int run_extra;
+    float4 *partials; // tile: sums of shared tiles, one tile a CTA
+    unsigned *flags;  // tile: one a CTA: its sums are there; 0 between calls
+    bool lag;         // tile: the second warpgroup begins two K blocks after the first
     int bias_dtype;
     bool y_bf16;
     bool tiles; // weights in DLQ_K_W8_TILES
     bool x_scale_one;
     bool w_scale_one;
-    bool early;  // stream: weights are asked for before the wait for the previous kernel
+    bool early;  // weights are asked for before the wait for the previous kernel
     bool narrow; // stream: y takes 2-byte stores only
 };
 
@@ -188,17 +194,46 @@ DLQ_DEV void w8_block(typename Op::acc (*d)[Tokens / 2], uint32_t w, uint32_t x,
             Op::template mma<Tokens>(d[i], dw + i * 512 + k * 2, dx + k * 2, add || k > 0);
 }
 
-// Frees a stage in every CTA whose copies write it: `share` neighbours of the cluster.
+// A warp frees a stage.
 DLQ_DEV void
-w8_release(uint32_t bar, int share, int lane)
+w8_release(uint32_t bar, int lane)
 {
-    if (share == 1) {
-        if (lane == 0)
-            ptx_mbar_arrive(bar);
-    } else if (lane < share) {
-        const uint32_t base = ptx_cluster_rank() / share * share;
-        ptx_mbar_arrive_remote(ptx_mapa(bar, base + lane));
-    }
+    if (lane == 0)
+        ptx_mbar_arrive(bar);
+}
+
+// Four sums on their way to another CTA.
+DLQ_DEV float4
+w8_as_float4(const float *v)
+{
+    return make_float4(v[0], v[1], v[2], v[3]);
+}
+
+DLQ_DEV float4
+w8_as_float4(const int32_t *v)
+{
+    return make_float4(__int_as_float(v[0]), __int_as_float(v[1]), __int_as_float(v[2]),
+                       __int_as_float(v[3]));
+}
+
+DLQ_DEV void
+w8_add4(float *v, uint32_t addr)
+{
+    const uint4 u = ptx_lds128(addr);
+    v[0] += __uint_as_float(u.x);
+    v[1] += __uint_as_float(u.y);
+    v[2] += __uint_as_float(u.z);
+    v[3] += __uint_as_float(u.w);
+}
+
+DLQ_DEV void
+w8_add4(int32_t *v, uint32_t addr)
+{
+    const uint4 u = ptx_lds128(addr);
+    v[0] += (int32_t)u.x;
+    v[1] += (int32_t)u.y;
+    v[2] += (int32_t)u.z;
+    v[3] += (int32_t)u.w;
 }
 
 // Adds a K block's sums to the fp32 ones, block-scaled with w_scale and the tokens' scales at

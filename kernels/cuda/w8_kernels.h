@@ -15,9 +15,9 @@ dlq_k_w8_stream_i8(int rows, int tokens);
 const void *
 dlq_k_w8_stream_f8(int rows, int tokens, int accumulate);
 const void *
-dlq_k_w8_tile_i8(int tokens, int in_turn);
+dlq_k_w8_tile_i8(int rows, int tokens, int in_turn);
 const void *
-dlq_k_w8_tile_f8(int tokens, int in_turn, int accumulate);
+dlq_k_w8_tile_f8(int rows, int tokens, int in_turn, int accumulate);
 
 #ifdef __cplusplus
 }

@@ -21,3 +21,9 @@ dlq_k_w8_gemm_run(const struct dlq_k_w8_gemm *, const struct dlq_k_w8_config *, 
 {
     return DLQ_K_W8_NO_DEVICE;
 }
+
+extern "C" int64_t
+dlq_k_w8_workspace_size(const struct dlq_k_w8_gemm *, int64_t)
+{
+    return 0;
+}

@@ -17,7 +17,7 @@ ceil_div(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
-enum { MULTIPROCESSORS = 132 }; // of the device the table was measured on
+enum { MULTIPROCESSORS = 132 }; // of the devices the table was measured on
 
 // Few tokens: 64 rows a CTA, K split until the CTAs about fill the device once.
 dlq_k_w8_config
@@ -90,9 +90,30 @@ dlq_k_w8_select(const struct dlq_k_w8_gemm *g)
     int best = INT32_MAX;
     for (const dlq_k_w8_choice &t : table)
         if (t.n == g->n && t.k == g->k && t.f8 == f8 && t.pdl == g->pdl && t.max_m >= g->m &&
-            t.max_m < best && (t.config.kernel == 0 || can_tile)) {
+            t.max_m < best &&
+            (t.config.kernel == 0 || (can_tile && (t.config.split == 1 || g->workspace)))) {
             best = t.max_m;
             c = t.config;
         }
     return c;
+}
+
+extern "C" int64_t
+dlq_k_w8_shared_outputs(const struct dlq_k_w8_gemm *g, int64_t max_m)
+{
+    const bool f8 = g->dtype == DLQ_F8_E4M3;
+    int64_t most = 0;
+    if (g->accumulate != DLQ_K_W8_FAST)
+        return 0;
+    for (const dlq_k_w8_choice &t : table) {
+        if (t.n != g->n || t.k != g->k || t.f8 != f8 || t.config.kernel == 0 || t.config.split != 0)
+            continue;
+        bool reached = true; // by up to max_m tokens
+        for (const dlq_k_w8_choice &u : table)
+            reached &=
+                u.n != g->n || u.k != g->k || u.f8 != f8 || u.max_m >= t.max_m || u.max_m < max_m;
+        if (reached && t.config.rows * t.config.tokens > most)
+            most = t.config.rows * t.config.tokens;
+    }
+    return most;
 }

@@ -249,7 +249,7 @@ DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_pa
     using shape = w8_stream_shape<Groups, Tokens>;
     const uint32_t full = smem + p.bars_at, empty = full + 8 * p.stages;
     const int lane = threadIdx.x & 31;
-    const uint32_t w_at = (threadIdx.x >> 7) * 16384;
+    const uint32_t w_at = __shfl_sync(0xffffffffu, threadIdx.x >> 7, 0) * 16384;
     const float *w_scale = p.w_scale + (int64_t)(min(n0, p.n - 1) >> 7) * p.w_scale_ld;
     int last = 0;
     if constexpr (Mode != DLQ_K_W8_FAST) {
@@ -261,7 +261,9 @@ DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_pa
     // which the sums are not wgmma's and waits after each instruction.
     int kb = job.k0;
     do {
-        const int s = t->stage;
+        // All lanes have the same stage; told so, the compiler keeps descriptors in uniform
+        // registers.
+        const int s = __shfl_sync(0xffffffffu, t->stage, 0);
         const uint32_t w = smem + s * shape::stage_bytes;
         ptx_mbar_wait(full + 8 * s, t->phase);
         if (shape::x_by_threads)
@@ -274,7 +276,7 @@ DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_pa
             ptx_wgmma_commit();
             ptx_wgmma_wait<1>();
             if (kb > job.k0)
-                w8_release(empty + 8 * last, 1, lane);
+                w8_release(empty + 8 * last, lane);
         } else {
 #pragma unroll 1
             for (int h = 0; h < 2; h++) {
@@ -285,48 +287,15 @@ DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_pa
                     acc[0], w + w_at + h * 8192, w + shape::w_bytes + h * Tokens * W8_BLOCK_K, ws,
                     smem + p.scales_at + (2 * s + h) * w8_scale_bytes(Tokens), lane);
             }
-            w8_release(empty + 8 * s, 1, lane);
+            w8_release(empty + 8 * s, lane);
         }
         last = s;
         w8_turn_next(t, p.stages);
     } while (++kb < job.k1);
     if constexpr (Mode == DLQ_K_W8_FAST) {
         ptx_wgmma_wait<0>();
-        w8_release(empty + 8 * last, 1, lane);
+        w8_release(empty + 8 * last, lane);
     }
-}
-
-DLQ_DEV void
-w8_add4(float *v, uint32_t addr)
-{
-    const uint4 u = ptx_lds128(addr);
-    v[0] += __uint_as_float(u.x);
-    v[1] += __uint_as_float(u.y);
-    v[2] += __uint_as_float(u.z);
-    v[3] += __uint_as_float(u.w);
-}
-
-DLQ_DEV void
-w8_add4(int32_t *v, uint32_t addr)
-{
-    const uint4 u = ptx_lds128(addr);
-    v[0] += (int32_t)u.x;
-    v[1] += (int32_t)u.y;
-    v[2] += (int32_t)u.z;
-    v[3] += (int32_t)u.w;
-}
-
-DLQ_DEV float4
-w8_as_float4(const float *v)
-{
-    return make_float4(v[0], v[1], v[2], v[3]);
-}
-
-DLQ_DEV float4
-w8_as_float4(const int32_t *v)
-{
-    return make_float4(__int_as_float(v[0]), __int_as_float(v[1]), __int_as_float(v[2]),
-                       __int_as_float(v[3]));
 }
 
 // Bytes that reach a part of the cluster from the others.

@@ -16,4 +16,12 @@ struct dlq_k_w8_choice {
     struct dlq_k_w8_config config;
 };
 
+// The most outputs of a CTA in any choice for up to max_m tokens in which CTAs share the sums of an
+// output; 0 when there is none.
+#ifdef __cplusplus
+extern "C"
+#endif
+    int64_t
+    dlq_k_w8_shared_outputs(const struct dlq_k_w8_gemm *g, int64_t max_m);
+
 #endif

@@ -1,16 +1,25 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// W8A8 for many tokens: persistent, bound by the tensor cores.
+// W8A8 for more tokens than a stream of weights has time for: persistent, one CTA a multiprocessor.
 //
-// A unit of work is a block of 128 weight rows x Tokens tokens a CTA; the `share` CTAs of a cluster
-// take neighbouring rows and the same tokens, each loading its part of x for all of them. Clusters
-// walk the units in order, all row blocks of `group` token blocks before the next ones, so that the
-// CTAs running at one time read a compact part of both matrices. Warpgroup 0 feeds the ring, two
-// consumer warpgroups compute:
+// A tile is Rows weight rows x Tokens tokens a CTA; a worker is a CTA or, with `share` > 1, a
+// cluster that takes neighbouring rows and the same tokens, each CTA loading its part of x for all
+// of them. Tiles are in an order that has all row blocks of `group` token blocks before the next
+// ones, so that the CTAs running at one time read a compact part of both matrices. How they go to
+// workers:
 //
-//     together:  each takes 64 of the 128 rows of every unit
-//     in turn:   each takes all 128 rows of every other unit, so that one's epilogue runs under the
+//     whole:   in turn
+//     shared:  whole as far as that leaves no worker idle, the others in equal runs of K blocks:
+//              tiles 0 1 2 3 for 3 workers   |0 0 0 0 1|1 1 1 2 2|2 2 3 3 3 3| ...
+//              and the owner of a tile, who has its first block, adds the others' sums in the order
+//              of K (w8_tile_share.cuh)
+//     split:   each to its own cluster, whose CTAs share its K and exchange the sums
+//
+// Warpgroup 0 feeds the ring, two consumer warpgroups compute:
+//
+//     together:  each takes half of the rows of every part of a tile
+//     in turn:   each takes all rows of every other part, so that one's epilogue runs under the
 //                other's products
 //
 // Epilogue: 64 tokens at a time through a swizzled buffer of 64 rows x 128 bytes (64 weight rows of
@@ -18,11 +27,13 @@
 #ifndef DLQ_KERNELS_CUDA_W8_TILE_CUH
 #define DLQ_KERNELS_CUDA_W8_TILE_CUH
 
-#include "w8_kernel.cuh"
+#include "w8_tile_share.cuh"
 
-template <int Tokens, bool InTurn> struct w8_tile_shape {
-    static constexpr int rows = 128;
-    static constexpr int rows64 = InTurn ? 2 : 1;
+template <int Rows, int Tokens, bool InTurn> struct w8_tile_shape {
+    static constexpr int rows = Rows;
+    static constexpr int rows64 = Rows / (InTurn ? 64 : 128); // of a warpgroup
+    static constexpr int tokens = Tokens;
+    static constexpr bool in_turn = InTurn;
     static constexpr int threads = 384;
     static constexpr int w_bytes = rows * W8_BLOCK_K;
     static constexpr int x_bytes = Tokens * W8_BLOCK_K;
@@ -33,104 +44,138 @@ template <int Tokens, bool InTurn> struct w8_tile_shape {
 
 enum { W8_TURN_BAR = 3 }; // and 4: whose turn it is; 1 and 2 are the warpgroups' own
 
-// Together and with several units to do, the second warpgroup begins two K blocks after the first
+// Together and with several tiles to do, the second warpgroup begins two K blocks after the first
 // and so stays behind it: one's epilogue falls into the other's last or first products instead of
 // both leaving the tensor cores.
 enum { W8_LAG_BAR = 5 };
 
-// Sequence of units of one cluster.
-struct w8_walk {
-    int unit;
-    int units;
-    int step;
-    int row_blocks;
-    int token_blocks;
-    int group;
+// One stage's copies; what does not change from stage to stage is computed once.
+template <class Shape, bool Scaled> struct w8_tile_copies {
+    const CUtensorMap *w_map, *x_map, *s_map;
+    uint32_t ring, full, scales;
+    int share, x_rows; // the rows of x that this CTA brings begin here
+    uint32_t x_at;     // and there in a stage
+    uint16_t everyone; // of the CTAs that get them
+    bool tiles;
+    bool w_once; // read by one CTA: the weights make room for what is read again
+    uint64_t policy;
+
+    __device__ __forceinline__ w8_tile_copies(const CUtensorMap *w, const CUtensorMap *x,
+                                              const CUtensorMap *s, const w8_params &p,
+                                              uint32_t smem, int rank)
+        : w_map(w), x_map(x), s_map(s), ring(smem), full(smem + p.bars_at),
+          scales(smem + p.scales_at), share(p.share), x_rows(rank * (Shape::tokens / p.share)),
+          x_at(Shape::w_bytes + x_rows * W8_BLOCK_K), everyone((uint16_t)((1u << p.share) - 1)),
+          tiles(p.tiles), w_once(p.m <= Shape::tokens), policy(ptx_policy_first())
+    {
+    }
+
+    // Weights of K block kb from row n0 on.
+    __device__ __forceinline__ void ask(int n0, int kb, int s) const
+    {
+        const uint32_t dst = ring + s * Shape::stage_bytes, bar = full + 8 * s;
+        ptx_mbar_arrive_expect(bar, Shape::stage_bytes + (Scaled ? Shape::tokens * 4 : 0));
+        if (tiles && w_once)
+            ptx_tma_load_3d_hint(dst, w_map, 0, kb * 4, n0 / 64, bar, policy);
+        else if (tiles)
+            ptx_tma_load_3d(dst, w_map, 0, kb * 4, n0 / 64, bar);
+        else
+            ptx_tma_load(dst, w_map, kb * W8_BLOCK_K, n0, bar);
+    }
+
+    // And of x from token m0 on.
+    __device__ __forceinline__ void ask_x(int m0, int kb, int s) const
+    {
+        const uint32_t dst = ring + s * Shape::stage_bytes + x_at, bar = full + 8 * s;
+        if (share == 1)
+            ptx_tma_load(dst, x_map, kb * W8_BLOCK_K, m0, bar);
+        else
+            ptx_tma_load_multicast(dst, x_map, kb * W8_BLOCK_K, m0 + x_rows, bar, everyone);
+        if (Scaled)
+            ptx_tma_load(scales + s * w8_scale_bytes(Shape::tokens), s_map, m0, kb, bar);
+    }
 };
 
-template <int Tokens>
-DLQ_DEV w8_walk
-w8_walk_start(const w8_params &p)
+// The first stages, all that fit in the ring, before the CTA's first barrier: their weights, and
+// their x unless the previous kernel may still be writing it. One thread. Returns how many.
+template <class Shape, bool Scaled>
+DLQ_DEV int
+w8_tile_begin(const w8_tile_copies<Shape, Scaled> &copies, const w8_params &p, w8_walk walk)
 {
-    w8_walk w;
-    w.row_blocks = (p.n + 128 * p.share - 1) / (128 * p.share);
-    w.token_blocks = (p.m + Tokens - 1) / Tokens;
-    w.units = w.row_blocks * w.token_blocks;
-    w.unit = (int)blockIdx.x / p.share;
-    w.step = (int)gridDim.x / p.share;
-    w.group = p.group;
-    return w;
-}
-
-DLQ_DEV void
-w8_walk_at(const w8_walk &w, int unit, int *row_block, int *token_block)
-{
-    const int area = w.group * w.row_blocks;
-    const int first = unit / area * w.group;
-    const int height = min(w.group, w.token_blocks - first);
-    const int rest = unit % area;
-    *token_block = first + rest % height;
-    *row_block = rest / height;
-}
-
-// Brings K block kb of the unit at (n0, m0) into stage s.
-template <int Tokens, bool InTurn, bool Scaled>
-DLQ_DEV void
-w8_tile_load(const CUtensorMap *w_map, const CUtensorMap *x_map, const CUtensorMap *s_map,
-             const w8_params &p, uint32_t smem, int rank, int n0, int m0, int kb, int s)
-{
-    using shape = w8_tile_shape<Tokens, InTurn>;
-    const uint32_t dst = smem + s * shape::stage_bytes, bar = smem + p.bars_at + 8 * s;
-    const int part = Tokens / p.share;
-    ptx_mbar_arrive_expect(bar, shape::stage_bytes + (Scaled ? Tokens * 4 : 0));
-    if (p.tiles) {
-        ptx_bulk_load(dst, w8_tile_at(p, n0, kb), 8192, bar);
-        ptx_bulk_load(dst + 8192, w8_tile_at(p, n0 + 64, kb), 8192, bar);
-    } else {
-        ptx_tma_load(dst, w_map, kb * W8_BLOCK_K, n0, bar);
+    w8_part part;
+    int s = 0;
+    while (s < p.stages && walk.next(p, &part)) {
+        int n0, m0;
+        w8_walk_at<Shape>(walk, p, part.tile, 0, &n0, &m0);
+        for (int kb = part.k0; kb < part.k1 && s < p.stages; kb++, s++) {
+            copies.ask(n0, kb, s);
+            if (!p.early)
+                copies.ask_x(m0, kb, s);
+        }
     }
-    if (p.share == 1)
-        ptx_tma_load(dst + shape::w_bytes, x_map, kb * W8_BLOCK_K, m0, bar);
-    else
-        ptx_tma_load_multicast(dst + shape::w_bytes + rank * part * W8_BLOCK_K, x_map,
-                               kb * W8_BLOCK_K, m0 + rank * part, bar,
-                               (uint16_t)((1u << p.share) - 1));
-    if (Scaled)
-        ptx_tma_load(smem + p.scales_at + s * w8_scale_bytes(Tokens), s_map, m0, kb, bar);
+    return s;
 }
 
-// Feeds the ring; the first `asked` blocks of the first unit are on their way.
-template <int Tokens, bool InTurn, bool Scaled>
+// Feeds the ring; `asked` stages of weights, and of x unless it had to wait, are on their way. One
+// thread.
+template <class Shape, bool Scaled>
 DLQ_DEV void
-w8_tile_produce(const CUtensorMap *w_map, const CUtensorMap *x_map, const CUtensorMap *s_map,
-                const w8_params &p, const w8_walk &walk, uint32_t smem, int rank, int asked)
+w8_tile_produce(const w8_tile_copies<Shape, Scaled> &copies, const w8_params &p, w8_walk walk,
+                uint32_t smem, int rank, int asked)
 {
-    using shape = w8_tile_shape<Tokens, InTurn>;
     const uint32_t empty = smem + p.bars_at + 8 * p.stages;
-    int s = asked == p.stages ? 0 : asked;
-    uint32_t phase = asked == p.stages ? 0 : 1;
-    int first = asked;
-    for (int unit = walk.unit; unit < walk.units; unit += walk.step) {
-        int row_block, token_block;
-        w8_walk_at(walk, unit, &row_block, &token_block);
-        const int n0 = (row_block * p.share + rank) * shape::rows, m0 = token_block * Tokens;
-        for (int kb = first; kb < p.k_blocks; kb++) {
-            ptx_mbar_wait(empty + 8 * s, phase);
-            w8_tile_load<Tokens, InTurn, Scaled>(w_map, x_map, s_map, p, smem, rank, n0, m0, kb, s);
-            if (++s == p.stages) {
+    const int asked_x = p.early ? 0 : asked, stages = p.stages;
+    int s = 0, count = 0;
+    uint32_t phase = 1;
+    w8_part part;
+    while (walk.next(p, &part)) {
+        int n0, m0;
+        w8_walk_at<Shape>(walk, p, part.tile, rank, &n0, &m0);
+#pragma unroll 1
+        for (int kb = part.k0; kb < part.k1; kb++, count++) {
+            if (count >= asked) {
+                ptx_mbar_wait(empty + 8 * s, phase);
+                copies.ask(n0, kb, s);
+            }
+            if (count >= asked_x)
+                copies.ask_x(m0, kb, s);
+            if (++s == stages) {
                 s = 0;
                 phase ^= 1;
             }
         }
-        first = 0;
     }
 }
 
-// Where a consumer is in the ring.
+// Where a consumer is in the ring, and how it frees a stage: for every CTA whose copies write it
+// one lane of the warpgroup arrives there.
 struct w8_ring {
     int stage;
     uint32_t phase;
+    uint32_t full, empty;
+    bool frees, alone;
+
+    __device__ __forceinline__ void release(int s) const
+    {
+        if (frees) {
+            if (alone)
+                ptx_mbar_arrive(empty + 8 * s);
+            else
+                ptx_mbar_arrive_remote(empty + 8 * s);
+        }
+    }
 };
+
+DLQ_DEV w8_ring
+w8_ring_start(const w8_params &p, uint32_t smem)
+{
+    w8_ring r = {0, 0, smem + p.bars_at, smem + p.bars_at + 8 * p.stages, false, p.share == 1};
+    const int lane = threadIdx.x & 127;
+    r.frees = lane < p.share;
+    if (r.frees && !r.alone)
+        r.empty = ptx_mapa(r.empty, lane);
+    return r;
+}
 
 DLQ_DEV void
 w8_ring_skip(w8_ring *r, int steps, int stages)
@@ -140,71 +185,77 @@ w8_ring_skip(w8_ring *r, int steps, int stages)
     r->phase ^= (uint32_t)(at / stages) & 1;
 }
 
-template <class Op, int Tokens, bool InTurn, int Mode>
-DLQ_DEV void w8_tile_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_params &p,
-                              uint32_t smem, int n0, int half, bool lag, w8_ring *ring)
+// The sums of one part; `lag`: the second warpgroup falls behind here.
+template <class Op, class Shape, int Mode>
+DLQ_DEV void w8_tile_multiply(typename Op::acc (*acc)[Shape::tokens / 2], const w8_params &p,
+                              uint32_t smem, int n0, const w8_part &part, int me, bool lag,
+                              w8_ring *ring)
 {
-    using shape = w8_tile_shape<Tokens, InTurn>;
-    const uint32_t full = smem + p.bars_at, empty = full + 8 * p.stages;
-    const int lane = threadIdx.x & 31;
-    const uint32_t w_at = InTurn ? 0 : half * 64 * W8_BLOCK_K;
+    const int lane = threadIdx.x & 31, stages = p.stages;
+    const uint32_t w_at = Shape::in_turn ? 0 : me * Shape::rows64 * 64 * W8_BLOCK_K;
+    const int lag_at = !Shape::in_turn && lag && me == 0 ? min(part.k0 + 1, part.k1 - 1) : -1;
     int last = 0;
     if constexpr (Mode != DLQ_K_W8_FAST) {
 #pragma unroll
-        for (int i = 0; i < Tokens / 2; i++)
+        for (int i = 0; i < Shape::tokens / 2; i++)
             acc[0][i] = 0;
     }
     const float *w_scale = p.w_scale + (int64_t)(min(n0, p.n - 1) >> 7) * p.w_scale_ld;
-    if constexpr (InTurn)
-        ptx_bar_sync(W8_TURN_BAR + half, 256);
-    else if (lag && half == 1)
+    if constexpr (Shape::in_turn)
+        ptx_bar_sync(W8_TURN_BAR + me, 256);
+    else if (lag && me == 1)
         ptx_bar_sync(W8_LAG_BAR, 256);
     // A loop that runs at least once and waits in every round: otherwise the compiler may wait
     // after each wgmma.
-    int kb = 0;
+    int kb = part.k0;
     do {
-        const int s = ring->stage;
-        const uint32_t w = smem + s * shape::stage_bytes;
+        // All lanes have the same stage; told so, the compiler keeps descriptors in uniform
+        // registers.
+        const int s = __shfl_sync(0xffffffffu, ring->stage, 0);
+        const uint32_t w = smem + s * Shape::stage_bytes;
         if constexpr (Mode == DLQ_K_W8_FAST) {
-            ptx_mbar_wait(full + 8 * s, ring->phase);
+            ptx_mbar_wait(ring->full + 8 * s, ring->phase);
             ptx_wgmma_fence();
-            w8_block<Op, shape::rows64, Tokens>(acc, w + w_at, w + shape::w_bytes, kb > 0);
+            w8_block<Op, Shape::rows64, Shape::tokens>(acc, w + w_at, w + Shape::w_bytes,
+                                                       kb > part.k0);
             ptx_wgmma_commit();
             ptx_wgmma_wait<1>();
-            if (kb > 0)
-                w8_release(empty + 8 * last, p.share, lane);
+            if (kb > part.k0)
+                ring->release(last);
         } else {
             const float ws = Mode == DLQ_K_W8_BLOCK_SCALED ? __ldg(w_scale + kb) : 1.0f;
-            ptx_mbar_wait(full + 8 * s, ring->phase);
-            w8_block_promoted<Op, Tokens, Mode>(acc[0], w + w_at, w + shape::w_bytes, ws,
-                                                smem + p.scales_at + s * w8_scale_bytes(Tokens),
-                                                lane);
-            w8_release(empty + 8 * s, p.share, lane);
+            ptx_mbar_wait(ring->full + 8 * s, ring->phase);
+            w8_block_promoted<Op, Shape::tokens, Mode>(
+                acc[0], w + w_at, w + Shape::w_bytes, ws,
+                smem + p.scales_at + s * w8_scale_bytes(Shape::tokens), lane);
+            ring->release(s);
         }
-        if (!InTurn && lag && half == 0 && kb == min(1, p.k_blocks - 1))
+        if (kb == lag_at)
             ptx_bar_arrive(W8_LAG_BAR, 256);
         last = s;
-        if (++ring->stage == p.stages) {
+        if (++ring->stage == stages) {
             ring->stage = 0;
             ring->phase ^= 1;
         }
-    } while (++kb < p.k_blocks);
-    // The other warpgroup's units follow in the ring: its waits name the right phase only now that
-    // all of this unit's stages have been seen full.
-    if constexpr (InTurn)
-        ptx_bar_arrive(W8_TURN_BAR + 1 - half, 256);
+    } while (++kb < part.k1);
+    // The other warpgroup's parts follow in the ring: its waits name the right phase only now that
+    // all of this part's stages have been seen full.
+    if constexpr (Shape::in_turn)
+        ptx_bar_arrive(W8_TURN_BAR + 1 - me, 256);
     if constexpr (Mode == DLQ_K_W8_FAST) {
         ptx_wgmma_wait<0>();
-        w8_release(empty + 8 * last, p.share, lane);
+        ring->release(last);
     }
 }
 
-// Outputs of 64 weight rows from n0 and all tokens of the unit. `rows`: of this thread; `scales`:
-// the unit's token scales; `out`: the warpgroup's two buffers; `turn` counts their uses.
+// Outputs of 64 weight rows from n0 and all tokens of the tile, or those 64 tokens that have a bit
+// in `owned`. `rows`: of this thread; `scales`: the tile's token scales; `out`: the warpgroup's two
+// buffers; `turn` counts their uses.
 template <class Acc, int Tokens, bool Bf16, bool Bias>
 DLQ_DEV void
 w8_tile_store(Acc *acc, const CUtensorMap *y_map, const w8_params &p, const w8_row *rows,
-              const float *scales, uint32_t out, int n0, int m0, int bar, uint32_t *turn)
+              const float *scales, uint32_t owned, uint32_t out, int n0, int m0, int bar,
+              uint32_t *turn)
 {
     const int lane = threadIdx.x & 31, warp = (threadIdx.x >> 5) & 3;
     const bool leader = (threadIdx.x & 127) == 0;
@@ -223,6 +274,8 @@ w8_tile_store(Acc *acc, const CUtensorMap *y_map, const w8_params &p, const w8_r
     for (int c = 0; c < Tokens; c += 64) {
         if (m0 + c >= p.m)
             break;
+        if (!(owned >> (c / 64) & 1))
+            continue;
         const uint32_t buffer = out + (*turn & 1) * 8192;
         *turn += 1;
         if (leader)
@@ -255,117 +308,137 @@ w8_tile_store(Acc *acc, const CUtensorMap *y_map, const w8_params &p, const w8_r
 template <class Acc, int Tokens>
 DLQ_DEV void
 w8_tile_finish(Acc *acc, const CUtensorMap *y_map, const w8_params &p, const w8_row *rows,
-               const float *scales, uint32_t out, int n0, int m0, int bar, uint32_t *turn)
+               const float *scales, uint32_t owned, uint32_t out, int n0, int m0, int bar,
+               uint32_t *turn)
 {
     if (p.y_bf16 && p.bias)
-        w8_tile_store<Acc, Tokens, true, true>(acc, y_map, p, rows, scales, out, n0, m0, bar, turn);
+        w8_tile_store<Acc, Tokens, true, true>(acc, y_map, p, rows, scales, owned, out, n0, m0, bar,
+                                               turn);
     else if (p.y_bf16)
-        w8_tile_store<Acc, Tokens, true, false>(acc, y_map, p, rows, scales, out, n0, m0, bar,
-                                                turn);
+        w8_tile_store<Acc, Tokens, true, false>(acc, y_map, p, rows, scales, owned, out, n0, m0,
+                                                bar, turn);
     else if (p.bias)
-        w8_tile_store<Acc, Tokens, false, true>(acc, y_map, p, rows, scales, out, n0, m0, bar,
-                                                turn);
+        w8_tile_store<Acc, Tokens, false, true>(acc, y_map, p, rows, scales, owned, out, n0, m0,
+                                                bar, turn);
     else
-        w8_tile_store<Acc, Tokens, false, false>(acc, y_map, p, rows, scales, out, n0, m0, bar,
-                                                 turn);
+        w8_tile_store<Acc, Tokens, false, false>(acc, y_map, p, rows, scales, owned, out, n0, m0,
+                                                 bar, turn);
 }
 
-template <class Op, int Tokens, bool InTurn, int Mode>
+// Scales of the rows and tokens of a part, asked for before its products and used behind them.
+template <class Shape> struct w8_tile_scales {
+    w8_row rows[Shape::rows64][2];
+    float tokens[(Shape::tokens + 127) / 128];
+
+    __device__ __forceinline__ void load(const w8_params &p, int n0, int m0)
+    {
+        const int row = ((threadIdx.x >> 5) & 3) * 16 + ((threadIdx.x & 31) >> 2);
+#pragma unroll
+        for (int i = 0; i < Shape::rows64; i++) {
+            rows[i][0] = w8_row_load(p, n0 + i * 64 + row);
+            rows[i][1] = w8_row_load(p, n0 + i * 64 + row + 8);
+        }
+#pragma unroll
+        for (int i = 0; i * 128 < Shape::tokens; i++)
+            tokens[i] = w8_x_scale(p, m0 + i * 128 + (int)(threadIdx.x & 127));
+    }
+};
+
+template <class Op, class Shape, int Mode>
 DLQ_DEV void
-w8_tile_consume(const CUtensorMap *y_map, const w8_params &p, const w8_walk &walk, uint8_t *shared,
+w8_tile_consume(const CUtensorMap *y_map, const w8_params &p, w8_walk walk, uint8_t *shared,
                 int rank)
 {
-    using shape = w8_tile_shape<Tokens, InTurn>;
+    typedef typename Op::acc sum;
+    constexpr int tokens = Shape::tokens;
     const uint32_t smem = ptx_smem(shared);
-    const int me = (int)(threadIdx.x >> 7) - 1; // warpgroup 0 produces
-    const uint32_t out = smem + p.stages * shape::stage_bytes + me * 2 * shape::out_bytes;
+    const int me = __shfl_sync(0xffffffffu, threadIdx.x >> 7, 0) - 1; // warpgroup 0 produces
+    const uint32_t out = smem + p.stages * Shape::stage_bytes + me * 2 * Shape::out_bytes;
     float *scales =
-        (float *)(shared + p.stages * shape::stage_bytes + 4 * shape::out_bytes) + me * Tokens;
-    w8_ring ring = {0, 0};
+        (float *)(shared + p.stages * Shape::stage_bytes + 4 * Shape::out_bytes) + me * tokens;
+    const int row64 = Shape::in_turn ? 0 : me * Shape::rows64; // this warpgroup's first 64 rows
+    w8_ring ring = w8_ring_start(p, smem);
     uint32_t turn = 0;
-    int skip = InTurn ? me : 0;
-    const int row = ((threadIdx.x >> 5) & 3) * 16 + ((threadIdx.x & 31) >> 2);
-    if (InTurn && me == 1)
+    int skip = Shape::in_turn ? me : 0;
+    bool lag = p.lag;
+    if (Shape::in_turn && me == 1)
         ptx_bar_arrive(W8_TURN_BAR, 256);
-    for (int unit = walk.unit; unit < walk.units; unit += walk.step) {
-        if (InTurn && skip > 0) {
-            w8_ring_skip(&ring, p.k_blocks, p.stages);
+    w8_part part;
+    while (walk.next(p, &part)) {
+        if (Shape::in_turn && skip > 0) {
+            w8_ring_skip(&ring, part.k1 - part.k0, p.stages);
             skip--;
             continue;
         }
-        int row_block, token_block;
-        w8_walk_at(walk, unit, &row_block, &token_block);
-        const int n0 = (row_block * p.share + rank) * shape::rows, m0 = token_block * Tokens;
-        // Asked for now, used behind the products.
-        w8_row rows[shape::rows64][2];
-        float token_scales[(Tokens + 127) / 128];
-#pragma unroll
-        for (int i = 0; i < shape::rows64; i++) {
-            const int n = n0 + (InTurn ? i : me) * 64 + row;
-            rows[i][0] = w8_row_load(p, n);
-            rows[i][1] = w8_row_load(p, n + 8);
-        }
-#pragma unroll
-        for (int i = 0; i * 128 < Tokens; i++)
-            token_scales[i] = w8_x_scale(p, m0 + i * 128 + (int)(threadIdx.x & 127));
-        typename Op::acc acc[shape::rows64][Tokens / 2];
-        w8_tile_multiply<Op, Tokens, InTurn, Mode>(
-            acc, p, smem, n0, me, unit == walk.unit && walk.units > walk.step, &ring);
-        // The last unit's readers of `scales` are past it only here.
+        skip = Shape::in_turn ? 1 : 0;
+        int n0, m0;
+        w8_walk_at<Shape>(walk, p, part.tile, rank, &n0, &m0);
+        const int first_row = n0 + row64 * 64;
+        w8_tile_scales<Shape> s;
+        s.load(p, first_row, m0);
+        sum acc[Shape::rows64][tokens / 2];
+        w8_tile_multiply<Op, Shape, Mode>(acc, p, smem, n0, part, me, lag, &ring);
+        lag = false;
+        if (p.split_log > 0) {
+            ptx_cluster_arrive_relaxed(); // nobody reads a ring any more
+            ptx_cluster_wait();
+            w8_split_exchange<Shape>(p, acc, smem, ring.empty + 8 * p.stages, row64);
+        } else if (part.k0 > 0) {
+            w8_share_send<Shape>(p, acc, walk.worker, rank, me);
+            continue;
+        } else if (part.k1 < p.k_blocks)
+            w8_share_receive<Shape>(p, acc, walk.worker, rank, me, part.k1);
+        // The last part's readers of `scales` are past it only here.
         ptx_bar_sync(1 + me, 128);
 #pragma unroll
-        for (int i = 0; i * 128 < Tokens; i++)
-            if (i * 128 + (threadIdx.x & 127) < Tokens)
-                scales[i * 128 + (threadIdx.x & 127)] = token_scales[i];
+        for (int i = 0; i * 128 < tokens; i++)
+            if (i * 128 + (threadIdx.x & 127) < tokens)
+                scales[i * 128 + (threadIdx.x & 127)] = s.tokens[i];
 #pragma unroll
-        for (int i = 0; i < shape::rows64; i++) {
-            const int n = n0 + (InTurn ? i : me) * 64;
-            w8_tile_finish<typename Op::acc, Tokens>(acc[i], y_map, p, rows[i], scales, out, n, m0,
-                                                     1 + me, &turn);
-        }
-        skip = InTurn ? 1 : 0;
+        for (int i = 0; i < Shape::rows64; i++)
+            w8_tile_finish<sum, tokens>(acc[i], y_map, p, s.rows[i], scales,
+                                        w8_split_owned<Shape>(p, row64 + i), out,
+                                        first_row + i * 64, m0, 1 + me, &turn);
     }
     if ((threadIdx.x & 127) == 0)
         ptx_bulk_wait<0>();
 }
 
-template <class Op, int Tokens, bool InTurn, int Mode>
+template <class Op, int Rows, int Tokens, bool InTurn, int Mode>
 __global__ void __launch_bounds__(384, 1)
     w8_tile(const __grid_constant__ CUtensorMap w_map, const __grid_constant__ CUtensorMap x_map,
             const __grid_constant__ CUtensorMap s_map, const __grid_constant__ CUtensorMap y_map,
             const __grid_constant__ w8_params p)
 {
-    using shape = w8_tile_shape<Tokens, InTurn>;
+    using shape = w8_tile_shape<Rows, Tokens, InTurn>;
     extern __shared__ __align__(1024) uint8_t shared[];
     const uint32_t smem = ptx_smem(shared);
-    const int rank = p.share > 1 ? (int)ptx_cluster_rank() : 0;
+    const int rank = p.share > 1 ? (int)ptx_cluster_rank() : 0; // of those that share x
 
-    const w8_walk walk = w8_walk_start<Tokens>(p);
+    const w8_walk walk = w8_walk_start<shape>(p);
     constexpr bool scaled = Mode == DLQ_K_W8_BLOCK_SCALED;
+    const w8_tile_copies<shape, scaled> copies(&w_map, &x_map, &s_map, p, smem, rank);
     int asked = 0;
 
     ptx_pdl_launch();
     if (threadIdx.x == 0) {
         ptx_tma_prefetch(&x_map);
-        if (!p.tiles)
-            ptx_tma_prefetch(&w_map);
+        ptx_tma_prefetch(&w_map);
         for (int s = 0; s < p.stages; s++)
             ptx_mbar_init(smem + p.bars_at + 8 * s, 1);
+        if (p.split_log > 0) {
+            const uint32_t reduced = smem + p.bars_at + 16 * p.stages;
+            ptx_mbar_init(reduced, 1);
+            ptx_mbar_arrive_expect(reduced, w8_split_received<shape>(p));
+        }
         ptx_mbar_init_fence();
         ptx_tma_prefetch(&y_map);
         // What nobody else in a cluster has to be ready for is asked for at once.
-        if (p.share == 1 && walk.unit < walk.units) {
-            int row_block, token_block;
-            w8_walk_at(walk, walk.unit, &row_block, &token_block);
-            ptx_pdl_wait();
-            for (; asked < p.stages && asked < p.k_blocks; asked++)
-                w8_tile_load<Tokens, InTurn, scaled>(&w_map, &x_map, &s_map, p, smem, rank,
-                                                     row_block * shape::rows, token_block * Tokens,
-                                                     asked, asked);
-        }
+        if (p.share == 1)
+            asked = w8_tile_begin(copies, p, walk);
     } else if ((threadIdx.x & 31) == 0) {
         for (int s = (threadIdx.x >> 5) - 1; s < p.stages; s += shape::threads / 32 - 1)
-            ptx_mbar_init(smem + p.bars_at + 8 * (p.stages + s), 4 * shape::consumers * p.share);
+            ptx_mbar_init(smem + p.bars_at + 8 * (p.stages + s), shape::consumers * p.share);
         ptx_mbar_init_fence();
     }
     __syncthreads();
@@ -377,12 +450,17 @@ __global__ void __launch_bounds__(384, 1)
     if (threadIdx.x < 128) {
         ptx_reg_dec<40>();
         if (threadIdx.x == 0)
-            w8_tile_produce<Tokens, InTurn, scaled>(&w_map, &x_map, &s_map, p, walk, smem, rank,
-                                                    asked);
+            w8_tile_produce(copies, p, walk, smem, rank, asked);
+        else if (threadIdx.x >> 5 == 1)
+            w8_share_signal<shape>(p, walk.worker, rank);
         __syncwarp();
+        if (p.split_log > 0) {
+            ptx_cluster_arrive_relaxed();
+            ptx_cluster_wait();
+        }
     } else {
         ptx_reg_inc<232>();
-        w8_tile_consume<Op, Tokens, InTurn, Mode>(&y_map, p, walk, shared, rank);
+        w8_tile_consume<Op, shape, Mode>(&y_map, p, walk, shared, rank);
     }
     // A CTA may not leave while its neighbour still frees stages in it.
     if (p.share > 1) {

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // W8A8 on a GPU: `check [quick]`, `bench OUT.csv [what]`, `tune OUT.csv [what]`. `what` limits to
-// int8 or fp8 and small or large token counts, joined by commas. tune writes the measured choices
-// to OUT.csv.inc, which replaces kernels/cuda/w8_table.inc.
+// int8 or fp8, small or large token counts, or those named as in "m64", joined by commas. Both
+// write cuBLASLt's times to OUT.csv.peers and the configurations timed to OUT.csv.plans, which
+// kernels/cuda/w8_table.py makes the table of choices from.
 #include "gpu_w8.cuh"
 
 #include <string.h>

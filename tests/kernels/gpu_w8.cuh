@@ -61,6 +61,33 @@ judge(const struct problem *p, const void *w_rows, int64_t w_ld);
 unsigned long long
 digest(const struct problem *p);
 
+// What timings use: operands of the largest product, weights in many copies.
+struct bed {
+    uint8_t *x, *w, *packed;
+    uint8_t *y_block;
+    float *x_scale, *w_scale;
+    void *workspace;
+    size_t w_bytes;
+    cudaStream_t stream;
+    cudaEvent_t from, to;
+};
+
+enum { MAX_M = 8192, MAX_N = 57344, MAX_K = 28672, WORKSPACE = 132 * 131072 };
+
+// Enqueues one product with the weights `w`; 0 or an error.
+typedef int (*w8_call)(void *context, const void *w, cudaStream_t stream);
+
+// Median microseconds of one call; negative when it is refused.
+float
+time_calls(const struct bed *b, const struct problem *p, w8_call call, void *context,
+           float budget_us, int replays);
+void
+pause_ms(int64_t m);
+
+// The fastest of cuBLASLt's first choices for p; negative where it has none.
+float
+time_peer(const struct bed *b, const struct problem *p);
+
 int
 check_quantize(void);
 int

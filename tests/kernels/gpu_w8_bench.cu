@@ -15,27 +15,17 @@ namespace
 
 enum { REPLAYS = 5, MAX_NODES = 512, LAST_PDL = 256 };
 
-struct bed {
-    uint8_t *x, *w, *packed;
-    uint8_t *y_block;
-    float *x_scale, *w_scale;
-    size_t w_bytes;
-    cudaStream_t stream;
-    cudaEvent_t from, to;
-};
-
-const int64_t MAX_M = 8192, MAX_N = 57344, MAX_K = 28672;
-
 void
 bed_make(struct bed *b)
 {
     b->w_bytes = 800u << 20;
-    CUDA_OK(cudaMalloc(&b->x, (size_t)(MAX_M * MAX_K)));
+    CUDA_OK(cudaMalloc(&b->x, (size_t)MAX_M * MAX_K));
     CUDA_OK(cudaMalloc(&b->w, b->w_bytes));
-    CUDA_OK(cudaMalloc(&b->packed, (size_t)(MAX_K * 8192 * 2)));
-    CUDA_OK(cudaMalloc(&b->y_block, (size_t)(MAX_M * MAX_N) * 2 + 2 * GUARD));
+    CUDA_OK(cudaMalloc(&b->packed, (size_t)MAX_K * 8192 * 2));
+    CUDA_OK(cudaMalloc(&b->y_block, (size_t)MAX_M * MAX_N * 4 + 2 * GUARD)); // int32 of a peer
     CUDA_OK(cudaMalloc(&b->x_scale, MAX_M * 4));
     CUDA_OK(cudaMalloc(&b->w_scale, MAX_N * 4));
+    CUDA_OK(cudaMalloc(&b->workspace, WORKSPACE));
     fill_floats(b->x_scale, MAX_M, 0.001f, 0.01f, 3);
     fill_floats(b->w_scale, MAX_N, 0.0001f, 0.001f, 4);
     CUDA_OK(cudaStreamCreate(&b->stream));
@@ -58,6 +48,8 @@ problem_at(const struct bed *b, struct shape s, int64_t m, uint32_t dtype, int l
     p.g.dtype = dtype;
     p.g.y_dtype = DLQ_BF16;
     p.g.layout = layout;
+    p.g.workspace = b->workspace;
+    p.g.workspace_bytes = WORKSPACE;
     p.y_block = b->y_block;
     p.y_bytes = (size_t)(m * s.n) * 2;
     return p;
@@ -70,20 +62,20 @@ compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-// Median microseconds of one call; negative when the configuration is refused.
+} // namespace
+
 float
-time_call(const struct bed *b, const struct problem *p, const struct dlq_k_w8_config *c,
-          float budget_us, int replays)
+time_calls(const struct bed *b, const struct problem *p, w8_call call, void *context,
+           float budget_us, int replays)
 {
     const size_t one = (size_t)(p->g.n * p->g.k);
     const int copies = (int)(300000000 / one + 1) * one <= b->w_bytes ? (int)(300000000 / one + 1)
                                                                       : (int)(b->w_bytes / one);
-    struct dlq_k_w8_gemm g = p->g;
     float us[16];
-    if (dlq_k_w8_gemm_run(&g, c, b->stream) != 0)
+    if (call(context, b->w, b->stream) != 0)
         return -1.0f;
     CUDA_OK(cudaEventRecord(b->from, b->stream));
-    CUDA_OK(dlq_k_w8_gemm_run(&g, c, b->stream));
+    CUDA_OK(call(context, b->w, b->stream));
     CUDA_OK(cudaEventRecord(b->to, b->stream));
     CUDA_OK(cudaStreamSynchronize(b->stream));
     CUDA_OK(cudaEventElapsedTime(&us[0], b->from, b->to));
@@ -94,10 +86,8 @@ time_call(const struct bed *b, const struct problem *p, const struct dlq_k_w8_co
     cudaGraph_t graph;
     cudaGraphExec_t exec;
     CUDA_OK(cudaStreamBeginCapture(b->stream, cudaStreamCaptureModeThreadLocal));
-    for (int i = 0; i < nodes; i++) {
-        g.w = b->w + (size_t)(i % copies) * one;
-        CUDA_OK(dlq_k_w8_gemm_run(&g, c, b->stream));
-    }
+    for (int i = 0; i < nodes; i++)
+        CUDA_OK(call(context, b->w + (size_t)(i % copies) * one, b->stream));
     CUDA_OK(cudaStreamEndCapture(b->stream, &graph));
     CUDA_OK(cudaGraphInstantiate(&exec, graph, 0));
     for (int i = -1; i < replays; i++) {
@@ -123,12 +113,44 @@ pause_ms(int64_t m)
     nanosleep(&t, NULL);
 }
 
+namespace
+{
+
+struct own {
+    struct dlq_k_w8_gemm g;
+    const struct dlq_k_w8_config *config;
+};
+
+int
+own_run(void *context, const void *w, cudaStream_t stream)
+{
+    struct own *o = (struct own *)context;
+    o->g.w = w;
+    return dlq_k_w8_gemm_run(&o->g, o->config, stream);
+}
+
+float
+time_call(const struct bed *b, const struct problem *p, const struct dlq_k_w8_config *c,
+          float budget_us, int replays)
+{
+    struct own o = {p->g, c};
+    return time_calls(b, p, own_run, &o, budget_us, replays);
+}
+
+struct tile {
+    int rows, tokens, turn;
+};
+
+const struct tile tiles[] = {{128, 64, 0},  {256, 64, 0},  {128, 128, 0}, {128, 128, 1},
+                             {256, 128, 0}, {128, 192, 0}, {128, 192, 1}, {128, 256, 0}};
+
 // Configurations worth trying for a shape.
 int
 candidates(const struct problem *p, struct dlq_k_w8_config *list)
 {
     const int64_t m = p->g.m, n = p->g.n;
     int count = 0;
+    list[count++] = dlq_k_w8_select(&p->g);
     for (int tokens = 8; tokens <= 256 && m <= 512; tokens *= 2) {
         const bool fits = tokens >= m && (tokens == 8 || tokens / 2 < m);
         if (!fits && !(m > 64 && tokens >= 64 && tokens < 2 * m && m <= 4 * tokens))
@@ -142,7 +164,7 @@ candidates(const struct problem *p, struct dlq_k_w8_config *list)
                         ctas <= 66 * (per_sm - 1))
                         continue;
                     list[count++] = {0,
-                                     (uint8_t)rows,
+                                     (uint16_t)rows,
                                      (uint16_t)tokens,
                                      (uint8_t)split,
                                      1,
@@ -152,43 +174,52 @@ candidates(const struct problem *p, struct dlq_k_w8_config *list)
                                      0};
                 }
     }
-    static const int tile_tokens[] = {128, 192, 256};
-    for (int tokens : tile_tokens)
-        for (int turn = 0; turn <= (tokens < 256); turn++)
-            for (int share = 1; share <= 2; share++)
+    for (struct tile t : tiles)
+        for (int share = 1; share <= 2; share++)
+            for (int split = 0; split <= 4; split += split ? split : 1)
                 for (int group = 4; group <= 16; group *= 2) {
-                    if (m < 128 || (group != 8 && m < 1024) || (tokens > 128 && tokens > m))
+                    const int64_t blocks = (n + t.rows * share - 1) / (t.rows * share) *
+                                           ((m + t.tokens - 1) / t.tokens);
+                    if (m <= t.tokens / 2 || m < 33 || (group != 8 && (m < 1024 || share > 1)) ||
+                        (t.tokens == 192 && !t.turn && m > 512) || (t.tokens < 128 && m > 256) ||
+                        (split == 0 && blocks > 132 * 5) || (split == 1 && blocks < 44) ||
+                        (split > 1 && (group != 8 || blocks * split > 136)))
                         continue;
-                    list[count++] = {1, 128,           (uint16_t)tokens, 1, (uint8_t)share,
-                                     1, (uint8_t)turn, (uint8_t)group,   0};
+                    list[count++] = {1,
+                                     (uint16_t)t.rows,
+                                     (uint16_t)t.tokens,
+                                     (uint8_t)split,
+                                     (uint8_t)share,
+                                     1,
+                                     (uint8_t)t.turn,
+                                     (uint8_t)group,
+                                     0};
                 }
     return count;
 }
 
 void
-print_config(FILE *f, const struct dlq_k_w8_config *c)
+print_plan(FILE *f, const struct problem *p, const struct dlq_k_w8_config *c, float us)
 {
-    fprintf(f, "{%d, %d, %d, %d, %d, %d, %d, %d, %d}", c->kernel, c->rows, c->tokens, c->split,
-            c->share, c->per_sm, c->pingpong, c->group, c->late);
+    fprintf(f, "%s,%lld,%lld,%lld,%d,%d,%d,%d,%d,%d,%d,%d,%d,%.2f\n",
+            p->g.dtype == DLQ_I8 ? "int8" : "fp8", (long long)p->g.m, (long long)p->g.k,
+            (long long)p->g.n, p->g.pdl, c->kernel, c->rows, c->tokens, c->split, c->share,
+            c->per_sm, c->pingpong, c->group, us);
 }
 
 struct dlq_k_w8_config
-tune(const struct bed *b, const struct problem *p, FILE *log)
+tune(const struct bed *b, const struct problem *p, FILE *plans)
 {
     static struct dlq_k_w8_config list[512];
     struct dlq_k_w8_config best = dlq_k_w8_select(&p->g);
     float best_us = INFINITY;
     const int count = candidates(p, list);
     for (int i = 0; i < count; i++) {
-        if (p->g.m >= 2048)
-            pause_ms(p->g.m);
+        pause_ms(p->g.m);
         const float us = time_call(b, p, &list[i], 600.0f, 3);
         if (us < 0)
             continue;
-        fprintf(log, "tune,%s,%lld,%lld,%lld,%d,%.2f,", p->g.dtype == DLQ_I8 ? "i8" : "f8",
-                (long long)p->g.m, (long long)p->g.k, (long long)p->g.n, p->g.pdl, us);
-        print_config(log, &list[i]);
-        fprintf(log, "\n");
+        print_plan(plans, p, &list[i], us);
         if (us < best_us) {
             best_us = us;
             best = list[i];
@@ -266,6 +297,24 @@ bench_quantize(const struct bed *b)
             }
 }
 
+// Whether `only` lets m through: "small", "large" or numbers of tokens such as "m64".
+bool
+wanted(const char *only, int m)
+{
+    if (!only)
+        return true;
+    if ((strstr(only, "small") && m > 256) || (strstr(only, "large") && m <= 256))
+        return false;
+    bool named = false;
+    for (const char *at = only; (at = strchr(at, 'm')) != NULL; at++) {
+        const int value = atoi(at + 1);
+        if (value == m)
+            return true;
+        named |= value > 0;
+    }
+    return !named;
+}
+
 } // namespace
 
 int
@@ -276,23 +325,18 @@ bench(const char *out_path, bool tuned, const char *only)
     bed_make(&b);
     FILE *csv = fopen(out_path, "w");
     char name[512];
-    snprintf(name, sizeof name, "%s.tune", out_path);
-    FILE *log = fopen(name, "w");
-    snprintf(name, sizeof name, "%s.inc", out_path);
-    FILE *inc = fopen(name, "w");
-    if (!csv || !log || !inc) {
+    snprintf(name, sizeof name, "%s.plans", out_path);
+    FILE *plans = fopen(name, "w");
+    snprintf(name, sizeof name, "%s.peers", out_path);
+    FILE *peers = fopen(name, "w");
+    if (!csv || !plans || !peers) {
         fprintf(stderr, "cannot write %s\n", out_path);
         return 1;
     }
     fprintf(csv, "op,m,k,n,us,us_pdl,err\n");
-    fprintf(
-        inc,
-        "// SPDX-FileCopyrightText: 2026 The dlquant authors\n"
-        "// SPDX-License-Identifier: Apache-2.0\n//\n"
-        "// Written by `gpu_w8 tune` on one NVIDIA H200: {fp8, early launch, n, k, most tokens, "
-        "{kernel, rows,\n// tokens, split, share, per_sm, pingpong, group, late}}.\n"
-        "// clang-format off\n");
-    fill_bf16(b.y_block + GUARD, MAX_M * MAX_K, 11);
+    fprintf(plans, "op,m,k,n,pdl,kernel,rows,tokens,split,share,per_sm,pingpong,group,us\n");
+    fprintf(peers, "op,m,k,n,best_peer_us,peer,ratio_to_floor\n");
+    fill_bf16(b.y_block + GUARD, (size_t)MAX_M * MAX_K, 11);
     bench_quantize(&b);
     fill_floats(b.x_scale, MAX_M, 0.001f, 0.01f, 3);
     int bad = 0;
@@ -300,24 +344,23 @@ bench(const char *out_path, bool tuned, const char *only)
         const uint32_t dtype = f8 ? DLQ_F8_E4M3 : DLQ_I8;
         if (only && strstr(only, f8 ? "int8" : "fp8"))
             continue;
-        fill_codes(b.x, (size_t)(MAX_M * MAX_K), f8, 1);
+        fill_codes(b.x, (size_t)MAX_M * MAX_K, f8, 1);
         fill_codes(b.w, b.w_bytes, f8, 2);
         for (struct shape s : shapes) {
             CUDA_OK(dlq_k_w8_pack(b.packed, b.w, s.n, s.k, s.k, 0));
             for (int m : ms) {
-                if ((only && strstr(only, "small") && m > 256) ||
-                    (only && strstr(only, "large") && m <= 256))
+                if (!wanted(only, m))
                     continue;
                 struct problem p = problem_at(&b, s, m, dtype, DLQ_K_W8_TILES);
                 struct dlq_k_w8_config c[2];
-                float us[2], us_rows = 0.0f;
+                float us[2];
                 struct verdict v = {};
                 for (int pdl = 0; pdl <= 1; pdl++) {
                     p.g.pdl = pdl;
                     // Kernels that fill the device gain little from an early launch.
                     c[pdl] = !tuned                ? dlq_k_w8_select(&p.g)
                              : pdl && m > LAST_PDL ? c[0]
-                                                   : tune(&b, &p, log);
+                                                   : tune(&b, &p, plans);
                     v = judged(&b, &p, &c[pdl]);
                     if (v.wrong || v.unwritten || v.outside) {
                         printf("WRONG m %d k %d n %d: %llu wrong %llu unwritten %llu outside\n", m,
@@ -326,38 +369,27 @@ bench(const char *out_path, bool tuned, const char *only)
                     }
                     pause_ms(m);
                     us[pdl] = time_call(&b, &p, &c[pdl], 2000.0f, REPLAYS);
+                    print_plan(plans, &p, &c[pdl], us[pdl]);
                 }
-                if (tuned && us[1] > us[0]) {
-                    c[1] = c[0];
-                    c[1].late = 1;
+                // A configuration that an early launch slows down is not launched early.
+                if (tuned && us[1] > us[0])
                     us[1] = us[0];
-                }
-                if (tuned) {
-                    struct problem q = problem_at(&b, s, m, dtype, DLQ_K_W8_ROWS);
-                    pause_ms(m);
-                    us_rows = time_call(&b, &q, &c[0], 2000.0f, REPLAYS);
-                }
+                const float peer = time_peer(&b, &p);
+                if (peer > 0)
+                    fprintf(peers, "%s,%d,%d,%d,%.2f,%s,\n",
+                            f8 ? "w8a8_fp8_rowcol" : "w8a8_int8_rowcol", m, s.k, s.n, peer,
+                            f8 ? "cuBLASLt" : "cuBLASLt without scales");
                 fprintf(csv, "%s,%d,%d,%d,%.2f,%.2f,%.1e\n",
                         f8 ? "w8a8_fp8_rowcol" : "w8a8_int8_rowcol", m, s.k, s.n, us[0], us[1],
                         sqrt(v.err2 / v.ref2));
-                for (int pdl = 0; pdl <= 1; pdl++) {
-                    fprintf(log, "best,%s,%d,%d,%d,%d,%.2f,%.2f,", f8 ? "f8" : "i8", m, s.k, s.n,
-                            pdl, us[pdl], pdl ? 0.0f : us_rows);
-                    print_config(log, &c[pdl]);
-                    fprintf(log, "\n");
-                    fprintf(inc, "{%d, %d, %d, %d, %d, ", f8, pdl, s.n, s.k, m);
-                    print_config(inc, &c[pdl]);
-                    fprintf(inc, "},\n");
-                }
                 fflush(csv);
-                fflush(log);
-                fflush(inc);
+                fflush(plans);
+                fflush(peers);
             }
         }
     }
-    fprintf(inc, "// clang-format on\n");
     fclose(csv);
-    fclose(log);
-    fclose(inc);
+    fclose(plans);
+    fclose(peers);
     return bad;
 }

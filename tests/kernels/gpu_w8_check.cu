@@ -150,34 +150,36 @@ struct arena {
     uint8_t *y_block;
     float *x_scale, *w_scale, *bias;
     int32_t *zero, *sums;
+    void *workspace;
 };
 
-enum { MAX_M = 1100, MAX_N = 6144, MAX_K = 4224 };
+enum { CHECK_M = 1100, CHECK_N = 6144, CHECK_K = 4224 };
 
 void
 arena_fill(struct arena *a, bool f8)
 {
-    fill_codes(a->x, (size_t)MAX_M * MAX_K, f8, 1);
-    fill_codes(a->w, (size_t)MAX_N * MAX_K, f8, 2);
-    fill_floats(a->x_scale, MAX_M * 40, 0.001f, 0.01f, 3);
-    fill_floats(a->w_scale, MAX_N * 40, -0.0005f, 0.001f, 4);
-    fill_floats(a->bias, MAX_N, -2.0f, 2.0f, 5);
+    fill_codes(a->x, (size_t)CHECK_M * CHECK_K, f8, 1);
+    fill_codes(a->w, (size_t)CHECK_N * CHECK_K, f8, 2);
+    fill_floats(a->x_scale, CHECK_M * 40, 0.001f, 0.01f, 3);
+    fill_floats(a->w_scale, CHECK_N * 40, -0.0005f, 0.001f, 4);
+    fill_floats(a->bias, CHECK_N, -2.0f, 2.0f, 5);
 }
 
 void
 arena_make(struct arena *a)
 {
-    CUDA_OK(cudaMalloc(&a->x, (size_t)MAX_M * MAX_K));
-    CUDA_OK(cudaMalloc(&a->w, (size_t)MAX_N * MAX_K));
-    CUDA_OK(cudaMalloc(&a->packed, (size_t)MAX_N * MAX_K + (4 << 20)));
-    CUDA_OK(cudaMalloc(&a->y_block, (size_t)MAX_M * (MAX_N + 64) * 2 + 2 * GUARD));
-    CUDA_OK(cudaMalloc(&a->x_scale, MAX_M * 40 * 4));
-    CUDA_OK(cudaMalloc(&a->w_scale, MAX_N * 40 * 4));
-    CUDA_OK(cudaMalloc(&a->bias, MAX_N * 4));
-    CUDA_OK(cudaMalloc(&a->zero, MAX_M * 4));
-    CUDA_OK(cudaMalloc(&a->sums, MAX_N * 4));
-    int32_t zero[MAX_M];
-    for (int i = 0; i < MAX_M; i++)
+    CUDA_OK(cudaMalloc(&a->x, (size_t)CHECK_M * CHECK_K));
+    CUDA_OK(cudaMalloc(&a->w, (size_t)CHECK_N * CHECK_K));
+    CUDA_OK(cudaMalloc(&a->packed, (size_t)CHECK_N * CHECK_K + (4 << 20)));
+    CUDA_OK(cudaMalloc(&a->y_block, (size_t)CHECK_M * (CHECK_N + 64) * 2 + 2 * GUARD));
+    CUDA_OK(cudaMalloc(&a->x_scale, CHECK_M * 40 * 4));
+    CUDA_OK(cudaMalloc(&a->w_scale, CHECK_N * 40 * 4));
+    CUDA_OK(cudaMalloc(&a->bias, CHECK_N * 4));
+    CUDA_OK(cudaMalloc(&a->zero, CHECK_M * 4));
+    CUDA_OK(cudaMalloc(&a->sums, CHECK_N * 4));
+    CUDA_OK(cudaMalloc(&a->workspace, WORKSPACE));
+    int32_t zero[CHECK_M];
+    for (int i = 0; i < CHECK_M; i++)
         zero[i] = i * 37 % 256 - 128;
     CUDA_OK(cudaMemcpy(a->zero, zero, sizeof zero, cudaMemcpyHostToDevice));
 }
@@ -224,6 +226,10 @@ problem_make(const struct arena *a, int64_t m, int64_t n, int64_t k, uint32_t dt
         g->w_scale_one = variation & 64;
     }
     g->pdl = variation & 128;
+    if (!(variation & 256)) {
+        g->workspace = a->workspace;
+        g->workspace_bytes = WORKSPACE;
+    }
     p.y_block = a->y_block;
     p.y_bytes = (size_t)(m * g->ldy * 2 + 15) / 16 * 16;
     return p;
@@ -276,22 +282,27 @@ check_shape(const struct arena *a, int64_t n, int64_t k, uint32_t dtype, int mod
         for (int layout = k % 16 == 0 ? DLQ_K_W8_ROWS : DLQ_K_W8_TILES; layout <= DLQ_K_W8_TILES;
              layout++)
             for (int share = 1; share <= 4; share *= 2)
-                for (int how = 0; how < 10; how++) {
-                    // 0..7: stream with 64 or 128 rows and 1, 2, 4, 8 parts; 8, 9: tile
+                for (int how = 0; how < 18; how++) {
+                    // 0..7: stream with 64 or 128 rows and 1, 2, 4, 8 parts; 8, 9: tile, whole or
+                    // shared; 10, 11: in turn; 12, 13: with 256 rows; 14..17: split by clusters
                     struct dlq_k_w8_config c = {};
                     c.kernel = how >= 8;
-                    c.rows = how >= 8 ? 128 : 64 << (how >> 2);
+                    c.rows = (uint16_t)(how >= 16 || how / 2 == 6 ? 256
+                                        : how >= 8                ? 128
+                                                                  : 64 << (how >> 2));
                     c.tokens = (uint16_t)tokens;
-                    c.split = how >= 8 ? 1 : (uint8_t)(1 << (how & 3));
+                    c.split = (uint8_t)(how >= 14  ? 2 << (how & 1)
+                                        : how >= 8 ? how & 1
+                                                   : 1 << (how & 3));
                     c.share = (uint8_t)share;
                     c.per_sm = (uint8_t)(1 + (variation >> 1) % 2);
-                    c.pingpong = how == 9;
+                    c.pingpong = how == 10 || how == 11;
                     c.group = (uint8_t)(1 + variation % 9);
                     const int64_t ms[4] = {1, tokens - 3, tokens + 5, 4 * tokens + 1};
                     const int64_t m =
-                        ms[variation % 4] > MAX_M ? (int64_t)MAX_M : ms[variation % 4];
+                        ms[variation % 4] > CHECK_M ? (int64_t)CHECK_M : ms[variation % 4];
                     struct problem p = problem_make(a, m, n, k, dtype, mode, layout,
-                                                    variation * 2654435761u >> 20);
+                                                    (variation * 2654435761u >> 20) & ~256u);
                     check_case(a, &p, &c, t);
                     variation++;
                 }
