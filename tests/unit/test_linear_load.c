@@ -132,16 +132,27 @@ static const float both[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
         name, "F32", 2, {rows, 2}, data, sizeof(float) * 2 * (rows)                                \
     }
 
+// Write the tensors to model.safetensors of a fresh folder `*dir` and open it.
+static dlq_checkpoint *
+opened(struct fake_world *w, const struct test_tensor *tensors, size_t n, uint32_t flags,
+       char **dir)
+{
+    dlq_checkpoint *ckpt = NULL;
+    *dir = test_tmpdir();
+    test_safetensors(*dir, "model.safetensors", tensors, n);
+    test_assert_ok(
+        dlq_checkpoint_open(w->rt, *dir, flags | DLQ_CHECKPOINT_NO_CONFIG, &ckpt, &w->err),
+        &w->err);
+    return ckpt;
+}
+
 // Load what a checkpoint of these tensors holds for a merged layer.
 static int32_t
 load_tensors(struct fake_world *w, dlq_linear *layer, const struct test_tensor *tensors, size_t n,
              uint32_t flags)
 {
-    char *const dir = test_tmpdir();
-    test_safetensors(dir, "model.safetensors", tensors, n);
-    dlq_checkpoint *ckpt = NULL;
-    test_assert_ok(
-        dlq_checkpoint_open(w->rt, dir, flags | DLQ_CHECKPOINT_NO_CONFIG, &ckpt, &w->err), &w->err);
+    char *dir = NULL;
+    dlq_checkpoint *const ckpt = opened(w, tensors, n, flags, &dir);
     const int32_t rc = dlq_linear_load_checkpoint(layer, ckpt, &w->err);
     dlq_checkpoint_close(ckpt);
     test_tmpdir_remove(dir);
@@ -291,10 +302,8 @@ file_that_was_truncated_after_opening_is_an_error(void **state)
     struct fake_world w;
     fake_world_begin(&w);
     dlq_linear *const layer = fake_merged(&w, "a.gate_up_proj", 0);
-    char *const dir = test_tmpdir();
-    test_safetensors(dir, "model.safetensors", tensors, TEST_COUNT(tensors));
-    dlq_checkpoint *ckpt = NULL;
-    test_assert_ok(dlq_checkpoint_open(w.rt, dir, DLQ_CHECKPOINT_NO_CONFIG, &ckpt, &w.err), &w.err);
+    char *dir = NULL;
+    dlq_checkpoint *const ckpt = opened(&w, tensors, TEST_COUNT(tensors), 0, &dir);
     assert_int_equal(truncate(test_path(dir, "model.safetensors"), 8), 0);
     const int32_t rc = dlq_linear_load_checkpoint(layer, ckpt, &w.err);
     assert_non_null(strstr(w.err.msg, "layer 'a.gate_up_proj': parameter 'weight': "));
@@ -334,10 +343,8 @@ loading_gives_back_the_pages_of_what_it_read(void **state)
     struct fake_world w;
     fake_world_begin(&w);
     dlq_linear *const layer = fake_merged(&w, "a.gate_up_proj", 0);
-    char *const dir = test_tmpdir();
-    test_safetensors(dir, "model.safetensors", tensors, TEST_COUNT(tensors));
-    dlq_checkpoint *ckpt = NULL;
-    test_assert_ok(dlq_checkpoint_open(w.rt, dir, DLQ_CHECKPOINT_NO_CONFIG, &ckpt, &w.err), &w.err);
+    char *dir = NULL;
+    dlq_checkpoint *const ckpt = opened(&w, tensors, TEST_COUNT(tensors), 0, &dir);
     const char *const first = dlq_checkpoint_find(ckpt, "a.gate_proj.x")->data;
     const char *const last = dlq_checkpoint_find(ckpt, "a.up_proj.x")->data;
     const char *const other = dlq_checkpoint_find(ckpt, "b.x")->data;
@@ -368,13 +375,9 @@ evidence_lists_own_and_part_tensors_and_outlives_the_checkpoint(void **state)
     };
     struct fake_world w;
     fake_world_begin(&w);
-    char *const dir = test_tmpdir();
-    test_safetensors(dir, "model.safetensors", tensors, TEST_COUNT(tensors));
-    dlq_checkpoint *ckpt = NULL;
-    test_assert_ok(dlq_checkpoint_open(w.rt, dir,
-                                       DLQ_CHECKPOINT_HEADERS_ONLY | DLQ_CHECKPOINT_NO_CONFIG,
-                                       &ckpt, &w.err),
-                   &w.err);
+    char *dir = NULL;
+    dlq_checkpoint *const ckpt =
+        opened(&w, tensors, TEST_COUNT(tensors), DLQ_CHECKPOINT_HEADERS_ONLY, &dir);
     static const int64_t sizes[] = {4, 2};
     struct dlq_linear_desc d = fake_desc("a.gate_up_proj", 2, 0);
     d.output_sizes = sizes;
