@@ -141,6 +141,18 @@ bench_try(struct bench *b, const char *config, struct dlq_error *err)
     return status;
 }
 
+void
+bench_refused(const char *name, const struct bench_refusal *cases, size_t n)
+{
+    struct bench b;
+    bench_open(&b, name, NULL);
+    for (size_t i = 0; i < n; i++) {
+        struct dlq_error err = DLQ_ERROR_INIT;
+        test_assert_error(bench_try(&b, cases[i].text, &err), &err, cases[i].code, cases[i].says);
+    }
+    bench_close(&b);
+}
+
 int32_t
 bench_decide(struct bench *b, const struct facts *f, struct dlq_decision *out,
              struct dlq_error *err)

@@ -60,6 +60,17 @@ bench_close(struct bench *b);
 int32_t
 bench_try(struct bench *b, const char *config, struct dlq_error *err);
 
+/// A text that create() must refuse, with that status and a message that contains `says`.
+struct bench_refusal {
+    const char *text;
+    int32_t code;
+    const char *says;
+};
+
+/// bench_try() each of `n` refusals with plugin `name`.
+void
+bench_refused(const char *name, const struct bench_refusal *cases, size_t n);
+
 /// get_quant_method(); a method is destroyed again.
 int32_t
 bench_decide(struct bench *b, const struct facts *f, struct dlq_decision *out,

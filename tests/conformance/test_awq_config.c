@@ -52,11 +52,7 @@ static void
 refused_texts_name_field_found_and_accepted(void **state)
 {
     (void)state;
-    static const struct {
-        const char *text;
-        int32_t code;
-        const char *says;
-    } cases[] = {
+    static const struct bench_refusal cases[] = {
         {"", DLQ_ECONFIG, "none was found"},
         {"[]", DLQ_ECONFIG, "an object is expected, an array was found"},
         {"{\"quant_method\":\"gptq\"}", DLQ_ECONFIG, "/quant_method: 'gptq' was found; awq"},
@@ -86,13 +82,7 @@ refused_texts_name_field_found_and_accepted(void **state)
         {"{\"bits\":4,\"modules_to_not_convert\":[\"a\",7]}", DLQ_ECONFIG,
          "/modules_to_not_convert/1: a string is expected, an integer was found"},
     };
-    struct bench b;
-    bench_open(&b, "awq_marlin", NULL);
-    for (size_t i = 0; i < TEST_COUNT(cases); i++) {
-        struct dlq_error err = DLQ_ERROR_INIT;
-        test_assert_error(bench_try(&b, cases[i].text, &err), &err, cases[i].code, cases[i].says);
-    }
-    bench_close(&b);
+    bench_refused("awq_marlin", cases, TEST_COUNT(cases));
 }
 
 static void

@@ -72,11 +72,7 @@ static void
 configurations_that_cannot_run_are_refused_by_name(void **state)
 {
     (void)state;
-    static const struct {
-        const char *text;
-        int32_t code;
-        const char *says;
-    } cases[] = {
+    static const struct bench_refusal cases[] = {
         {"", DLQ_ECONFIG, "none was found"},
         {"[]", DLQ_ECONFIG, "an object is expected"},
         {"{}", DLQ_ECONFIG, "/config_groups: an object is expected, nothing was found"},
@@ -105,13 +101,7 @@ configurations_that_cannot_run_are_refused_by_name(void **state)
         {"{\"config_groups\":{},\"kv_cache_scheme\":{\"num_bits\":77}}", DLQ_ECONFIG,
          "/kv_cache_scheme/num_bits: 77 is out of range"},
     };
-    struct bench b;
-    bench_open(&b, "compressed-tensors", NULL);
-    for (size_t i = 0; i < TEST_COUNT(cases); i++) {
-        struct dlq_error err = DLQ_ERROR_INIT;
-        test_assert_error(bench_try(&b, cases[i].text, &err), &err, cases[i].code, cases[i].says);
-    }
-    bench_close(&b);
+    bench_refused("compressed-tensors", cases, TEST_COUNT(cases));
 }
 
 static void

@@ -123,27 +123,18 @@ static void
 what_is_no_scheme_refuses_the_configuration(void **state)
 {
     (void)state;
-    static const struct {
-        const char *text;
-        const char *says;
-    } cases[] = {
-        {"{\"config_groups\":{},\"kv_cache_scheme\":\"fp8\"}",
+    static const struct bench_refusal cases[] = {
+        {"{\"config_groups\":{},\"kv_cache_scheme\":\"fp8\"}", DLQ_ECONFIG,
          "/kv_cache_scheme/: an object is expected, a string was found"},
-        {"{\"config_groups\":{},\"kv_cache_scheme\":{\"strategy\":\"heads\"}}",
+        {"{\"config_groups\":{},\"kv_cache_scheme\":{\"strategy\":\"heads\"}}", DLQ_ECONFIG,
          "/kv_cache_scheme/strategy: 'heads' is unknown"},
         {"{\"config_groups\":{},\"kv_cache_scheme\":{\"type\":\"float\",\"symmetric\":false}}",
-         "/kv_cache_scheme/symmetric: false, but float codes have no zero point"},
+         DLQ_ECONFIG, "/kv_cache_scheme/symmetric: false, but float codes have no zero point"},
         {"{\"config_groups\":{},\"kv_cache_scheme\":{\"strategy\":\"attn_head\","
          "\"dynamic\":true}}",
-         "/kv_cache_scheme/dynamic: strategy attn_head cannot be dynamic"},
+         DLQ_ECONFIG, "/kv_cache_scheme/dynamic: strategy attn_head cannot be dynamic"},
     };
-    struct bench b;
-    bench_open(&b, "compressed-tensors", NULL);
-    for (size_t i = 0; i < TEST_COUNT(cases); i++) {
-        struct dlq_error err = DLQ_ERROR_INIT;
-        test_assert_error(bench_try(&b, cases[i].text, &err), &err, DLQ_ECONFIG, cases[i].says);
-    }
-    bench_close(&b);
+    bench_refused("compressed-tensors", cases, TEST_COUNT(cases));
 }
 
 static void
