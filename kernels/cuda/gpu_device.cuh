@@ -96,10 +96,10 @@ struct device_memory {
     }
 };
 
-// Words that kernels of a set-up function change and it reads back, in memory of the module:
+// Four words that kernels of a set-up function change and it reads back, in memory of the module:
 // cudaFree() would wait for all that the device does, uploads of other threads too.
 struct device_words {
-    enum { WORDS = 5 };
+    enum { WORDS = 4 };
     unsigned long long *data = nullptr;
     cudaError_t error;
 

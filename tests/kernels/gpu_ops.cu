@@ -397,7 +397,6 @@ main(int argc, char **argv)
     }
     if (all || strcmp(only, "grouped") == 0) {
         ops::check_grouped();
-        ops::check_wide();
     }
     if (all || strcmp(only, "wna16") == 0) {
         ops::check_wna16();

@@ -91,8 +91,6 @@ bench_quantized(void);
 void
 check_grouped(void);
 void
-check_wide(void);
-void
 check_wna16(void);
 void
 bench_wna16(void);
