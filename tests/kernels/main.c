@@ -156,7 +156,7 @@ main(int argc, char **argv)
     }
 #if defined(CHECK_EMULATE_AMX)
     // Of what tiles need, they alone are emulated.
-    if ((machine_flags & DLQ_CPU_AVX512_BF16) != 0) {
+    if ((machine_flags & DLQ_CPU_AVX512_VNNI) != 0) {
         machine_flags |= DLQ_CPU_AMX_INT8 | DLQ_CPU_AMX_BF16;
     }
 #endif
