@@ -110,7 +110,7 @@ def fastest_peers():
 
 
 def cpu_machine(machine, found, peers):
-    theirs = SAME_CPU.get(machine)
+    theirs = SAME_CPU.get(machine, machine)
     ours = {}
     for r in found:
         key = (r["op"], int(r["k"]), int(r["n"]), int(r["threads"]), int(r["m"]))
