@@ -85,7 +85,8 @@ exchange_on_gpu(struct dlq_nccl_group *g, char *all, size_t each, struct dlq_err
     cudaStream_t stream = NULL;
     cudaError_t cuda = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
     if (cuda == cudaSuccess) {
-        cuda = cudaMemcpy(there + at, all + at, each, cudaMemcpyHostToDevice);
+        // Not cudaMemcpy(), which may return before the data is there.
+        cuda = cudaMemcpyAsync(there + at, all + at, each, cudaMemcpyHostToDevice, stream);
     }
     int32_t rc = dlq_nccl_cuda_result(g, "setup", cuda, err);
     if (rc == DLQ_OK) {

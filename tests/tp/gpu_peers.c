@@ -64,16 +64,6 @@ reach_others(const struct peers_rank *r)
     }
 }
 
-// Kernels that wait for their turn would keep room from others on the same GPU.
-static bool
-begins_early(const struct peers_world *w)
-{
-    const char *const early = getenv("DLQ_EARLY_LAUNCH");
-    int major = 0;
-    PEERS_MUST(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0));
-    return w->alone && major >= 9 && !(early && strcmp(early, "0") == 0);
-}
-
 static void
 make_rank(struct peers_rank *r)
 {
@@ -83,7 +73,6 @@ make_rank(struct peers_rank *r)
     reach_others(r);
     r->ends.rank = r->rank;
     r->ends.size = r->w->size;
-    r->ends.early = begins_early(r->w);
     PEERS_MUST(cudaStreamCreateWithFlags(&r->stream, cudaStreamNonBlocking));
     PEERS_MUST(cudaMalloc(&memory, inbox));
     PEERS_MUST(cudaMemset(memory, 0, inbox));

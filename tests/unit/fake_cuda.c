@@ -89,6 +89,13 @@ cudaMemcpy(void *to, const void *from, size_t size, enum cudaMemcpyKind kind)
 }
 
 cudaError_t
+cudaMemcpyAsync(void *to, const void *from, size_t size, enum cudaMemcpyKind kind, cudaStream_t s)
+{
+    const cudaError_t rc = cudaStreamSynchronize(s);
+    return rc == cudaSuccess ? cudaMemcpy(to, from, size, kind) : rc;
+}
+
+cudaError_t
 cudaStreamCreateWithFlags(cudaStream_t *out, unsigned int flags)
 {
     (void)flags;
@@ -216,14 +223,6 @@ cudaError_t
 cudaFreeHost(void *ptr)
 {
     return cudaFree(ptr);
-}
-
-cudaError_t
-cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int index)
-{
-    (void)index;
-    *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0;
-    return cudaSuccess;
 }
 
 cudaError_t

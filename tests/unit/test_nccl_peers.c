@@ -31,6 +31,21 @@ __wrap_getpid(void)
     return pretended ? pretended : __real_getpid();
 }
 
+// A kernel may have no namespaces of processes.
+static bool nameless;
+
+ssize_t
+__real_readlink(const char *path, char *out, size_t size);
+
+ssize_t
+__wrap_readlink(const char *path, char *out, size_t size);
+
+ssize_t
+__wrap_readlink(const char *path, char *out, size_t size)
+{
+    return nameless ? -1 : __real_readlink(path, out, size);
+}
+
 static void
 seat_as_process(struct seat *s)
 {
@@ -123,6 +138,20 @@ processes_map_their_peers(void **state)
     world_end(&w);
     assert_int_equal(fake_nccl.opened, 0);
     assert_int_equal(fake_nccl.allocated, 0);
+}
+
+static void
+a_kernel_without_namespaces_has_peers(void **state)
+{
+    (void)state;
+    struct world w;
+    world_begin(&w);
+    nameless = true;
+    world_run(&w, sum_all_dtypes);
+    nameless = false;
+    world_assert(&w, DLQ_OK, "");
+    assert_int_equal(fake_nccl.peer_sums, TRIALS + 3);
+    world_end(&w);
 }
 
 // All sums of the world go over NCCL, with the same result.
@@ -304,6 +333,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_sums_go_over_peers_and_large_ones_do_not),
         cmocka_unit_test(processes_map_their_peers),
+        cmocka_unit_test(a_kernel_without_namespaces_has_peers),
         cmocka_unit_test(one_rank_that_others_do_not_reach_is_enough_for_nccl),
         cmocka_unit_test(memory_that_does_not_work_is_not_used),
         cmocka_unit_test(variables_switch_it_off),
