@@ -39,7 +39,7 @@ how kernels work and where they stop:
 - [W8A8 on one H200](performance/h200_w8.md): int8 and FP8 products, 1 to 8192 tokens
 - [The Marlin layout on one H100](performance/marlin.md): 4 and 8 bits with the instructions of sm_80
 - [Whole layers on one H100](performance/h100_layers.md): unquantized beside cuBLASLt; int8, fp8, fp4
-- [Row layers on two H100](performance/h100_ranks.md): the multiplication, the sum over NCCL, and both
+- [Ranks on two and four H100](performance/h100_ranks.md): sums over NCCL and over peers, and row layers
 - [Loading onto one H100](performance/h100_load.md): a 35 GB checkpoint from the page cache, and what limits it
 - [CPU kernels](performance/cpu.md): what they compute, from AVX2 to AMX, and how fast
 """

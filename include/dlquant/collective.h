@@ -166,9 +166,9 @@ dlq_collective_nccl_id(dlq_runtime *rt, void *id, struct dlq_error *err);
 /// one rank come from one thread at a time, and sums on one stream.
 ///
 /// Where all GPUs reach each other's memory, sums of few bytes do without NCCL: one kernel adds
-/// them up in fp32 and in rank order, in a third of the time. Setup tries that memory with a sum;
-/// it takes 11 to 16 MiB of each GPU. DLQ_PEER_SUMS=0 or NCCL_P2P_DISABLE=1 in the environment of
-/// any rank leaves all sums to NCCL.
+/// them up in fp32 and in rank order, in less than half of the time for most. Setup tries that
+/// memory with a sum; it takes 11 to 16 MiB of each GPU. DLQ_PEER_SUMS=0 or NCCL_P2P_DISABLE=1 in
+/// the environment of any rank leaves all sums to NCCL.
 ///
 /// What fails on the GPU is found by dlq_collective_nccl_wait(). On success the caller owns
 /// `*out` until dlq_collective_nccl_destroy(). [per-layer] @since 1.0
