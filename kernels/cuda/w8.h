@@ -101,7 +101,8 @@ struct dlq_k_w8_gemm {
     bool w_scale_one;    ///< w_scale is one value
     bool pdl;            ///< Launch as a programmatic dependent; weights are read before the wait
     void *workspace;     ///< dlq_k_w8_workspace_size bytes, 256-byte aligned, that no other call in
-                         ///< flight uses, or NULL: then no choice is taken that shares sums
+                         ///< flight uses, or NULL: then no choice is taken that shares sums;
+                         ///< one of DLQ_K_W4_WORKSPACES addresses (w4_gemm.h), else as NULL
     int64_t workspace_bytes;
 };
 

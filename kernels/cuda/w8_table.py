@@ -21,7 +21,7 @@ def main():
         here = {}
         with open(path, newline="") as file:
             for row in csv.DictReader(file):
-                cell = (row["op"] == "fp8", int(row["n"]), int(row["k"]), int(row["m"]))
+                cell = (row["type"] == "fp8", int(row["n"]), int(row["k"]), int(row["m"]))
                 config = tuple(int(row[field]) for field in FIELDS)
                 here.setdefault(cell, ({}, {}))[int(row["pdl"])][config] = float(row["us"])
         measured.update(here)

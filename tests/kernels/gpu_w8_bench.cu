@@ -334,7 +334,7 @@ bench(const char *out_path, bool tuned, const char *only)
         return 1;
     }
     fprintf(csv, "op,m,k,n,us,us_pdl,err\n");
-    fprintf(plans, "op,m,k,n,pdl,kernel,rows,tokens,split,share,per_sm,pingpong,group,us\n");
+    fprintf(plans, "type,m,k,n,pdl,kernel,rows,tokens,split,share,per_sm,pingpong,group,us\n");
     fprintf(peers, "op,m,k,n,best_peer_us,peer,ratio_to_floor\n");
     fill_bf16(b.y_block + GUARD, (size_t)MAX_M * MAX_K, 11);
     bench_quantize(&b);
