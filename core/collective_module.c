@@ -4,6 +4,7 @@
 #include "collective_module.h"
 
 #include "error.h"
+#include "log.h"
 #include "registry.h"
 #include "runtime_state.h"
 
@@ -182,7 +183,15 @@ dlq_collective_nccl_create(dlq_runtime *rt, const struct dlq_collective_nccl_opt
     }
     const struct dlq_nccl_ops *ops = NULL;
     rc = load_nccl(&rt->registry, &ops, err);
-    return rc == DLQ_OK ? ops->create(&rt->alloc, &own, out, err) : rc;
+    if (rc == DLQ_OK) {
+        rc = ops->create(&rt->alloc, &own, out, err);
+    }
+    if (rc == DLQ_OK) {
+        const struct dlq_collective *const table = &(*out)->table;
+        dlq_log_format(&rt->log, DLQ_LOG_INFO, "rank %d of %d over NCCL: sums of few bytes go %s",
+                       (int)table->rank, (int)table->size, (*out)->sums);
+    }
+    return rc;
 }
 
 const struct dlq_collective *

@@ -64,6 +64,7 @@ struct dlq_nccl_ops {
 struct dlq_collective_nccl {
     const struct dlq_nccl_ops *ops;
     struct dlq_collective table;
+    const char *sums; ///< How sums of few bytes go, and why; static, for the log
 };
 
 /// The one symbol of the module: returns static constant data.

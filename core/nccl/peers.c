@@ -237,6 +237,7 @@ int32_t
 dlq_nccl_connect_peers(struct dlq_nccl_group *g, struct dlq_error *err)
 {
     struct offer offers[DLQ_PEER_RANKS] = {0};
+    g->base.sums = "over NCCL, as for one rank or many";
     if (g->size < 2 || g->size > DLQ_PEER_RANKS) {
         return DLQ_OK;
     }
@@ -246,13 +247,17 @@ dlq_nccl_connect_peers(struct dlq_nccl_group *g, struct dlq_error *err)
     for (int32_t r = 0; r < g->size; r++) {
         ok = ok && offers[r].ok;
     }
+    g->base.sums = "over NCCL, for a rank has no memory for peers or was told not to";
     if (ok) {
         rc = agree(g, reach_all(g, offers), &ok, err);
+        g->base.sums = "over NCCL, for a GPU does not reach another one's memory";
     }
     if (ok) {
         rc = agree(g, try_sums(g), &ok, err);
+        g->base.sums = "over NCCL, for a trial of sums over memory of peers failed";
     }
     if (ok) {
+        g->base.sums = "over memory of peers";
         set_limits(g);
     } else {
         dlq_nccl_leave_peers(g);

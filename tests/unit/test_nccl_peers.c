@@ -101,6 +101,7 @@ small_sums_go_over_peers_and_large_ones_do_not(void **state)
     world_begin(&w);
     world_run(&w, sum_below_and_above_the_limit);
     world_assert(&w, DLQ_OK, "");
+    assert_string_equal(w.seats[0].group->sums, "over memory of peers");
     assert_int_equal(fake_nccl.peer_sums, TRIALS + 2);
     world_end(&w);
     assert_int_equal(fake_nccl.allocated, 0);
@@ -154,15 +155,16 @@ a_kernel_without_namespaces_has_peers(void **state)
     world_end(&w);
 }
 
-// All sums of the world go over NCCL, with the same result.
+// All sums of the world go over NCCL, with the same result; every rank says why.
 static void
-assert_without_peers(struct world *w, int trials)
+assert_without_peers(struct world *w, int trials, const char *why)
 {
     world_run(w, sum_all_dtypes);
     world_assert(w, DLQ_OK, "");
     assert_int_equal(fake_nccl.peer_sums, trials);
     for (int32_t r = 0; r < RANKS; r++) {
         assert_int_equal(limit_of(&w->seats[r]), 0);
+        assert_non_null(strstr(w->seats[r].group->sums, why));
     }
     assert_int_equal(fake_nccl.opened, 0);
     world_end(w);
@@ -175,16 +177,16 @@ one_rank_that_others_do_not_reach_is_enough_for_nccl(void **state)
     struct world w;
     world_begin(&w);
     fake_nccl.lonely_device = 1;
-    assert_without_peers(&w, 0);
+    assert_without_peers(&w, 0, "does not reach");
     assert_int_equal(fake_nccl.allocated, 0);
     world_begin(&w);
     fake_nccl.device_without_mail = 2;
-    assert_without_peers(&w, 0);
+    assert_without_peers(&w, 0, "no memory for peers");
     assert_int_equal(fake_nccl.allocated, 0);
     world_begin(&w);
     fake_nccl.unshared_device = 2;
     processes = true;
-    assert_without_peers(&w, 0);
+    assert_without_peers(&w, 0, "does not reach");
     processes = false;
     assert_int_equal(fake_nccl.allocated, 0);
 }
@@ -196,14 +198,14 @@ memory_that_does_not_work_is_not_used(void **state)
     struct world w;
     world_begin(&w);
     fake_nccl.wrong_peers = true;
-    assert_without_peers(&w, 1);
+    assert_without_peers(&w, 1, "trial");
     assert_int_equal(fake_nccl.allocated, 0);
     world_begin(&w);
     fake_nccl.hanging_peers = true;
     for (int32_t r = 0; r < RANKS; r++) {
         w.options[r].timeout_ms = SHORT_MS;
     }
-    assert_without_peers(&w, 0);
+    assert_without_peers(&w, 0, "trial");
     // Where a kernel was stopped, others may still write.
     assert_int_equal(fake_nccl.allocated, RANKS);
 }
@@ -218,7 +220,7 @@ variables_switch_it_off(void **state)
     for (size_t i = 0; i < TEST_COUNT(off); i++) {
         world_begin(&w);
         assert_int_equal(setenv(off[i][0], off[i][1], 1), 0);
-        assert_without_peers(&w, 0);
+        assert_without_peers(&w, 0, "told not to");
         world_begin(&w);
         assert_int_equal(setenv(on[i][0], on[i][1], 1), 0);
         world_run(&w, sum_all_dtypes);
