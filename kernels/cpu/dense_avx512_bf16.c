@@ -10,9 +10,11 @@ enum { MAX_ROWS = 6, DEPTH = 256, PREFETCH = 2048 }; // DEPTH rows of K of a uni
 
 #define DPBF16(c, w, a) __asm__ volatile("vdpbf16ps %2, %1, %0" : "+v"(c) : "v"(w), "v"(a))
 
+// Also brings weights to the caches: without LINES those that it comes to itself, else so many
+// lines a step of what follows, from `next` on.
 DLQ_INLINE void
-tile(const int MR, const int NB, int64_t count, const uint16_t *a, const uint8_t *w, int64_t stride,
-     bool first, float *c)
+tile(const int MR, const int NB, const int LINES, int64_t count, const uint16_t *a,
+     const uint8_t *w, int64_t stride, const uint8_t *next, bool first, float *c)
 {
     __m512 acc[MAX_ROWS][4];
     DLQ_UNROLL for (int m = 0; m < MR; m++)
@@ -23,11 +25,17 @@ tile(const int MR, const int NB, int64_t count, const uint16_t *a, const uint8_t
                 first ? _mm512_setzero_ps() : _mm512_load_ps(c + m * DLQ_BF16_UNIT + b * 16);
         }
     }
-    for (int64_t k = 0; k < count; k += 2, a += 2 * MR, w += 64) {
+    for (int64_t k = 0; k < count; k += 2, a += 2 * MR, w += 64, next += 64) {
         __m512i line[4];
+        DLQ_UNROLL for (int i = 0; i < LINES; i++)
+        {
+            _mm_prefetch((const char *)(next + i * stride), _MM_HINT_T1);
+        }
         DLQ_UNROLL for (int b = 0; b < NB; b++)
         {
-            _mm_prefetch((const char *)(w + b * stride + PREFETCH), _MM_HINT_T0);
+            if (LINES == 0) {
+                _mm_prefetch((const char *)(w + b * stride + PREFETCH), _MM_HINT_T0);
+            }
             line[b] = _mm512_load_si512(w + b * stride);
         }
         DLQ_UNROLL for (int m = 0; m < MR; m++)
@@ -50,23 +58,28 @@ tile(const int MR, const int NB, int64_t count, const uint16_t *a, const uint8_t
 }
 
 typedef void (*tile_fn)(int64_t count, const uint16_t *a, const uint8_t *w, int64_t stride,
-                        bool first, float *c);
-#define TILE(MR, NB)                                                                               \
-    static __attribute__((noinline)) void tile_##MR##_##NB(                                        \
-        int64_t count, const uint16_t *a, const uint8_t *w, int64_t stride, bool first, float *c)  \
+                        const uint8_t *next, bool first, float *c);
+#define TILE(MR, NB, LINES)                                                                        \
+    static __attribute__((noinline)) void tile_##MR##_##NB##_##LINES(                              \
+        int64_t count, const uint16_t *a, const uint8_t *w, int64_t stride, const uint8_t *next,   \
+        bool first, float *c)                                                                      \
     {                                                                                              \
-        tile(MR, NB, count, a, w, stride, first, c);                                               \
+        tile(MR, NB, LINES, count, a, w, stride, next, first, c);                                  \
     }
-#define TILES(MR) TILE(MR, 1) TILE(MR, 4)
+#define TILES(MR) TILE(MR, 1, 0) TILE(MR, 4, 0) TILE(MR, 4, 1) TILE(MR, 4, 2)
 TILES(1)
 TILES(2)
 TILES(3)
 TILES(4)
 TILES(5)
 TILES(6)
-static const tile_fn tiles[MAX_ROWS][2] = {{tile_1_1, tile_1_4}, {tile_2_1, tile_2_4},
-                                           {tile_3_1, tile_3_4}, {tile_4_1, tile_4_4},
-                                           {tile_5_1, tile_5_4}, {tile_6_1, tile_6_4}};
+#define ROW(MR)                                                                                    \
+    {                                                                                              \
+        tile_##MR##_4_0, tile_##MR##_4_1, tile_##MR##_4_2                                          \
+    }
+static const tile_fn wide_tiles[MAX_ROWS][3] = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6)};
+static const tile_fn narrow_tiles[MAX_ROWS] = {tile_1_1_0, tile_2_1_0, tile_3_1_0,
+                                               tile_4_1_0, tile_5_1_0, tile_6_1_0};
 
 static void
 product(const struct dlq_bf16_run *run, const struct dlq_bf16_part *part, int64_t block,
@@ -74,15 +87,20 @@ product(const struct dlq_bf16_run *run, const struct dlq_bf16_part *part, int64_
 {
     const struct dlq_k_dense *w = run->w;
     const int step = n_blocks == 4 ? 4 : 1;
-    const tile_fn fn = tiles[run->rows - 1][step == 4];
+    // As in w8a8_avx512.c: several panels share a part of K and bring the next one to L2.
     const int64_t depth = part->n_panels == 1 ? w->k_padded : DEPTH;
+    const int lines = part->n_panels == 1 ? 0 : part->n_panels == 2 ? 2 : 1;
+    const tile_fn fn = step == 4 ? wide_tiles[run->rows - 1][lines] : narrow_tiles[run->rows - 1];
     for (int b = 0; b < n_blocks; b += step) {
-        const uint8_t *lines = w->data + (block + b) * w->block_bytes;
+        const uint8_t *weights = w->data + (block + b) * w->block_bytes;
         for (int64_t k = 0; k < w->k_padded; k += depth) {
             const int64_t left = w->k_padded - k;
+            const uint8_t *next =
+                left > depth ? weights + (k + depth) * 32 : weights + step * w->block_bytes;
             for (int64_t p = 0; p < part->n_panels; p++) {
                 const uint16_t *a = part->x + (p * w->k_padded + k) * run->rows;
-                fn(left < depth ? left : depth, a, lines + k * 32, w->block_bytes, k == 0,
+                fn(left < depth ? left : depth, a, weights + k * 32, w->block_bytes,
+                   next + p * lines % step * w->block_bytes, k == 0,
                    c + p * run->rows * DLQ_BF16_UNIT + b * 16);
             }
         }
