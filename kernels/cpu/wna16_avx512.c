@@ -276,6 +276,21 @@ PAIR_TILE(4)
 PAIR_TILE(5)
 PAIR_TILE(6)
 
+// A panel's share of the packed group that is unpacked next.
+DLQ_INLINE void
+bring_next(const struct dlq_k_wna16 *w, int64_t block, int n_blocks, int64_t group, int64_t panel,
+           int64_t n_panels)
+{
+    const bool last = group + 1 == w->groups;
+    for (int b = 0; b < n_blocks; b++) {
+        const uint8_t *p = last ? dlq_wna16_codes(w, block + n_blocks + b, 0)
+                                : dlq_wna16_codes(w, block + b, group + 1);
+        for (int64_t at = panel * 64; at < w->group_bytes; at += n_panels * 64) {
+            _mm_prefetch((const char *)(p + at), _MM_HINT_T1);
+        }
+    }
+}
+
 static void
 pair_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t block,
              int n_blocks)
@@ -298,6 +313,7 @@ pair_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
         unpack_pairs(w, block, n_blocks, g, weights);
         const int64_t slot = g * part->group_step;
         for (int64_t i = 0; i < part->n_panels; i++) {
+            bring_next(w, block, n_blocks, g, i, part->n_panels);
             tile(w->group_k, weights, part->codes + (slot + i) * run->group_bytes,
                  part->sx + (slot + i) * run->rows, scales, c + i * run->rows * DLQ_WNA16_UNIT);
         }
