@@ -30,6 +30,15 @@
 #define DLQ_BROADCAST(d, p)                                                                        \
     __asm__ volatile("vpbroadcastd %1, %0" : "=v"(d) : "m"(*(const int32_t *)(const void *)(p)))
 
+/// Where panels share a part of four blocks of weights that stays in L1: how many lines a step each
+/// brings to L2 of the part after it, so that the first panel there does not wait for memory. 0: a
+/// panel alone streams the weights whole.
+DLQ_INLINE int
+dlq_lines_ahead(int64_t n_panels)
+{
+    return n_panels == 1 ? 0 : n_panels == 2 ? 2 : 1;
+}
+
 /// x[i .. i + 16) of fp16, bf16 or fp32 as fp32.
 DLQ_INLINE __m512
 dlq_load16(const void *x, const uint32_t DTYPE, int64_t i)

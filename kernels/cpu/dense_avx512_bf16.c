@@ -87,9 +87,8 @@ product(const struct dlq_bf16_run *run, const struct dlq_bf16_part *part, int64_
 {
     const struct dlq_k_dense *w = run->w;
     const int step = n_blocks == 4 ? 4 : 1;
-    // As in w8a8_avx512.c: several panels share a part of K and bring the next one to L2.
-    const int64_t depth = part->n_panels == 1 ? w->k_padded : DEPTH;
-    const int lines = part->n_panels == 1 ? 0 : part->n_panels == 2 ? 2 : 1;
+    const int lines = dlq_lines_ahead(part->n_panels);
+    const int64_t depth = lines == 0 ? w->k_padded : DEPTH;
     const tile_fn fn = step == 4 ? wide_tiles[run->rows - 1][lines] : narrow_tiles[run->rows - 1];
     for (int b = 0; b < n_blocks; b += step) {
         const uint8_t *weights = w->data + (block + b) * w->block_bytes;

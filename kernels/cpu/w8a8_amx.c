@@ -127,29 +127,4 @@ choose(int64_t m, struct dlq_w8a8_run *run)
     run->product = product;
 }
 
-static const struct dlq_w8a8_level level = {"amx_int8", choose};
-
-static int64_t
-workspace_size(const struct dlq_k_w8a8 *w, int64_t max_m, int n_threads)
-{
-    return dlq_w8a8_fast_workspace(&level, w, max_m, n_threads);
-}
-
-static int
-apply(const struct dlq_k_w8a8 *w, const struct dlq_k_linear_call *call)
-{
-    return dlq_w8a8_fast_run(&level, w, call, NULL);
-}
-
-static int
-accumulate(const struct dlq_k_w8a8 *w, const struct dlq_k_linear_call *call, int32_t *sums)
-{
-    return dlq_w8a8_fast_run(&level, w, call, sums);
-}
-
-void
-dlq_w8a8_init_amx_int8(struct dlq_k_w8a8_ops *ops)
-{
-    *ops = (struct dlq_k_w8a8_ops){level.name, workspace_size, apply, accumulate,
-                                   dlq_w8a8_fast_finish};
-}
+DLQ_W8A8_LEVEL(amx_int8, choose)

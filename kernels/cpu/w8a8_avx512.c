@@ -85,11 +85,8 @@ product(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part, int64_
 {
     const struct dlq_k_w8a8 *w = run->w;
     const int step = n_blocks == 4 ? 4 : 1;
-    // One panel streams the weights whole. Several share a part of K that stays in L1, and bring
-    // the next part to L2: each a block of it, or each of two panels two, so that the first does
-    // not wait for memory.
-    const int64_t depth = part->n_panels == 1 ? w->k_padded : DEPTH;
-    const int lines = part->n_panels == 1 ? 0 : part->n_panels == 2 ? 2 : 1;
+    const int lines = dlq_lines_ahead(part->n_panels);
+    const int64_t depth = lines == 0 ? w->k_padded : DEPTH;
     const tile_fn fn = step == 4 ? wide_tiles[run->rows - 1][lines] : narrow_tiles[run->rows - 1];
     for (int b = 0; b < n_blocks; b += step) {
         const uint8_t *codes = dlq_w8a8_codes(w, block + b);
@@ -118,29 +115,4 @@ dlq_w8a8_choose_avx512_vnni(int64_t m, struct dlq_w8a8_run *run)
     run->product = product;
 }
 
-static const struct dlq_w8a8_level level = {"avx512_vnni", dlq_w8a8_choose_avx512_vnni};
-
-static int64_t
-workspace_size(const struct dlq_k_w8a8 *w, int64_t max_m, int n_threads)
-{
-    return dlq_w8a8_fast_workspace(&level, w, max_m, n_threads);
-}
-
-static int
-apply(const struct dlq_k_w8a8 *w, const struct dlq_k_linear_call *call)
-{
-    return dlq_w8a8_fast_run(&level, w, call, NULL);
-}
-
-static int
-accumulate(const struct dlq_k_w8a8 *w, const struct dlq_k_linear_call *call, int32_t *sums)
-{
-    return dlq_w8a8_fast_run(&level, w, call, sums);
-}
-
-void
-dlq_w8a8_init_avx512_vnni(struct dlq_k_w8a8_ops *ops)
-{
-    *ops = (struct dlq_k_w8a8_ops){level.name, workspace_size, apply, accumulate,
-                                   dlq_w8a8_fast_finish};
-}
+DLQ_W8A8_LEVEL(avx512_vnni, dlq_w8a8_choose_avx512_vnni)

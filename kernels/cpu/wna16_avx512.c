@@ -349,24 +349,4 @@ dlq_wna16_choose_avx512_vnni(const struct dlq_k_wna16 *w, int limbs, int64_t m,
     run->product = pair_product;
 }
 
-static const struct dlq_wna16_level level = {"avx512_vnni", dlq_wna16_choose_avx512_vnni};
-
-static int64_t
-workspace_size(const struct dlq_k_wna16 *w, enum dlq_k_wna16_arithmetic arithmetic, int64_t max_m,
-               int n_threads)
-{
-    return dlq_wna16_fast_workspace(&level, w, arithmetic, max_m, n_threads);
-}
-
-static int
-apply(const struct dlq_k_wna16 *w, enum dlq_k_wna16_arithmetic arithmetic,
-      const struct dlq_k_linear_call *call)
-{
-    return dlq_wna16_fast_apply(&level, w, arithmetic, call);
-}
-
-void
-dlq_wna16_init_avx512_vnni(struct dlq_k_wna16_ops *ops)
-{
-    *ops = (struct dlq_k_wna16_ops){level.name, workspace_size, apply, true};
-}
+DLQ_WNA16_LEVEL(avx512_vnni, dlq_wna16_choose_avx512_vnni)

@@ -123,4 +123,26 @@ dlq_wna16_store_codes(const struct dlq_wna16_run *run, const int16_t *q, int row
 void
 dlq_wna16_quantize_avx512(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part);
 
+/// What every level ends with: its entries of struct dlq_k_wna16_ops and their init function.
+#define DLQ_WNA16_LEVEL(NAME, CHOOSE)                                                              \
+    static const struct dlq_wna16_level level = {#NAME, CHOOSE};                                   \
+                                                                                                   \
+    static int64_t workspace_size(const struct dlq_k_wna16 *w,                                     \
+                                  enum dlq_k_wna16_arithmetic arithmetic, int64_t max_m,           \
+                                  int n_threads)                                                   \
+    {                                                                                              \
+        return dlq_wna16_fast_workspace(&level, w, arithmetic, max_m, n_threads);                  \
+    }                                                                                              \
+                                                                                                   \
+    static int apply(const struct dlq_k_wna16 *w, enum dlq_k_wna16_arithmetic arithmetic,          \
+                     const struct dlq_k_linear_call *call)                                         \
+    {                                                                                              \
+        return dlq_wna16_fast_apply(&level, w, arithmetic, call);                                  \
+    }                                                                                              \
+                                                                                                   \
+    void dlq_wna16_init_##NAME(struct dlq_k_wna16_ops *ops)                                        \
+    {                                                                                              \
+        *ops = (struct dlq_k_wna16_ops){level.name, workspace_size, apply, true};                  \
+    }
+
 #endif // DLQ_KERNELS_CPU_WNA16_FAST_H

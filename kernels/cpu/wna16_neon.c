@@ -232,29 +232,7 @@ choose(const struct dlq_k_wna16 *w, int limbs, int64_t m, struct dlq_wna16_run *
 }
 
 #ifdef DLQ_NEON_I8MM
-static const struct dlq_wna16_level level = {"neon_i8mm", choose};
-#define INIT dlq_wna16_init_neon_i8mm
+DLQ_WNA16_LEVEL(neon_i8mm, choose)
 #else
-static const struct dlq_wna16_level level = {"neon_dotprod", choose};
-#define INIT dlq_wna16_init_neon_dotprod
+DLQ_WNA16_LEVEL(neon_dotprod, choose)
 #endif
-
-static int64_t
-workspace_size(const struct dlq_k_wna16 *w, enum dlq_k_wna16_arithmetic arithmetic, int64_t max_m,
-               int n_threads)
-{
-    return dlq_wna16_fast_workspace(&level, w, arithmetic, max_m, n_threads);
-}
-
-static int
-apply(const struct dlq_k_wna16 *w, enum dlq_k_wna16_arithmetic arithmetic,
-      const struct dlq_k_linear_call *call)
-{
-    return dlq_wna16_fast_apply(&level, w, arithmetic, call);
-}
-
-void
-INIT(struct dlq_k_wna16_ops *ops)
-{
-    *ops = (struct dlq_k_wna16_ops){level.name, workspace_size, apply, true};
-}
