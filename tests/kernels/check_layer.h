@@ -56,4 +56,22 @@ check_layer_levels(const struct check_layer *layer);
 void
 check_layer_special(const struct check_layer *layer);
 
+/// init_ops(), workspace_size() and apply() of an operation, for a struct check_layer.
+#define CHECK_LAYER_CALLS(OP)                                                                      \
+    static const char *init_ops(void *ops, uint32_t flags)                                         \
+    {                                                                                              \
+        dlq_k_##OP##_init(ops, flags);                                                             \
+        return ((struct dlq_k_##OP##_ops *)ops)->name;                                             \
+    }                                                                                              \
+                                                                                                   \
+    static int64_t workspace_size(const void *ops, const void *w, int64_t m, int threads)          \
+    {                                                                                              \
+        return ((const struct dlq_k_##OP##_ops *)ops)->workspace_size(w, m, threads);              \
+    }                                                                                              \
+                                                                                                   \
+    static int apply(const void *ops, const void *w, const struct dlq_k_linear_call *call)         \
+    {                                                                                              \
+        return ((const struct dlq_k_##OP##_ops *)ops)->apply(w, call);                             \
+    }
+
 #endif // DLQ_TESTS_KERNELS_CHECK_LAYER_H

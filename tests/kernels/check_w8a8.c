@@ -24,24 +24,7 @@ struct layer {
     char what[96];
 };
 
-static const char *
-init_ops(void *ops, uint32_t flags)
-{
-    dlq_k_w8a8_init(ops, flags);
-    return ((struct dlq_k_w8a8_ops *)ops)->name;
-}
-
-static int64_t
-workspace_size(const void *ops, const void *w, int64_t m, int threads)
-{
-    return ((const struct dlq_k_w8a8_ops *)ops)->workspace_size(w, m, threads);
-}
-
-static int
-apply(const void *ops, const void *w, const struct dlq_k_linear_call *call)
-{
-    return ((const struct dlq_k_w8a8_ops *)ops)->apply(w, call);
-}
+CHECK_LAYER_CALLS(w8a8)
 
 static int64_t
 exact_sum(const struct layer *l, int64_t m, int64_t n)
