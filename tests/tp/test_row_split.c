@@ -3,11 +3,11 @@
 
 #include "fake_plugin.h"
 #include "support.h"
+#include "two_ranks.h"
 
 #include <dlquant/ext/row_split.h>
 #include <dlquant/linear.h>
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,12 +143,8 @@ static const struct dlq_ext_row_split extension = {
 
 struct pair {
     struct fake_world w;
-    dlq_collective_threads *group;
+    struct two_ranks t;
     struct dlq_collective ends[2];
-    dlq_linear *layers[2];
-    struct dlq_linear_io io[2];
-    struct dlq_error err[2];
-    int32_t rc[2];
 };
 
 static const float bias[N] = {100, 200, 300};
@@ -179,37 +175,20 @@ begin(struct pair *p, int32_t n_stats, uint32_t sum_dtype, uint32_t lacks)
     method.sum_dtype = sum_dtype;
     fake_world_begin(&p->w);
     fake.row_split = &extension;
-    test_assert_ok(dlq_collective_threads_create(p->w.rt, 2, 20000, &p->group, &p->w.err),
-                   &p->w.err);
+    two_ranks_begin(&p->t, p->w.rt);
     for (int r = 0; r < 2; ++r) {
-        p->ends[r] = *dlq_collective_threads_get(p->group, r);
+        p->ends[r] = *dlq_collective_threads_get(p->t.group, r);
         p->ends[r].flags &= ~lacks;
-        p->err[r] = (struct dlq_error)DLQ_ERROR_INIT;
-        p->layers[r] = make(p, r, DLQ_LINEAR_BIAS);
-        test_assert_ok(dlq_linear_process(p->layers[r], &p->w.err), &p->w.err);
+        p->t.layers[r] = make(p, r, DLQ_LINEAR_BIAS);
+        test_assert_ok(dlq_linear_process(p->t.layers[r], &p->w.err), &p->w.err);
     }
 }
 
 static void
 end(struct pair *p)
 {
-    dlq_linear_destroy(p->layers[0]);
-    dlq_linear_destroy(p->layers[1]);
-    dlq_collective_threads_destroy(p->group);
+    two_ranks_end(&p->t);
     fake_world_end(&p->w);
-}
-
-struct half {
-    struct pair *p;
-    int r;
-};
-
-static void *
-run_half(void *arg)
-{
-    const struct half *const h = arg;
-    h->p->rc[h->r] = dlq_linear_apply(h->p->layers[h->r], &h->p->io[h->r], &h->p->err[h->r]);
-    return NULL;
 }
 
 // Rank r has x[M][K / 2] and y[M][stride], of other strides than the other rank.
@@ -217,13 +196,10 @@ static void
 apply(struct pair *p, float y[2][M * (N + 1)], uint32_t flags)
 {
     static const float x[2][M * K / 2] = {{1, 2, 3, 0, 0, 1, 0, 0}, {0, 5, 0, 0, 2, 2, 2, 1}};
-    const size_t size = dlq_linear_workspace_size(p->layers[0], M);
-    struct half halves[2];
-    pthread_t threads[2];
+    const size_t size = dlq_linear_workspace_size(p->t.layers[0], M);
     for (int r = 0; r < 2; ++r) {
-        halves[r] = (struct half){p, r};
-        p->io[r] = (struct dlq_linear_io){
-            .struct_size = sizeof(p->io[r]),
+        p->t.io[r] = (struct dlq_linear_io){
+            .struct_size = sizeof(p->t.io[r]),
             .flags = flags,
             .m = M,
             .x = x[r],
@@ -232,11 +208,10 @@ apply(struct pair *p, float y[2][M * (N + 1)], uint32_t flags)
             .workspace = aligned_alloc(256, (size + 255) / 256 * 256),
             .workspace_size = size,
         };
-        assert_int_equal(pthread_create(&threads[r], NULL, run_half, &halves[r]), 0);
     }
+    two_ranks_apply(&p->t);
     for (int r = 0; r < 2; ++r) {
-        pthread_join(threads[r], NULL);
-        free(p->io[r].workspace);
+        free(p->t.io[r].workspace);
     }
 }
 
@@ -246,7 +221,7 @@ assert_whole(struct pair *p, float y[2][M * (N + 1)])
 {
     static const float expected[M][N] = {{155, 310, 465}, {116, 232, 348}};
     for (int r = 0; r < 2; ++r) {
-        test_assert_ok(p->rc[r], &p->err[r]);
+        test_assert_ok(p->t.rc[r], &p->t.err[r]);
         for (int i = 0; i < M; ++i) {
             assert_memory_equal(y[r] + i * (N + r), expected[i], sizeof(expected[i]));
         }
@@ -291,7 +266,7 @@ sums_need_no_statistics(void **state)
     begin(&p, 0, DLQ_I32, 0);
     apply(&p, y, 0);
     for (int r = 0; r < 2; ++r) {
-        test_assert_ok(p.rc[r], &p.err[r]);
+        test_assert_ok(p.t.rc[r], &p.t.err[r]);
         assert_memory_equal(y[r], ((float[]){111, 222, 333}), N * sizeof(float));
     }
     assert_int_equal(method.measured, 0);
@@ -348,7 +323,7 @@ failing_step_names_the_layer(void **state)
     begin(&p, 2, DLQ_I32, 0);
     method.measure_fails = DLQ_EDEVICE;
     apply(&p, y, 0);
-    test_assert_error(p.rc[0], &p.err[0], DLQ_EDEVICE, "layer 'a.l': no statistics");
+    test_assert_error(p.t.rc[0], &p.t.err[0], DLQ_EDEVICE, "layer 'a.l': no statistics");
     assert_int_equal(method.multiplied, 0);
     end(&p);
 }

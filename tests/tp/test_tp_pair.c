@@ -3,19 +3,14 @@
 
 #include "model.h"
 #include "support.h"
+#include "two_ranks.h"
 
-#include <pthread.h>
 #include <string.h>
 
-// Layers of two ranks that are threads.
 struct pair {
     struct model m;
     struct fake_world w;
-    dlq_collective_threads *group;
-    dlq_linear *layers[2];
-    struct dlq_linear_io io[2];
-    struct dlq_error err[2];
-    int32_t rc[2];
+    struct two_ranks t;
     _Alignas(256) char scratch[2][2048];
 };
 
@@ -40,35 +35,18 @@ pair_begin(struct pair *p, const struct model_desc *desc)
 {
     init_counting(&p->m, desc);
     fake_world_begin(&p->w);
-    test_assert_ok(dlq_collective_threads_create(p->w.rt, 2, 20000, &p->group, &p->w.err),
-                   &p->w.err);
+    two_ranks_begin(&p->t, p->w.rt);
     for (int32_t r = 0; r < 2; ++r) {
-        p->layers[r] = model_make(&p->m, &p->w, NULL, dlq_collective_threads_get(p->group, r));
-        p->err[r] = (struct dlq_error)DLQ_ERROR_INIT;
+        p->t.layers[r] = model_make(&p->m, &p->w, NULL, dlq_collective_threads_get(p->t.group, r));
     }
 }
 
 static void
 pair_end(struct pair *p)
 {
-    dlq_linear_destroy(p->layers[0]);
-    dlq_linear_destroy(p->layers[1]);
-    dlq_collective_threads_destroy(p->group);
+    two_ranks_end(&p->t);
     fake_world_end(&p->w);
     model_free(&p->m);
-}
-
-struct half {
-    struct pair *p;
-    int r;
-};
-
-static void *
-run_half(void *arg)
-{
-    const struct half *const h = arg;
-    h->p->rc[h->r] = dlq_linear_apply(h->p->layers[h->r], &h->p->io[h->r], &h->p->err[h->r]);
-    return NULL;
 }
 
 static void
@@ -76,12 +54,9 @@ pair_apply(struct pair *p, const float *x0, const float *x1, float *y0, float *y
 {
     const float *const x[] = {x0, x1};
     float *const y[] = {y0, y1};
-    struct half halves[2];
-    pthread_t threads[2];
     for (int r = 0; r < 2; ++r) {
-        halves[r] = (struct half){p, r};
-        p->io[r] = (struct dlq_linear_io){
-            .struct_size = sizeof(p->io[r]),
+        p->t.io[r] = (struct dlq_linear_io){
+            .struct_size = sizeof(p->t.io[r]),
             .flags = flags,
             .m = 1,
             .x = x[r],
@@ -89,11 +64,10 @@ pair_apply(struct pair *p, const float *x0, const float *x1, float *y0, float *y
             .workspace = p->scratch[r],
             .workspace_size = sizeof(p->scratch[r]),
         };
-        assert_int_equal(pthread_create(&threads[r], NULL, run_half, &halves[r]), 0);
     }
+    two_ranks_apply(&p->t);
     for (int r = 0; r < 2; ++r) {
-        pthread_join(threads[r], NULL);
-        test_assert_ok(p->rc[r], &p->err[r]);
+        test_assert_ok(p->t.rc[r], &p->t.err[r]);
     }
 }
 
@@ -160,7 +134,7 @@ skipped_bias_of_a_row_is_whole_on_every_rank(void **state)
     pair_begin(&p, &d);
     for (int r = 0; r < 2; ++r) {
         struct dlq_tensor b;
-        test_assert_ok(dlq_linear_get_skipped_bias(p.layers[r], &b, &p.w.err), &p.w.err);
+        test_assert_ok(dlq_linear_get_skipped_bias(p.t.layers[r], &b, &p.w.err), &p.w.err);
         assert_int_equal(b.shape[0], 3);
         assert_memory_equal(b.data, p.m.bias, 12);
     }
@@ -184,8 +158,8 @@ skipped_bias_is_as_wide_as_y(void **state)
         pair_begin(&p, &d);
         for (int r = 0; r < 2; ++r) {
             struct dlq_tensor b;
-            test_assert_ok(dlq_linear_get_skipped_bias(p.layers[r], &b, &p.w.err), &p.w.err);
-            assert_int_equal(b.shape[0], dlq_linear_y_size(p.layers[r]));
+            test_assert_ok(dlq_linear_get_skipped_bias(p.t.layers[r], &b, &p.w.err), &p.w.err);
+            assert_int_equal(b.shape[0], dlq_linear_y_size(p.t.layers[r]));
             if (gather) {
                 assert_memory_equal(b.data, p.m.bias, 48);
             } else {
@@ -232,7 +206,7 @@ no_rows_need_no_other_rank(void **state)
     struct pair p;
     pair_begin(&p, &d);
     const struct dlq_linear_io io = {.struct_size = sizeof(io)};
-    test_assert_ok(dlq_linear_apply(p.layers[1], &io, &p.w.err), &p.w.err);
+    test_assert_ok(dlq_linear_apply(p.t.layers[1], &io, &p.w.err), &p.w.err);
     pair_end(&p);
 }
 
@@ -244,10 +218,10 @@ rows_beyond_any_workspace_are_an_overflow(void **state)
     struct pair p;
     pair_begin(&p, &d);
     const int64_t rows = INT64_MAX / 2;
-    assert_true(dlq_linear_workspace_size(p.layers[0], rows) == SIZE_MAX);
+    assert_true(dlq_linear_workspace_size(p.t.layers[0], rows) == SIZE_MAX);
     float y[3];
     const struct dlq_linear_io io = {.struct_size = sizeof(io), .m = rows, .x = p.m.x, .y = y};
-    test_assert_error(dlq_linear_apply(p.layers[0], &io, &p.w.err), &p.w.err, DLQ_EOVERFLOW,
+    test_assert_error(dlq_linear_apply(p.t.layers[0], &io, &p.w.err), &p.w.err, DLQ_EOVERFLOW,
                       "layer 'm.layer': the workspace of 4611686018427387903 rows overflows");
     pair_end(&p);
 }
@@ -259,7 +233,7 @@ aborted_group_is_an_error_of_the_layer(void **state)
     const struct model_desc d = {DLQ_ROW, NULL, 1, 8, {3}, .flags = 0};
     struct pair p;
     pair_begin(&p, &d);
-    dlq_collective_threads_abort(p.group, 0, "out of luck");
+    dlq_collective_threads_abort(p.t.group, 0, "out of luck");
     float y[3];
     const struct dlq_linear_io io = {.struct_size = sizeof(io),
                                      .m = 1,
@@ -267,7 +241,7 @@ aborted_group_is_an_error_of_the_layer(void **state)
                                      .y = y,
                                      .workspace = p.scratch[0],
                                      .workspace_size = sizeof(p.scratch[0])};
-    test_assert_error(dlq_linear_apply(p.layers[1], &io, &p.w.err), &p.w.err, DLQ_ECOMM,
+    test_assert_error(dlq_linear_apply(p.t.layers[1], &io, &p.w.err), &p.w.err, DLQ_ECOMM,
                       "layer 'm.layer': ");
     pair_end(&p);
 }
