@@ -66,6 +66,14 @@ dlq_grid_next_unit(struct dlq_grid *grid, int row, int64_t unit)
     return atomic_fetch_add_explicit(&grid->next[row], 1, memory_order_relaxed);
 }
 
+/// The unit that the calling task probably gets after `unit`, to bring its weights to the caches.
+static inline int64_t
+dlq_grid_unit_after(const struct dlq_grid *grid, int64_t unit)
+{
+    const int64_t next = unit + grid->col_tasks;
+    return next < grid->units ? next : unit;
+}
+
 /// Units that nobody has taken.
 static inline int64_t
 dlq_grid_left(struct dlq_grid *grid, int row)

@@ -29,7 +29,7 @@ enum {
     CODES_BYTES = 3 << 19, // of a task's panels: they stay in L2
     PASS_PANELS = 4,       // panels that share unpacked weights: their outputs stay in L1
     PAIR = 32,             // columns of a pair of blocks
-    PREFETCH = 2048,       // bytes ahead in the packed weights
+    GROUPS_AHEAD = 2,      // that packed weights are brought to L2 before they are unpacked
     MIN_ROWS = 5           // below, int8 limbs on VNNI read the weights as fast
 };
 
@@ -46,6 +46,7 @@ struct state {
     int64_t lines;            // 64-byte lines of packed codes in a group
     bool fix_zeros;           // 8-bit codes with zero points: q - 128 fits a byte, q - z may not
     const uint8_t *packed[4]; // the blocks
+    const uint8_t *next[4];   // those of the unit after this one
     int8_t *weights;          // [turn][block of a pair][group_k * 16]
     float *c;                 // [panels * 16][64]
 };
@@ -70,6 +71,7 @@ struct pending {
 struct side_work {
     struct pending scale;     // an earlier item
     const uint8_t *packed[2]; // lines of the next group
+    const uint8_t *ahead[2];  // of a group to come
     int8_t *weights[2];
     __m512i subtract[2];
     int64_t line, end_line;
@@ -87,7 +89,7 @@ unpack_lines(const int BITS, struct side_work *work, int64_t until)
         {
             __m512i line = _mm512_load_si512(work->packed[b] + i * 64);
             KEEP(line);
-            _mm_prefetch((const char *)work->packed[b] + i * 64 + PREFETCH, _MM_HINT_T1);
+            _mm_prefetch((const char *)work->ahead[b] + i * 64, _MM_HINT_T1);
             int8_t *out = work->weights[b] + i * (512 / BITS);
             if (BITS == 8) {
                 _mm512_store_si512(out, _mm512_sub_epi8(line, work->subtract[b]));
@@ -210,7 +212,8 @@ load_factors(const struct state *s, int64_t group, struct factors *f)
     }
 }
 
-// Points the unpacking at the blocks of a pair in a group.
+// Points the unpacking at the blocks of a pair in a group. What a group has beside codes is brought
+// here, lines of codes where they are unpacked.
 DLQ_INLINE void
 next_weights(const struct state *s, int pair, int64_t group, int turn, struct side_work *work)
 {
@@ -218,7 +221,11 @@ next_weights(const struct state *s, int pair, int64_t group, int turn, struct si
     const int64_t zeros = dlq_wna16_code_bytes(w) + 16 * dlq_k_act_size(w->scale_dtype);
     DLQ_UNROLL for (int b = 0; b < 2; b++)
     {
+        const int64_t ahead = group + GROUPS_AHEAD - w->groups;
         work->packed[b] = s->packed[2 * pair + b] + group * w->group_bytes;
+        work->ahead[b] = ahead < 0 ? work->packed[b] + GROUPS_AHEAD * w->group_bytes
+                                   : s->next[2 * pair + b] + ahead % w->groups * w->group_bytes;
+        _mm_prefetch((const char *)work->ahead[b] + dlq_wna16_code_bytes(w), _MM_HINT_T1);
         work->weights[b] = s->weights + (2 * turn + b) * w->group_k * 16;
         const __m512i z =
             s->fix_zeros ? _mm512_set1_epi32(128) : dlq_load_zeros(work->packed[b] + zeros);
@@ -343,6 +350,7 @@ pass_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
     for (int b = 0; b < 4; b++) {
         // A block that is missing repeats the first; its outputs are dropped.
         s.packed[b] = dlq_wna16_codes(w, block + (b < n_blocks ? b : 0), 0);
+        s.next[b] = dlq_wna16_codes(w, part->next_block + b, 0);
     }
     memset(c, 0, (size_t)n_panels * PANEL * DLQ_WNA16_UNIT * sizeof(*c));
     items_by_steps[w->group_k / width][w->code_bits == 4 ? 0

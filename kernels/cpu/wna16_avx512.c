@@ -11,23 +11,27 @@
 // accumulator an output instead of two and no zero point correction.
 
 enum {
-    PREFETCH = 2048, // bytes ahead: hides the arithmetic of a thread that reads memory alone
-    MAX_ROWS = 6,    // rows of a tile
-    CHUNK_ROWS = 96, // rows that share unpacked weights: their sums stay in L1
-    LIMB_ROWS = 4,   // rows of a limb tile
-    LIMB_MAX_M = 32  // up to here limbs win: unpacking for few rows costs more than it saves
+    GROUPS_AHEAD = 2, // hides the arithmetic of a thread that reads memory alone
+    MAX_ROWS = 6,     // rows of a tile
+    CHUNK_ROWS = 144, // rows that share unpacked weights
+    LIMB_ROWS = 4,    // rows of a limb tile
+    LIMB_MAX_M = 32   // up to here limbs win: unpacking for few rows costs more than it saves
 };
 
-// Rows [0, MR) of one panel times NB blocks, fp32 sums to c[MR][64].
+// Rows [0, MR) of one panel times NB blocks, fp32 sums to c[MR][64]. Also brings weights to the
+// caches: without LINES those that it comes to itself and then what follows at `next`, else so many
+// lines a step of what follows.
 DLQ_INLINE void
-limb_tile(const int MR, const int NB, const int L, const int BITS, const struct dlq_wna16_run *run,
-          const struct dlq_wna16_part *part, int64_t panel, int64_t block, float *c)
+limb_tile(const int MR, const int NB, const int L, const int BITS, const int LINES,
+          const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t panel,
+          int64_t block, const uint8_t *next, float *c)
 {
     const struct dlq_k_wna16 *w = run->w;
     const __m512i nibble = _mm512_set1_epi8(15);
     const int64_t block_bytes = w->block_bytes;
     const uint8_t *p = dlq_wna16_codes(w, block, 0);
     const int64_t lines = w->group_k * BITS / 32;
+    const int64_t row_bytes = w->group_k;
     __m512 sum[MAX_ROWS][4];
     DLQ_UNROLL for (int m = 0; m < MR; m++)
     {
@@ -50,12 +54,22 @@ limb_tile(const int MR, const int NB, const int L, const int BITS, const struct 
         }
         const int64_t slot = dlq_wna16_slot(part, panel, g);
         const uint8_t *a = part->codes + slot * run->group_bytes;
-        for (int64_t i = 0; i < lines; i++, p += 64) {
+        const int64_t after = g + GROUPS_AHEAD - w->groups;
+        const uint8_t *ahead = LINES != 0  ? next + g * w->group_bytes
+                               : after < 0 ? p + GROUPS_AHEAD * w->group_bytes
+                                           : next + after % w->groups * w->group_bytes;
+        for (int64_t i = 0; i < lines; i++, p += 64, ahead += 64) {
             __m512i line[4];
             __m512i codes[4];
+            DLQ_UNROLL for (int j = 0; j < LINES; j++)
+            {
+                _mm_prefetch((const char *)(ahead + j * block_bytes), _MM_HINT_T1);
+            }
             DLQ_UNROLL for (int b = 0; b < NB; b++)
             {
-                _mm_prefetch((const char *)(p + b * block_bytes + PREFETCH), _MM_HINT_T0);
+                if (LINES == 0) {
+                    _mm_prefetch((const char *)(ahead + b * block_bytes), _MM_HINT_T0);
+                }
                 line[b] = _mm512_load_si512(p + b * block_bytes);
                 codes[b] = BITS == 4 ? _mm512_and_si512(line[b], nibble) : line[b];
             }
@@ -72,15 +86,21 @@ limb_tile(const int MR, const int NB, const int L, const int BITS, const struct 
                     DLQ_UNROLL for (int m = 0; m < MR; m++)
                     {
                         __m512i x;
-                        DLQ_BROADCAST(x, a + 4 * (l * MR + m));
+                        DLQ_BROADCAST(x, a + (l * MR + m) * row_bytes);
                         DLQ_UNROLL for (int b = 0; b < NB; b++)
                         {
                             DLQ_DPBUSD(acc[m][b][l], codes[b], x);
                         }
                     }
                 }
-                a += 4 * L * MR;
+                a += 4;
             }
+        }
+        // What a group has beside codes.
+        const int streams = LINES == 0 ? NB : LINES;
+        DLQ_UNROLL for (int b = 0; b < streams; b++)
+        {
+            _mm_prefetch((const char *)(ahead + b * block_bytes), _MM_HINT_T1);
         }
         const int64_t factors = slot * MR;
         DLQ_UNROLL for (int b = 0; b < NB; b++)
@@ -112,75 +132,85 @@ limb_tile(const int MR, const int NB, const int L, const int BITS, const struct 
 }
 
 typedef void (*limb_fn)(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
-                        int64_t panel, int64_t block, float *c);
+                        int64_t panel, int64_t block, const uint8_t *next, float *c);
 
-#define LIMB_TILE(MR, NB, L, BITS)                                                                 \
-    static __attribute__((noinline)) void limb_##MR##_##NB##_##L##_##BITS(                         \
+#define LIMB_TILE_OF(MR, NB, L, BITS, LINES)                                                       \
+    static __attribute__((noinline)) void limb_##MR##_##NB##_##L##_##BITS##_##LINES(               \
         const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t panel,         \
-        int64_t block, float *c)                                                                   \
+        int64_t block, const uint8_t *next, float *c)                                              \
     {                                                                                              \
-        limb_tile(MR, NB, L, BITS, run, part, panel, block, c);                                    \
+        limb_tile(MR, NB, L, BITS, LINES, run, part, panel, block, next, c);                       \
     }
-#define LIMB_TILES(MR)                                                                             \
-    LIMB_TILE(MR, 1, 1, 4)                                                                         \
-    LIMB_TILE(MR, 1, 2, 4)                                                                         \
-    LIMB_TILE(MR, 1, 1, 8) LIMB_TILE(MR, 1, 2, 8) LIMB_TILE(MR, 4, 1, 4) LIMB_TILE(MR, 4, 1, 8)
+#define LIMB_TILE(MR, NB, L, LINES)                                                                \
+    LIMB_TILE_OF(MR, NB, L, 4, LINES) LIMB_TILE_OF(MR, NB, L, 8, LINES)
+#define LIMB_TILES(MR) LIMB_TILE(MR, 1, 1, 0) LIMB_TILE(MR, 1, 2, 0) LIMB_TILE(MR, 4, 1, 0)
 LIMB_TILES(1)
 LIMB_TILES(2)
 LIMB_TILES(3)
 LIMB_TILES(4)
 LIMB_TILES(5)
 LIMB_TILES(6)
-LIMB_TILE(1, 4, 2, 4)
-LIMB_TILE(2, 4, 2, 4)
-LIMB_TILE(3, 4, 2, 4)
-LIMB_TILE(1, 4, 2, 8)
-LIMB_TILE(2, 4, 2, 8)
-LIMB_TILE(3, 4, 2, 8)
+LIMB_TILE(1, 4, 2, 0)
+LIMB_TILE(2, 4, 2, 0)
+LIMB_TILE(3, 4, 2, 0)
 // 32 accumulators do not fit: two blocks at a time.
-LIMB_TILE(4, 2, 2, 4)
-LIMB_TILE(4, 2, 2, 8)
+LIMB_TILE(4, 2, 2, 0)
+// Heights that several panels have.
+LIMB_TILE(3, 4, 2, 1)
+LIMB_TILE(3, 4, 2, 2)
+LIMB_TILE(4, 2, 2, 1)
+LIMB_TILE(4, 4, 1, 1)
+LIMB_TILE(4, 4, 1, 2)
+LIMB_TILE(5, 4, 1, 1)
+LIMB_TILE(5, 4, 1, 2)
+LIMB_TILE(6, 4, 1, 1)
+LIMB_TILE(6, 4, 1, 2)
 
-#define ROW(MR, NB)                                                                                \
+#define OF(MR, NB, L, LINES)                                                                       \
     {                                                                                              \
-        {limb_##MR##_##NB##_1_4, limb_##MR##_##NB##_2_4},                                          \
-        {                                                                                          \
-            limb_##MR##_##NB##_1_8, limb_##MR##_##NB##_2_8                                         \
-        }                                                                                          \
+        limb_##MR##_##NB##_##L##_4_##LINES, limb_##MR##_##NB##_##L##_8_##LINES                     \
     }
-#define ROW1(MR)                                                                                   \
+#define ONE(MR)                                                                                    \
     {                                                                                              \
-        {limb_##MR##_4_1_4, NULL},                                                                 \
-        {                                                                                          \
-            limb_##MR##_4_1_8, NULL                                                                \
-        }                                                                                          \
+        OF(MR, 1, 1, 0), OF(MR, 1, 2, 0)                                                           \
     }
-static const limb_fn limb_one[MAX_ROWS][2][2] = {ROW(1, 1), ROW(2, 1), ROW(3, 1),
-                                                 ROW(4, 1), ROW(5, 1), ROW(6, 1)};
-static const limb_fn limb_four[MAX_ROWS][2][2] = {ROW(1, 4), ROW(2, 4), ROW(3, 4),
-                                                  ROW1(4),   ROW1(5),   ROW1(6)};
-#undef ROW
-#undef ROW1
+// By rows, limbs and width of codes; four blocks by lines too.
+static const limb_fn limb_one[MAX_ROWS][2][2] = {ONE(1), ONE(2), ONE(3), ONE(4), ONE(5), ONE(6)};
+static const limb_fn limb_four[MAX_ROWS][2][3][2] = {
+    {{OF(1, 4, 1, 0)}, {OF(1, 4, 2, 0)}},
+    {{OF(2, 4, 1, 0)}, {OF(2, 4, 2, 0)}},
+    {{OF(3, 4, 1, 0)}, {OF(3, 4, 2, 0), OF(3, 4, 2, 1), OF(3, 4, 2, 2)}},
+    {{OF(4, 4, 1, 0), OF(4, 4, 1, 1), OF(4, 4, 1, 2)}},
+    {{OF(5, 4, 1, 0), OF(5, 4, 1, 1), OF(5, 4, 1, 2)}},
+    {{OF(6, 4, 1, 0), OF(6, 4, 1, 1), OF(6, 4, 1, 2)}}};
+static const limb_fn limb_two[2][2] = {OF(4, 2, 2, 0), OF(4, 2, 2, 1)};
+#undef OF
+#undef ONE
 
 static void
 limb_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t block,
              int n_blocks)
 {
+    const struct dlq_k_wna16 *w = run->w;
     const int l = run->limbs - 1;
-    const int wide = run->w->code_bits == 8;
-    const limb_fn one = limb_one[run->rows - 1][wide][l];
-    const limb_fn four = limb_four[run->rows - 1][wide][l];
-    const limb_fn two = wide ? limb_4_2_2_8 : limb_4_2_2_4;
+    const int wide = w->code_bits == 8;
+    const int lines = dlq_lines_ahead(part->n_panels);
+    const limb_fn one = limb_one[run->rows - 1][l][wide];
+    const limb_fn four = limb_four[run->rows - 1][l][lines][wide];
+    const limb_fn two = limb_two[lines != 0][wide];
     float c[MAX_ROWS * DLQ_WNA16_UNIT] __attribute__((aligned(64)));
+    const uint8_t *next = dlq_wna16_codes(w, part->next_block, 0);
     for (int64_t i = 0; i < part->n_panels; i++) {
+        const uint8_t *ahead = next + i * lines % 4 * w->block_bytes;
         if (n_blocks == 4 && four != NULL) {
-            four(run, part, i, block, c);
+            four(run, part, i, block, ahead, c);
         } else if (n_blocks == 4 && run->rows == 4) {
-            two(run, part, i, block, c);
-            two(run, part, i, block + 2, c + 32);
+            const uint8_t *half = next + 2 * i % 4 * w->block_bytes;
+            two(run, part, i, block, lines == 0 ? dlq_wna16_codes(w, block + 2, 0) : half, c);
+            two(run, part, i, block + 2, lines == 0 ? next : half + w->block_bytes, c + 32);
         } else {
             for (int b = 0; b < n_blocks; b++) {
-                one(run, part, i, block + b, c + 16 * b);
+                one(run, part, i, block + b, dlq_wna16_codes(w, block + b + 1, 0), c + 16 * b);
             }
         }
         dlq_wna16_finish(run, part, i, 1, block, c);
@@ -227,6 +257,7 @@ DLQ_INLINE void
 pair_tile(const int MR, int64_t group_k, const int16_t *weights, const uint8_t *a, const float *sx,
           const __m512 *scales, float *c)
 {
+    const int64_t row_bytes = 2 * group_k;
     __m512i acc[MAX_ROWS][4];
     DLQ_UNROLL for (int m = 0; m < MR; m++)
     {
@@ -235,7 +266,7 @@ pair_tile(const int MR, int64_t group_k, const int16_t *weights, const uint8_t *
             acc[m][b] = _mm512_setzero_si512();
         }
     }
-    for (int64_t k = 0; k < group_k; k += 2, weights += 128, a += 4 * MR) {
+    for (int64_t k = 0; k < group_k; k += 2, weights += 128, a += 4) {
         __m512i v[4];
         DLQ_UNROLL for (int b = 0; b < 4; b++)
         {
@@ -244,7 +275,7 @@ pair_tile(const int MR, int64_t group_k, const int16_t *weights, const uint8_t *
         DLQ_UNROLL for (int m = 0; m < MR; m++)
         {
             __m512i x;
-            DLQ_BROADCAST(x, a + 4 * m);
+            DLQ_BROADCAST(x, a + m * row_bytes);
             DLQ_UNROLL for (int b = 0; b < 4; b++)
             {
                 DLQ_DPWSSD(acc[m][b], v[b], x);
@@ -279,12 +310,12 @@ PAIR_TILE(6)
 // A panel's share of the packed group that is unpacked next.
 DLQ_INLINE void
 bring_next(const struct dlq_k_wna16 *w, int64_t block, int n_blocks, int64_t group, int64_t panel,
-           int64_t n_panels)
+           int64_t n_panels, int64_t next_block)
 {
     const bool last = group + 1 == w->groups;
     for (int b = 0; b < n_blocks; b++) {
-        const uint8_t *p = last ? dlq_wna16_codes(w, block + n_blocks + b, 0)
-                                : dlq_wna16_codes(w, block + b, group + 1);
+        const uint8_t *p =
+            last ? dlq_wna16_codes(w, next_block + b, 0) : dlq_wna16_codes(w, block + b, group + 1);
         for (int64_t at = panel * 64; at < w->group_bytes; at += n_panels * 64) {
             _mm_prefetch((const char *)(p + at), _MM_HINT_T1);
         }
@@ -313,7 +344,7 @@ pair_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
         unpack_pairs(w, block, n_blocks, g, weights);
         const int64_t slot = g * part->group_step;
         for (int64_t i = 0; i < part->n_panels; i++) {
-            bring_next(w, block, n_blocks, g, i, part->n_panels);
+            bring_next(w, block, n_blocks, g, i, part->n_panels, part->next_block);
             tile(w->group_k, weights, part->codes + (slot + i) * run->group_bytes,
                  part->sx + (slot + i) * run->rows, scales, c + i * run->rows * DLQ_WNA16_UNIT);
         }
@@ -336,14 +367,15 @@ dlq_wna16_choose_avx512_vnni(const struct dlq_k_wna16 *w, int limbs, int64_t m,
                              struct dlq_wna16_run *run)
 {
     (void)w;
+    run->quantize = dlq_wna16_quantize_avx512;
     if (m <= LIMB_MAX_M || limbs == 1) {
-        run->format = DLQ_WNA16_LIMBS;
+        run->format = DLQ_WNA16_LIMB_ROWS;
         run->rows = limbs == 2 || m <= LIMB_ROWS ? limb_panel_rows(m) : dlq_panel_rows(m, MAX_ROWS);
         run->chunk = CHUNK_ROWS / run->rows;
         run->product = limb_product;
         return;
     }
-    run->format = DLQ_WNA16_PAIRS;
+    run->format = DLQ_WNA16_PAIR_ROWS;
     run->rows = dlq_panel_rows(m, MAX_ROWS);
     run->chunk = CHUNK_ROWS / run->rows;
     run->product = pair_product;

@@ -30,7 +30,8 @@ run_init(struct dlq_wna16_run *run, const struct dlq_wna16_level *level,
                                   .quantize = dlq_wna16_quantize};
     level->choose(w, run->limbs, m, run);
     run->panels = (m + run->rows - 1) / run->rows;
-    const int bytes = run->format == DLQ_WNA16_PAIRS ? 2 : run->limbs;
+    const bool pairs = run->format == DLQ_WNA16_PAIRS || run->format == DLQ_WNA16_PAIR_ROWS;
+    const int bytes = pairs ? 2 : run->limbs;
     run->group_bytes = dlq_round_up(w->group_k * bytes * run->rows, DLQ_K_ALIGN);
 }
 
@@ -72,8 +73,9 @@ run_rows(struct dlq_wna16_run *run, int row, uint8_t *slot)
     const int64_t most_panels = (run->panels + n_rows - 1) / n_rows;
     struct dlq_wna16_part part = {.panel = dlq_task_begin(run->panels, row, n_rows), .codes = slot};
     part.n_panels = dlq_task_begin(run->panels, row + 1, n_rows) - part.panel;
-    part.panel_step = run->format == DLQ_WNA16_LIMBS ? run->w->groups : 1;
-    part.group_step = run->format == DLQ_WNA16_LIMBS ? 1 : part.n_panels;
+    const bool whole = run->format == DLQ_WNA16_LIMBS || run->format == DLQ_WNA16_LIMB_ROWS;
+    part.panel_step = whole ? run->w->groups : 1;
+    part.group_step = whole ? 1 : part.n_panels;
     uint8_t *factors = slot + most_panels * run->w->groups * run->group_bytes;
     part.sx = (float *)(void *)factors;
     part.sums = (int32_t *)(void *)(factors + factor_bytes(run, most_panels));
@@ -81,6 +83,7 @@ run_rows(struct dlq_wna16_run *run, int row, uint8_t *slot)
     for (int64_t u = dlq_grid_next_unit(&run->grid, row, -1); u < run->grid.units;
          u = dlq_grid_next_unit(&run->grid, row, u)) {
         const int64_t blocks = run->w->blocks - u * 4;
+        part.next_block = 4 * dlq_grid_unit_after(&run->grid, u);
         run->product(run, &part, u * 4, (int)(blocks < 4 ? blocks : 4));
     }
 }

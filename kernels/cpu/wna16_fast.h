@@ -41,7 +41,11 @@ enum dlq_wna16_format {
     /// (1,3) (5,7), within each 4 (8-bit codes) as (0,2) (1,3): what shifting packed codes yields.
     DLQ_WNA16_PAIRS,
     /// AMX tiles [limb][k / 64][row][64 bytes], or [k / 32][row][32 bytes] when group_k % 64 != 0.
-    DLQ_WNA16_TILES
+    DLQ_WNA16_TILES,
+    /// The limbs of a row of x in one piece: [limb][row][k].
+    DLQ_WNA16_LIMB_ROWS,
+    /// The int16 of a row of x in one piece, [row][k], rows of K in the order of PAIRS.
+    DLQ_WNA16_PAIR_ROWS
 };
 
 struct dlq_wna16_run;
@@ -52,6 +56,7 @@ struct dlq_wna16_run;
 struct dlq_wna16_part {
     int64_t panel; ///< First
     int64_t n_panels;
+    int64_t next_block; ///< Of the product that probably follows the one in flight
     int64_t panel_step;
     int64_t group_step;
     uint8_t *codes; ///< [slot][group_bytes]
@@ -119,7 +124,7 @@ dlq_wna16_make_codes(const struct dlq_w8a8_codes *c, const float *x, int64_t cou
 void
 dlq_wna16_store_codes(const struct dlq_wna16_run *run, const int16_t *q, int row, uint8_t *out);
 
-/// The same for tiles, which it makes itself where it can.
+/// The same for tiles and whole rows, which it makes itself where it can.
 void
 dlq_wna16_quantize_avx512(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part);
 

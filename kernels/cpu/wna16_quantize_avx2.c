@@ -15,26 +15,56 @@ store_dword(uint8_t *out, int64_t index, uint32_t v)
     memcpy(out + index * 4, &v, sizeof(v));
 }
 
+// Limbs of eight codes, a byte each.
+static inline uint64_t
+low_limbs(__m128i codes)
+{
+    const __m128i low = _mm_and_si128(codes, _mm_set1_epi16(255));
+    return (uint64_t)_mm_cvtsi128_si64(_mm_packus_epi16(low, low));
+}
+
+static inline uint64_t
+high_limbs(__m128i codes)
+{
+    const __m128i high = _mm_srai_epi16(_mm_add_epi16(codes, _mm_set1_epi16(128)), 8);
+    return (uint64_t)_mm_cvtsi128_si64(_mm_packs_epi16(high, high));
+}
+
 // dwords [k / 4][limb][row]
 static void
 store_limbs(const int16_t *q, int64_t group_k, int limbs, int rows, int row, uint8_t *out)
 {
     for (int64_t k = 0; k < group_k; k += 8) {
         const __m128i codes = _mm_loadu_si128((const __m128i *)(const void *)(q + k));
-        const __m128i high = _mm_srai_epi16(_mm_add_epi16(codes, _mm_set1_epi16(128)), 8);
-        const __m128i low = _mm_and_si128(codes, _mm_set1_epi16(255));
-        const uint64_t low8 = (uint64_t)_mm_cvtsi128_si64(_mm_packus_epi16(low, low));
+        const uint64_t low8 = low_limbs(codes);
         const int64_t at = k / 4 * limbs * rows + row;
         if (limbs == 1) {
             store_dword(out, at, (uint32_t)low8);
             store_dword(out, at + rows, (uint32_t)(low8 >> 32));
             continue;
         }
-        const uint64_t high8 = (uint64_t)_mm_cvtsi128_si64(_mm_packs_epi16(high, high));
+        const uint64_t high8 = high_limbs(codes);
         store_dword(out, at, (uint32_t)high8);
         store_dword(out, at + rows, (uint32_t)low8);
         store_dword(out, at + 2 * rows, (uint32_t)(high8 >> 32));
         store_dword(out, at + 3 * rows, (uint32_t)(low8 >> 32));
+    }
+}
+
+// [limb][row][k]
+static void
+store_limb_row(const int16_t *q, int64_t group_k, int limbs, int rows, int row, uint8_t *out)
+{
+    uint8_t *high = out + row * group_k;
+    uint8_t *low = high + (limbs - 1) * rows * group_k;
+    for (int64_t k = 0; k < group_k; k += 8) {
+        const __m128i codes = _mm_loadu_si128((const __m128i *)(const void *)(q + k));
+        const uint64_t low8 = low_limbs(codes);
+        memcpy(low + k, &low8, sizeof(low8));
+        if (limbs == 2) {
+            const uint64_t high8 = high_limbs(codes);
+            memcpy(high + k, &high8, sizeof(high8));
+        }
     }
 }
 
@@ -123,6 +153,12 @@ dlq_wna16_store_codes(const struct dlq_wna16_run *run, const int16_t *q, int row
         break;
     case DLQ_WNA16_TILES:
         store_tiles(q, w->group_k, run->limbs, run->rows, row, out);
+        break;
+    case DLQ_WNA16_LIMB_ROWS:
+        store_limb_row(q, w->group_k, run->limbs, run->rows, row, out);
+        break;
+    case DLQ_WNA16_PAIR_ROWS:
+        store_pairs(q, w->group_k, w->code_bits, 1, 0, out + row * w->group_k * 2);
         break;
     }
 }

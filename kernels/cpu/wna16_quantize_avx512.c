@@ -5,8 +5,15 @@
 #include "rows.h"
 #include "wna16_fast.h"
 
-// Rows of x straight to tiles of int8 limbs: what dlq_rows_fix_avx2 and store_tiles do, in one pass
+// Rows of x straight to panels: what dlq_rows_fix_avx2 and dlq_wna16_store_codes do, in one pass
 // over x after the one that finds the maximum.
+
+// Where the codes of a panel's group are, in bytes.
+struct place {
+    int64_t row;  // from a row of x to the next
+    int64_t step; // from 64 values to the next
+    int64_t low;  // from the high limb to the low one
+};
 
 // Whether x[count] times `factor` are integers.
 DLQ_INLINE bool
@@ -39,24 +46,54 @@ make_words(const void *x, const uint32_t DTYPE, int64_t k, __m512 lift, __m512 i
         {_mm512_packs_epi32(codes[0], codes[1]), _mm512_packs_epi32(codes[2], codes[3])}};
 }
 
+// How 64 values are stored: a limb of each, both, or an int16.
+enum form { ONE_LIMB, TWO_LIMBS, PAIRS };
+
 DLQ_INLINE void
-fix_row(const int L, const uint32_t DTYPE, const void *x, int64_t count, uint8_t *out, float *scale,
-        int32_t *sum)
+store_zeros(const enum form F, int64_t count, const struct place *place, uint8_t *out)
 {
-    const int64_t tile = DLQ_WNA16_MAX_ROWS * 64;
-    const int64_t low_limb = L == 2 ? count * DLQ_WNA16_MAX_ROWS : 0;
+    for (int64_t k = 0; k < count; k += 64, out += place->step) {
+        _mm512_store_si512(out, _mm512_setzero_si512());
+        if (F != ONE_LIMB) {
+            _mm512_store_si512(out + (F == PAIRS ? 64 : place->low), _mm512_setzero_si512());
+        }
+    }
+}
+
+DLQ_INLINE void
+store_words(const enum form F, struct words c, __m512i order, int64_t low_limb, uint8_t *out)
+{
+    const __m512i byte = _mm512_set1_epi16(255);
+    const __m512i half = _mm512_set1_epi16(128);
+    if (F == PAIRS) {
+        _mm512_store_si512(out, _mm512_permutexvar_epi16(order, c.w[0]));
+        _mm512_store_si512(out + 64, _mm512_permutexvar_epi16(order, c.w[1]));
+        return;
+    }
+    const __m512i low =
+        _mm512_packus_epi16(_mm512_and_si512(c.w[0], byte), _mm512_and_si512(c.w[1], byte));
+    _mm512_store_si512(out + (F == TWO_LIMBS ? low_limb : 0), _mm512_permutexvar_epi32(order, low));
+    if (F == TWO_LIMBS) {
+        const __m512i high =
+            _mm512_packs_epi16(_mm512_srai_epi16(_mm512_add_epi16(c.w[0], half), 8),
+                               _mm512_srai_epi16(_mm512_add_epi16(c.w[1], half), 8));
+        _mm512_store_si512(out, _mm512_permutexvar_epi32(order, high));
+    }
+}
+
+DLQ_INLINE void
+fix_row(const enum form F, const uint32_t DTYPE, const void *x, int64_t count, __m512i order,
+        const struct place *place, uint8_t *out, float *scale, int32_t *sum)
+{
     const uint32_t max_bits = dlq_largest_bits(x, DTYPE, count);
     if (max_bits == 0 || max_bits >= 0x7f800000u) {
-        for (int64_t k = 0; k < count; k += 64, out += tile) {
-            _mm512_store_si512(out, _mm512_setzero_si512());
-            _mm512_store_si512(out + low_limb, _mm512_setzero_si512());
-        }
+        store_zeros(F, count, place, out);
         *scale = max_bits == 0 ? 0.0f : dlq_k_f32_from_bits(0x7fc00000u);
         *sum = 0;
         return;
     }
-    float limit = L == 2 ? DLQ_WNA16_LIMIT : DLQ_WNA16_LIMIT_INT8;
-    const float power = L == 2 ? 16384.0f : 64.0f;
+    float limit = F == ONE_LIMB ? DLQ_WNA16_LIMIT_INT8 : DLQ_WNA16_LIMIT;
+    const float power = F == ONE_LIMB ? 64.0f : 16384.0f;
     const float max = dlq_k_f32_from_bits(max_bits);
     const float lift = max < 0x1p-100f ? 0x1p100f : 1.0f;
     if ((max_bits & 0x7fffff) == 0 && lift == 1.0f && is_integral(x, DTYPE, count, power / max)) {
@@ -64,51 +101,52 @@ fix_row(const int L, const uint32_t DTYPE, const void *x, int64_t count, uint8_t
     }
     const __m512 inverse = _mm512_set1_ps(limit / (max * lift));
     const __m512 lift16 = _mm512_set1_ps(lift);
-    const __m512i order = dlq_unpack_order();
-    const __m512i byte = _mm512_set1_epi16(255);
-    const __m512i half = _mm512_set1_epi16(128);
     __m512i sums = _mm512_setzero_si512();
-    for (int64_t k = 0; k < count; k += 64, out += tile) {
+    for (int64_t k = 0; k < count; k += 64, out += place->step) {
         const struct words c = make_words(x, DTYPE, k, lift16, inverse);
         sums = _mm512_dpwssd_epi32(sums, c.w[0], _mm512_set1_epi16(1));
         sums = _mm512_dpwssd_epi32(sums, c.w[1], _mm512_set1_epi16(1));
-        const __m512i low =
-            _mm512_packus_epi16(_mm512_and_si512(c.w[0], byte), _mm512_and_si512(c.w[1], byte));
-        _mm512_store_si512(out + low_limb, _mm512_permutexvar_epi32(order, low));
-        if (L == 2) {
-            const __m512i high =
-                _mm512_packs_epi16(_mm512_srai_epi16(_mm512_add_epi16(c.w[0], half), 8),
-                                   _mm512_srai_epi16(_mm512_add_epi16(c.w[1], half), 8));
-            _mm512_store_si512(out, _mm512_permutexvar_epi32(order, high));
-        }
+        store_words(F, c, order, place->low, out);
     }
     *scale = max / limit;
     *sum = _mm512_reduce_add_epi32(sums);
 }
 
+// For permutexvar_epi16 on words in the order of make_words: in the order of PAIRS.
+static __m512i
+pair_order(int code_bits)
+{
+    static const uint8_t order[2][8] = {{0, 2, 4, 6, 1, 3, 5, 7}, {0, 2, 1, 3, 4, 6, 5, 7}};
+    uint16_t from[32];
+    for (int i = 0; i < 32; i++) {
+        const int k = i / 8 * 8 + order[code_bits == 8][i % 8];
+        from[i] = (uint16_t)(k % 16 / 4 * 8 + k / 16 * 4 + k % 4);
+    }
+    return _mm512_loadu_si512(from);
+}
+
 DLQ_INLINE void
-quantize_part(const int L, const uint32_t DTYPE, const struct dlq_wna16_run *run,
-              const struct dlq_wna16_part *part)
+quantize_part(const enum form F, const uint32_t DTYPE, const struct dlq_wna16_run *run,
+              const struct dlq_wna16_part *part, const struct place *place)
 {
     const struct dlq_k_wna16 *w = run->w;
     const size_t group_bytes = (size_t)w->group_k * dlq_k_act_size(DTYPE);
+    const __m512i order = F == PAIRS ? pair_order(w->code_bits) : dlq_unpack_order();
     for (int64_t p = 0; p < part->n_panels; p++) {
         for (int64_t g = 0; g < w->groups; g++) {
             const int64_t slot = dlq_wna16_slot(part, p, g);
             uint8_t *out = part->codes + slot * run->group_bytes;
-            float *sx = part->sx + slot * DLQ_WNA16_MAX_ROWS;
-            int32_t *sums = part->sums + slot * DLQ_WNA16_MAX_ROWS;
-            for (int r = 0; r < DLQ_WNA16_MAX_ROWS; r++) {
-                const int64_t m = (part->panel + p) * DLQ_WNA16_MAX_ROWS + r;
+            float *sx = part->sx + slot * run->rows;
+            int32_t *sums = part->sums + slot * run->rows;
+            for (int r = 0; r < run->rows; r++, out += place->row) {
+                const int64_t m = (part->panel + p) * run->rows + r;
                 if (m < run->call->m) {
                     const char *x =
                         (const char *)dlq_call_x(run->call, m) + (size_t)g * group_bytes;
-                    fix_row(L, DTYPE, x, w->group_k, out + r * 64, &sx[r], &sums[r]);
+                    fix_row(F, DTYPE, x, w->group_k, order, place, out, &sx[r], &sums[r]);
                     continue;
                 }
-                for (int64_t i = 0; i < run->group_bytes; i += DLQ_WNA16_MAX_ROWS * 64) {
-                    _mm512_store_si512(out + i + r * 64, _mm512_setzero_si512());
-                }
+                store_zeros(F, w->group_k, place, out);
                 sx[r] = 0.0f;
                 sums[r] = 0;
             }
@@ -116,33 +154,48 @@ quantize_part(const int L, const uint32_t DTYPE, const struct dlq_wna16_run *run
     }
 }
 
-typedef void (*quantize_fn)(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part);
-#define QUANTIZE(L, DTYPE)                                                                         \
-    static void quantize_##L##_##DTYPE(const struct dlq_wna16_run *run,                            \
-                                       const struct dlq_wna16_part *part)                          \
+typedef void (*quantize_fn)(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
+                            const struct place *place);
+#define QUANTIZE(FORM, DTYPE)                                                                      \
+    static void quantize_##FORM##_##DTYPE(const struct dlq_wna16_run *run,                         \
+                                          const struct dlq_wna16_part *part,                       \
+                                          const struct place *place)                               \
     {                                                                                              \
-        quantize_part(L, DTYPE, run, part);                                                        \
+        quantize_part(FORM, DTYPE, run, part, place);                                              \
     }
-QUANTIZE(1, DLQ_F32)
-QUANTIZE(1, DLQ_F16)
-QUANTIZE(1, DLQ_BF16)
-QUANTIZE(2, DLQ_F32)
-QUANTIZE(2, DLQ_F16)
-QUANTIZE(2, DLQ_BF16)
+#define QUANTIZE_OF(FORM) QUANTIZE(FORM, DLQ_F32) QUANTIZE(FORM, DLQ_F16) QUANTIZE(FORM, DLQ_BF16)
+QUANTIZE_OF(ONE_LIMB)
+QUANTIZE_OF(TWO_LIMBS)
+QUANTIZE_OF(PAIRS)
+#define ROW(FORM)                                                                                  \
+    {                                                                                              \
+        quantize_##FORM##_DLQ_F32, quantize_##FORM##_DLQ_F16, quantize_##FORM##_DLQ_BF16           \
+    }
 
 void
 dlq_wna16_quantize_avx512(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part)
 {
-    static const quantize_fn by_limbs[2][3] = {
-        {quantize_1_DLQ_F32, quantize_1_DLQ_F16, quantize_1_DLQ_BF16},
-        {quantize_2_DLQ_F32, quantize_2_DLQ_F16, quantize_2_DLQ_BF16}};
+    static const quantize_fn by_form[3][3] = {ROW(ONE_LIMB), ROW(TWO_LIMBS), ROW(PAIRS)};
     const struct dlq_k_wna16 *w = run->w;
     const uint32_t dtype = run->call->x_dtype;
-    // Groups that are whole tiles of consecutive rows of K.
-    if (run->format != DLQ_WNA16_TILES || dlq_k_wna16_is_i8(run->arithmetic) ||
-        w->group_k % 64 != 0 || w->groups * w->group_k != w->shape.k || w->order_offset != 0) {
+    const bool tiles = run->format == DLQ_WNA16_TILES;
+    const bool pairs = run->format == DLQ_WNA16_PAIR_ROWS;
+    // Whole lines of consecutive rows of K.
+    if ((!tiles && !pairs && run->format != DLQ_WNA16_LIMB_ROWS) ||
+        dlq_k_wna16_is_i8(run->arithmetic) || w->group_k % 64 != 0 ||
+        w->groups * w->group_k != w->shape.k || w->order_offset != 0) {
         dlq_wna16_quantize(run, part);
         return;
     }
-    by_limbs[run->limbs - 1][dtype == DLQ_F32 ? 0 : dtype == DLQ_F16 ? 1 : 2](run, part);
+    const struct place place = {
+        .row = tiles   ? 64
+               : pairs ? 2 * w->group_k
+                       : w->group_k,
+        .step = tiles   ? DLQ_WNA16_MAX_ROWS * 64
+                : pairs ? 128
+                        : 64,
+        .low = run->rows * w->group_k,
+    };
+    const enum form form = pairs ? PAIRS : run->limbs == 2 ? TWO_LIMBS : ONE_LIMB;
+    by_form[form][dtype == DLQ_F32 ? 0 : dtype == DLQ_F16 ? 1 : 2](run, part, &place);
 }
