@@ -5,9 +5,10 @@
 
 usage: performance.py > performance.md
 
-h200.csv has our figures on an H200 and h200_peers.csv the fastest peer of each cell; cpu.csv and
-cpu_peers.csv the same for CPUs. What `dlquant bench --csv` writes is read too, as h200_NAME.csv or
-cpu_NAME.csv: of a cell that stands in several files, the last one by name counts."""
+h200.csv has our figures on an H200 and h200_peers.csv the fastest peer of each cell; h100.csv and
+h100_peers.csv, cpu.csv and cpu_peers.csv the same for an H100 and for CPUs. What `dlquant bench --csv`
+writes is read too, as h200_NAME.csv or cpu_NAME.csv: of a cell that stands in several files, the last
+one by name counts."""
 
 import csv
 import glob
@@ -31,8 +32,8 @@ HEAD = """<!-- SPDX-FileCopyrightText: 2026 The dlquant authors -->
 
 Every figure is a median with cold weights, taken after the result was compared with float64. `dlquant
 bench` repeats them on any machine: it measures the machine's ceilings in the same run, judges every
-result before it is timed, and shows peers beside (`--compare docs/data/h200_peers.csv`). What was tried,
-how kernels work and where they stop:
+result before it is timed, and shows peers beside (`--compare docs/data/h200_peers.csv`, or h100_peers.csv).
+What was tried, how kernels work and where they stop:
 
 - [W4A16 on one H200](performance/h200_w4.md): 4-bit weights, 1 to 8192 tokens
 - [W4A16 on one H100](performance/h100_w4.md): the same since the kernel for many tokens changed
@@ -50,6 +51,12 @@ H200 = """## NVIDIA H200
 How many times faster than the best peer of each cell: median over the shapes, and the worst shape in
 brackets. Launched one after the other, as the peers are; the last columns with launches that begin early
 (PDL), which no peer has.
+"""
+
+H100 = """## NVIDIA H100
+
+The same beside the peers' kernels on cards of this kind ([which, and how](performance/h100_w4.md#peers-on-the-same-card)).
+The peer of `marlin_w4a16_fp16_zp_g128` is vLLM's Marlin alone.
 """
 
 
@@ -79,10 +86,11 @@ def number(us):
     return f"{us:.0f}" if us >= 100 else f"{us:.1f}"
 
 
-def h200():
+def gpu(kind, intro):
+    """A table of the ratios to peers on one kind of card."""
     peers = {(r["op"], r["m"], r["k"], r["n"]): float(r["best_peer_us"])
-             for r in rows("h200_peers.csv")}
-    ours = {(r["op"], r["m"], r["k"], r["n"]): r for r in figures("h200")}
+             for r in rows(f"{kind}_peers.csv")}
+    ours = {(r["op"], r["m"], r["k"], r["n"]): r for r in figures(kind)}
     plain, early = {}, {}
     for cell, r in ours.items():
         if cell in peers:
@@ -98,7 +106,7 @@ def h200():
     body = [[str(m)] + [cell(plain.get((op, m))) for op in ops] + [cell(early.get((op, m))) for op in ops]
             for m in sorted({m for _, m in plain})]
     head = ["M"] + [f"`{op}`" for op in ops] + [f"`{op}`, early" for op in ops]
-    return H200 + "\n" + table(head, body) if body else ""
+    return intro + "\n" + table(head, body) if body else ""
 
 
 def fastest_peers():
@@ -141,4 +149,4 @@ def cpus():
     return intro + "\n" + "\n".join(parts) if parts else ""
 
 
-print("\n".join(part for part in (HEAD, h200(), cpus()) if part), end="")
+print("\n".join(part for part in (HEAD, gpu("h200", H200), gpu("h100", H100), cpus()) if part), end="")
