@@ -50,12 +50,12 @@ make_words(const void *x, const uint32_t DTYPE, int64_t k, __m512 lift, __m512 i
 enum form { ONE_LIMB, TWO_LIMBS, PAIRS };
 
 DLQ_INLINE void
-store_zeros(const enum form F, int64_t count, const struct place *place, uint8_t *out)
+store_zeros(const enum form F, int64_t count, struct place place, uint8_t *out)
 {
-    for (int64_t k = 0; k < count; k += 64, out += place->step) {
+    for (int64_t k = 0; k < count; k += 64, out += place.step) {
         _mm512_store_si512(out, _mm512_setzero_si512());
         if (F != ONE_LIMB) {
-            _mm512_store_si512(out + (F == PAIRS ? 64 : place->low), _mm512_setzero_si512());
+            _mm512_store_si512(out + (F == PAIRS ? 64 : place.low), _mm512_setzero_si512());
         }
     }
 }
@@ -83,7 +83,7 @@ store_words(const enum form F, struct words c, __m512i order, int64_t low_limb, 
 
 DLQ_INLINE void
 fix_row(const enum form F, const uint32_t DTYPE, const void *x, int64_t count, __m512i order,
-        const struct place *place, uint8_t *out, float *scale, int32_t *sum)
+        struct place place, uint8_t *out, float *scale, int32_t *sum)
 {
     const uint32_t max_bits = dlq_largest_bits(x, DTYPE, count);
     if (max_bits == 0 || max_bits >= 0x7f800000u) {
@@ -102,11 +102,11 @@ fix_row(const enum form F, const uint32_t DTYPE, const void *x, int64_t count, _
     const __m512 inverse = _mm512_set1_ps(limit / (max * lift));
     const __m512 lift16 = _mm512_set1_ps(lift);
     __m512i sums = _mm512_setzero_si512();
-    for (int64_t k = 0; k < count; k += 64, out += place->step) {
+    for (int64_t k = 0; k < count; k += 64, out += place.step) {
         const struct words c = make_words(x, DTYPE, k, lift16, inverse);
         sums = _mm512_dpwssd_epi32(sums, c.w[0], _mm512_set1_epi16(1));
         sums = _mm512_dpwssd_epi32(sums, c.w[1], _mm512_set1_epi16(1));
-        store_words(F, c, order, place->low, out);
+        store_words(F, c, order, place.low, out);
     }
     *scale = max / limit;
     *sum = _mm512_reduce_add_epi32(sums);
@@ -127,25 +127,26 @@ pair_order(int code_bits)
 
 DLQ_INLINE void
 quantize_part(const enum form F, const uint32_t DTYPE, const struct dlq_wna16_run *run,
-              const struct dlq_wna16_part *part, const struct place *place)
+              const struct dlq_wna16_part *part, struct place place)
 {
     const struct dlq_k_wna16 *w = run->w;
     const size_t group_bytes = (size_t)w->group_k * dlq_k_act_size(DTYPE);
     const __m512i order = F == PAIRS ? pair_order(w->code_bits) : dlq_unpack_order();
+    const int64_t x_stride = run->call->x_stride * (int64_t)dlq_k_act_size(DTYPE);
     for (int64_t p = 0; p < part->n_panels; p++) {
+        const int64_t m0 = (part->panel + p) * run->rows;
+        const int64_t left = run->call->m - m0;
+        const int rows = left < run->rows ? (int)left : run->rows;
         for (int64_t g = 0; g < w->groups; g++) {
             const int64_t slot = dlq_wna16_slot(part, p, g);
+            const char *x = (const char *)dlq_call_x(run->call, m0) + (size_t)g * group_bytes;
             uint8_t *out = part->codes + slot * run->group_bytes;
             float *sx = part->sx + slot * run->rows;
             int32_t *sums = part->sums + slot * run->rows;
-            for (int r = 0; r < run->rows; r++, out += place->row) {
-                const int64_t m = (part->panel + p) * run->rows + r;
-                if (m < run->call->m) {
-                    const char *x =
-                        (const char *)dlq_call_x(run->call, m) + (size_t)g * group_bytes;
-                    fix_row(F, DTYPE, x, w->group_k, order, place, out, &sx[r], &sums[r]);
-                    continue;
-                }
+            for (int r = 0; r < rows; r++, x += x_stride, out += place.row) {
+                fix_row(F, DTYPE, x, w->group_k, order, place, out, &sx[r], &sums[r]);
+            }
+            for (int r = rows; r < run->rows; r++, out += place.row) {
                 store_zeros(F, w->group_k, place, out);
                 sx[r] = 0.0f;
                 sums[r] = 0;
@@ -155,11 +156,10 @@ quantize_part(const enum form F, const uint32_t DTYPE, const struct dlq_wna16_ru
 }
 
 typedef void (*quantize_fn)(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
-                            const struct place *place);
+                            struct place place);
 #define QUANTIZE(FORM, DTYPE)                                                                      \
     static void quantize_##FORM##_##DTYPE(const struct dlq_wna16_run *run,                         \
-                                          const struct dlq_wna16_part *part,                       \
-                                          const struct place *place)                               \
+                                          const struct dlq_wna16_part *part, struct place place)   \
     {                                                                                              \
         quantize_part(FORM, DTYPE, run, part, place);                                              \
     }
@@ -197,5 +197,5 @@ dlq_wna16_quantize_avx512(const struct dlq_wna16_run *run, const struct dlq_wna1
         .low = run->rows * w->group_k,
     };
     const enum form form = pairs ? PAIRS : run->limbs == 2 ? TWO_LIMBS : ONE_LIMB;
-    by_form[form][dtype == DLQ_F32 ? 0 : dtype == DLQ_F16 ? 1 : 2](run, part, &place);
+    by_form[form][dtype == DLQ_F32 ? 0 : dtype == DLQ_F16 ? 1 : 2](run, part, place);
 }
