@@ -26,6 +26,9 @@
 /// c += two products of int16, in every dword
 #define DLQ_DPWSSD(c, w, a) __asm__ volatile("vpdpwssd %2, %1, %0" : "+v"(c) : "v"(w), "v"(a))
 
+/// c += two products of bf16, in every lane of fp32
+#define DLQ_DPBF16(c, w, a) __asm__ volatile("vdpbf16ps %2, %1, %0" : "+v"(c) : "v"(w), "v"(a))
+
 /// d = the dword at p in every lane
 #define DLQ_BROADCAST(d, p)                                                                        \
     __asm__ volatile("vpbroadcastd %1, %0" : "=v"(d) : "m"(*(const int32_t *)(const void *)(p)))

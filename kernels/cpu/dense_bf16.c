@@ -37,7 +37,7 @@ dlq_bf16_workspace(dlq_bf16_choose choose, const struct dlq_k_dense *w, int64_t 
     return dlq_round_up(most, DLQ_K_ALIGN);
 }
 
-// Row `row` of a panel of a part: whole lines for tiles, pairs for broadcasts, zeros past k.
+// Row `row` of a panel of a part, zeros past k.
 static void
 load_row(const struct dlq_bf16_run *run, const struct dlq_bf16_part *part, int64_t panel, int row)
 {
@@ -45,19 +45,12 @@ load_row(const struct dlq_bf16_run *run, const struct dlq_bf16_part *part, int64
     const int64_t m = (part->panel + panel) * run->rows + row;
     uint16_t *out = part->x + panel * panel_elements(run);
     const uint16_t *x = m < run->call->m ? dlq_call_x(run->call, m) : NULL;
-    const int step = run->tiles ? 32 : 2;
-    for (int64_t k = 0; k < w->k_padded; k += step) {
-        uint16_t *to = out + (k / step * run->rows + row) * step;
-        const int64_t left = x != NULL ? w->k - k : 0;
-        if (left >= 32 && step == 32) {
-            memcpy(to, x + k, 32 * sizeof(*to));
-        } else if (left >= step) {
-            memcpy(to, x + k, 2 * sizeof(*to));
-        } else {
-            for (int i = 0; i < step; i++) {
-                to[i] = i < left ? x[k + i] : 0;
-            }
-        }
+    for (int64_t k = 0; k < w->k_padded; k += 32) {
+        uint16_t *to = out + (k / 32 * run->rows + row) * 32;
+        int64_t left = x != NULL ? w->k - k : 0;
+        left = left < 32 ? left : 32;
+        memcpy(to, x + k, (size_t)left * sizeof(*to));
+        memset(to + left, 0, (size_t)(32 - left) * sizeof(*to));
     }
 }
 
@@ -78,6 +71,7 @@ run_rows(struct dlq_bf16_run *run, int range, uint16_t *slot)
          u = dlq_grid_next_unit(&run->grid, range, u)) {
         const int64_t block = u * 4;
         const int n_blocks = (int)(run->w->blocks - block < 4 ? run->w->blocks - block : 4);
+        part.next_block = 4 * dlq_grid_unit_after(&run->grid, u);
         run->product(run, &part, block, n_blocks, c);
         const int64_t columns = run->w->n - block * 16;
         dlq_rows_finish_avx2(run->call, m0, n_rows, block * 16,
@@ -105,7 +99,7 @@ dlq_bf16_apply(dlq_bf16_choose choose, const struct dlq_k_dense *w,
     run_init(&run, choose, w, call->m);
     const int threads = dlq_k_parallel_threads(call->parallel);
     run.call = call;
-    dlq_grid_choose(&run.grid, threads, run.panels, run.chunk, (w->blocks + 3) / 4);
+    dlq_grid_choose(&run.grid, threads, run.panels, run.chunk, (w->blocks + 3) / 4, DLQ_GRID_CODES);
     run.slots = call->workspace;
     run.slot_panels = threads > 1 ? (run.panels + run.grid.row_tasks - 1) / run.grid.row_tasks : 0;
     dlq_k_parallel_run(call->parallel, run.grid.row_tasks * run.grid.col_tasks, task_run, &run);

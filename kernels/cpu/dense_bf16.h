@@ -24,14 +24,14 @@ struct dlq_bf16_run;
 struct dlq_bf16_part {
     int64_t panel; ///< First
     int64_t n_panels;
-    uint16_t *x; ///< [panel][k_padded * rows]
+    int64_t next_block; ///< Of the product that probably follows the one in flight
+    uint16_t *x;        ///< [panel][k / 32][row][32]: AMX tiles, for 16 rows
 };
 
 struct dlq_bf16_run {
     const struct dlq_k_dense *w;
     const struct dlq_k_linear_call *call;
     int rows;       ///< Of a panel
-    bool tiles;     ///< Panels are AMX tiles [k / 32][row][64 bytes]; else dwords [k / 2][row]
     int64_t panels; ///< ceil(m / rows)
     int64_t chunk;  ///< Most panels of a part
     /// c[n_panels * rows][64] = sums of a part times blocks [block, block + n_blocks).
@@ -42,7 +42,7 @@ struct dlq_bf16_run {
     int64_t slot_panels; ///< 0 where all tasks use one slot
 };
 
-/// Sets rows, tiles, chunk and product for m rows.
+/// Sets rows, chunk and product for m rows.
 typedef void (*dlq_bf16_choose)(int64_t m, struct dlq_bf16_run *run);
 
 int64_t

@@ -15,7 +15,10 @@
 /// thread writes and all others read, and needs no barrier. Columns are taken one unit at a time,
 /// so that a thread that was kept waiting is not waited for.
 
-enum { DLQ_GRID_MAX_SHARED = 64 };
+enum {
+    DLQ_GRID_MAX_SHARED = 64,
+    DLQ_GRID_CODES = 2 ///< What making codes costs where nothing else was measured
+};
 
 struct dlq_grid {
     int row_tasks;                        ///< Ranges of rows
@@ -25,14 +28,13 @@ struct dlq_grid {
 };
 
 /// The grid of `panels` panels of rows times `units` of columns on a number of threads. A task gets
-/// at most `most_panels` panels.
+/// at most `most_panels` panels. `codes`: what making the codes of a panel costs, in products of a
+/// panel and a unit.
 static inline void
 dlq_grid_choose(struct dlq_grid *grid, int threads, int64_t panels, int64_t most_panels,
-                int64_t units)
+                int64_t units, int codes)
 {
-    // In products of a panel and a unit: reading and unpacking the weights of a unit, making the
-    // codes of a panel.
-    enum { WEIGHTS = 3, CODES = 2 };
+    enum { WEIGHTS = 3 }; // reading and unpacking those of a unit, in the same
     const int64_t fewest = (panels + most_panels - 1) / most_panels;
     const int64_t most = panels < threads ? panels : threads;
     int64_t best_cost = INT64_MAX;
@@ -43,7 +45,7 @@ dlq_grid_choose(struct dlq_grid *grid, int threads, int64_t panels, int64_t most
         const int64_t rounds = (rows * cols + threads - 1) / threads;
         const int64_t task_panels = (panels + rows - 1) / rows;
         const int64_t task_units = (units + cols - 1) / cols;
-        const int64_t cost = rounds * (task_units * (task_panels + WEIGHTS) + task_panels * CODES);
+        const int64_t cost = rounds * (task_units * (task_panels + WEIGHTS) + task_panels * codes);
         if (cost < best_cost) {
             best_cost = cost;
             grid->row_tasks = (int)rows;

@@ -97,6 +97,7 @@ run_rows(struct dlq_w8a8_run *run, int range, uint8_t *slot)
          u = dlq_grid_next_unit(&run->grid, range, u)) {
         const int64_t block = u * 4;
         const int n_blocks = (int)(run->w->blocks - block < 4 ? run->w->blocks - block : 4);
+        part.next_block = 4 * dlq_grid_unit_after(&run->grid, u);
         run->product(run, &part, block, n_blocks, c);
         DLQ_SIMD(dlq_w8a8_correct)(run, part.row, n_rows, block, n_blocks, c);
         if (run->sums != NULL) {
@@ -132,7 +133,7 @@ dlq_w8a8_fast_run(const struct dlq_w8a8_level *level, const struct dlq_k_w8a8 *w
     const int threads = dlq_k_parallel_threads(call->parallel);
     run.call = call;
     run.sums = sums;
-    dlq_grid_choose(&run.grid, threads, run.panels, run.chunk, (w->blocks + 3) / 4);
+    dlq_grid_choose(&run.grid, threads, run.panels, run.chunk, (w->blocks + 3) / 4, DLQ_GRID_CODES);
     run.slots = call->workspace;
     run.slot_bytes =
         threads > 1 ? part_bytes(&run, (run.panels + run.grid.row_tasks - 1) / run.grid.row_tasks)

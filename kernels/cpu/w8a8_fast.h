@@ -22,7 +22,7 @@ enum dlq_w8a8_format {
     DLQ_W8A8_BYTES, ///< dwords [k / 4][row] of four codes
     DLQ_W8A8_PAIRS, ///< dwords [k / 2][row] of two int16; rows of K pair up as (0,2) (1,3) within
                     ///< four
-    DLQ_W8A8_TILES  ///< AMX tiles [k / 64][row][64 bytes]
+    DLQ_W8A8_TILES  ///< [k / 64][row][64 bytes]: AMX tiles, for 16 rows
 };
 
 /// What the sums of a row need.
@@ -38,6 +38,7 @@ struct dlq_w8a8_run;
 struct dlq_w8a8_part {
     int64_t panel; ///< First
     int64_t n_panels;
+    int64_t next_block;       ///< Of the product that probably follows the one in flight
     uint8_t *codes;           ///< [panel][panel_bytes]
     struct dlq_w8a8_row *row; ///< [panel * rows]
     float *buffer;            ///< fp32 row

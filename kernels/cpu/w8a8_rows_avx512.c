@@ -5,20 +5,18 @@
 #include "rows.h"
 #include "w8a8_fast.h"
 
-// Rows of x straight to AMX tiles of int8 codes.
+// Rows of x straight to lines of int8 codes.
 
-enum { PANEL = 16 };
-
-// Codes of a row, 64 bytes a tile; returns their sum.
+// Codes of a row, 64 bytes every `step`; returns their sum.
 DLQ_INLINE int32_t
 store_codes(const uint32_t DTYPE, const void *x, int64_t count, const struct dlq_w8a8_codes *c,
-            uint8_t *out)
+            uint8_t *out, int64_t step)
 {
     const __m512 factor = _mm512_set1_ps(c->factor);
     const __m512i azp = _mm512_set1_epi32(c->azp);
     const __m512i order = dlq_unpack_order();
     __m512i sums = _mm512_setzero_si512();
-    for (int64_t k = 0; k < count; k += 64, out += PANEL * 64) {
+    for (int64_t k = 0; k < count; k += 64, out += step) {
         __m512i codes[4];
         DLQ_UNROLL for (int i = 0; i < 4; i++)
         {
@@ -34,9 +32,9 @@ store_codes(const uint32_t DTYPE, const void *x, int64_t count, const struct dlq
 }
 
 static void
-zero_codes(int64_t count, uint8_t *out)
+zero_codes(int64_t count, uint8_t *out, int64_t step)
 {
-    for (int64_t k = 0; k < count; k += 64, out += PANEL * 64) {
+    for (int64_t k = 0; k < count; k += 64, out += step) {
         _mm512_store_si512(out, _mm512_setzero_si512());
     }
 }
@@ -57,7 +55,8 @@ row_range(const uint32_t DTYPE, const struct dlq_k_w8a8 *w, const void *x, float
 
 // Codes of row m into `out`.
 DLQ_INLINE struct dlq_w8a8_row
-quantize_row(const uint32_t DTYPE, const struct dlq_w8a8_run *run, int64_t m, uint8_t *out)
+quantize_row(const uint32_t DTYPE, const struct dlq_w8a8_run *run, int64_t m, uint8_t *out,
+             int64_t step)
 {
     const struct dlq_k_w8a8 *w = run->w;
     const void *x = dlq_call_x(run->call, m);
@@ -71,9 +70,9 @@ quantize_row(const uint32_t DTYPE, const struct dlq_w8a8_run *run, int64_t m, ui
     const struct dlq_w8a8_codes c = dlq_w8a8_choose_codes(w, range[0], range[1]);
     struct dlq_w8a8_row row = {.scale = c.scale, .azp = c.azp};
     if (c.factor == 0.0f) {
-        zero_codes(w->k, out);
+        zero_codes(w->k, out, step);
     } else {
-        row.sum = store_codes(DTYPE, x, w->k, &c, out);
+        row.sum = store_codes(DTYPE, x, w->k, &c, out, step);
     }
     return row;
 }
@@ -89,16 +88,18 @@ dlq_w8a8_quantize_avx512(const struct dlq_w8a8_run *run, const struct dlq_w8a8_p
         dlq_w8a8_quantize_avx2(run, part);
         return;
     }
-    for (int64_t i = 0; i < part->n_panels * PANEL; i++) {
-        const int64_t m = part->panel * PANEL + i;
-        uint8_t *out = part->codes + i / PANEL * run->panel_bytes + i % PANEL * 64;
+    const int64_t rows = run->rows;
+    const int64_t step = rows * 64;
+    for (int64_t i = 0; i < part->n_panels * rows; i++) {
+        const int64_t m = part->panel * rows + i;
+        uint8_t *out = part->codes + i / rows * run->panel_bytes + i % rows * 64;
         part->row[i] = (struct dlq_w8a8_row){0};
         if (m >= call->m) {
-            zero_codes(w->k, out);
+            zero_codes(w->k, out, step);
             continue;
         }
-        part->row[i] = call->x_dtype == DLQ_F32   ? quantize_row(DLQ_F32, run, m, out)
-                       : call->x_dtype == DLQ_F16 ? quantize_row(DLQ_F16, run, m, out)
-                                                  : quantize_row(DLQ_BF16, run, m, out);
+        part->row[i] = call->x_dtype == DLQ_F32   ? quantize_row(DLQ_F32, run, m, out, step)
+                       : call->x_dtype == DLQ_F16 ? quantize_row(DLQ_F16, run, m, out, step)
+                                                  : quantize_row(DLQ_BF16, run, m, out, step);
     }
 }

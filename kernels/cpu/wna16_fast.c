@@ -27,6 +27,7 @@ run_init(struct dlq_wna16_run *run, const struct dlq_wna16_level *level,
     *run = (struct dlq_wna16_run){.w = w,
                                   .arithmetic = arithmetic,
                                   .limbs = one_limb ? 1 : 2,
+                                  .codes_cost = DLQ_GRID_CODES,
                                   .quantize = dlq_wna16_quantize};
     level->choose(w, run->limbs, m, run);
     run->panels = (m + run->rows - 1) / run->rows;
@@ -112,7 +113,7 @@ dlq_wna16_fast_apply(const struct dlq_wna16_level *level, const struct dlq_k_wna
     run_init(&run, level, w, arithmetic, call->m);
     const int threads = dlq_k_parallel_threads(call->parallel);
     run.call = call;
-    dlq_grid_choose(&run.grid, threads, run.panels, run.chunk, (w->blocks + 3) / 4);
+    dlq_grid_choose(&run.grid, threads, run.panels, run.chunk, (w->blocks + 3) / 4, run.codes_cost);
     run.slots = call->workspace;
     run.slot_bytes =
         threads > 1 ? part_bytes(&run, (run.panels + run.grid.row_tasks - 1) / run.grid.row_tasks)

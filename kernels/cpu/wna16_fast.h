@@ -74,6 +74,7 @@ struct dlq_wna16_run {
     int rows;            ///< Rows of a panel
     int64_t panels;      ///< ceil(m / rows)
     int64_t chunk;       ///< Most panels of a part
+    int codes_cost;      ///< Of dlq_grid_choose
     int64_t group_bytes; ///< Codes of one panel and group
     /// Makes the codes and factors of a part.
     void (*quantize)(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part);
@@ -96,8 +97,8 @@ void
 dlq_wna16_finish(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t panel,
                  int64_t n_panels, int64_t block, const float *c);
 
-/// A level: which kernel runs m rows. `choose` sets format, rows, chunk and product, and quantize
-/// where it is not the common one.
+/// A level: which kernel runs m rows. `choose` sets format, rows, chunk and product, quantize and
+/// codes_cost where they are not the common ones.
 struct dlq_wna16_level {
     const char *name;
     void (*choose)(const struct dlq_k_wna16 *w, int limbs, int64_t m, struct dlq_wna16_run *run);
