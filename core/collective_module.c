@@ -169,11 +169,11 @@ dlq_collective_nccl_create(dlq_runtime *rt, const struct dlq_collective_nccl_opt
     if (rc != DLQ_OK) {
         return rc;
     }
-    if (own.timeout_ms < 0 || own.size < 0) {
+    if (own.timeout_ms < 0 || own.connect_ms < 0 || own.size < 0) {
         return dlq_fail(err, DLQ_EINVAL,
-                        "group over NCCL: expected a size and a time limit of 0 or more, found %d "
-                        "ranks and %d ms",
-                        (int)own.size, (int)own.timeout_ms);
+                        "group over NCCL: expected a size and time limits of 0 or more, found %d "
+                        "ranks, %d ms and %d ms to connect",
+                        (int)own.size, (int)own.timeout_ms, (int)own.connect_ms);
     }
     if (!own.host && !own.comm && (!own.id || own.rank < 0 || own.rank >= own.size)) {
         return dlq_fail(err, DLQ_EINVAL,

@@ -9,6 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/// NCCL takes seconds to connect GPUs, whatever limit is good for a rank that is late.
+enum { CONNECT_MS = 60000 };
+
+static int32_t
+connect_ms(int32_t timeout_ms)
+{
+    return timeout_ms < CONNECT_MS ? CONNECT_MS : timeout_ms;
+}
+
 /// The end of one rank on a GPU.
 struct end {
     dlq_runtime *rt;
@@ -47,6 +56,7 @@ join_gpus(struct tool_group *group, dlq_runtime *rt, struct dlq_device first, in
         end->options = (struct dlq_collective_nccl_options){
             .struct_size = sizeof(end->options),
             .timeout_ms = timeout_ms,
+            .connect_ms = connect_ms(timeout_ms),
             .device = tool_group_device(first, started).index,
             .host = dlq_collective_threads_get(group->threads, started),
         };
@@ -129,6 +139,7 @@ tool_group_join(dlq_runtime *rt, struct dlq_device *device, int32_t timeout_ms,
         device->index += local_rank(host->rank);
         const struct dlq_collective_nccl_options gpu = {.struct_size = sizeof(gpu),
                                                         .timeout_ms = timeout_ms,
+                                                        .connect_ms = connect_ms(timeout_ms),
                                                         .device = device->index,
                                                         .host = host};
         status = dlq_collective_nccl_create(rt, &gpu, &group->ends[host->rank].nccl, err);

@@ -34,7 +34,8 @@ struct dlq_nccl_group {
     int32_t size;
     int32_t device;
     int32_t timeout_ms;
-    float *scratch; ///< DLQ_NCCL_STEP elements on the device
+    int32_t connect_ms; ///< Of dlq_nccl_join()
+    float *scratch;     ///< DLQ_NCCL_STEP elements on the device
     struct dlq_nccl_peers peers;
     struct dlq_nccl_registered *registered; ///< The engine's memory that NCCL knows
     int32_t code;                           ///< Not DLQ_OK: the group is broken
@@ -58,7 +59,7 @@ void
 dlq_nccl_fill_table(struct dlq_nccl_group *g);
 
 /// Make the communicator with the id, and use every kind of call once so that none has to connect
-/// ranks later. Within the group's time limit.
+/// ranks later. Within `g->connect_ms`.
 int32_t
 dlq_nccl_join(struct dlq_nccl_group *g, const ncclUniqueId *id, struct dlq_error *err);
 

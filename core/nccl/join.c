@@ -173,7 +173,7 @@ dlq_nccl_join(struct dlq_nccl_group *g, const ncclUniqueId *id, struct dlq_error
         return dlq_fail(err, DLQ_ENOMEM, "group over NCCL: no memory, or no thread to join it");
     }
     pthread_detach(thread);
-    if (!wait_for(j, g->timeout_ms)) {
+    if (!wait_for(j, g->connect_ms)) {
         char who[DLQ_NCCL_REASON] = "without a group on the host it is unknown which rank";
         g->scratch = NULL;
         if (g->host) {
@@ -182,7 +182,7 @@ dlq_nccl_join(struct dlq_nccl_group *g, const ncclUniqueId *id, struct dlq_error
         return dlq_fail_native(err, DLQ_ETIMEOUT, DLQ_DOMAIN_COMM, 0,
                                "rank %d of %d, setup: NCCL did not connect the ranks within the "
                                "time limit (%d ms); %s",
-                               (int)g->rank, (int)g->size, (int)g->timeout_ms, who);
+                               (int)g->rank, (int)g->size, (int)g->connect_ms, who);
     }
     g->comm = j->g.comm;
     g->owns_comm = g->comm != NULL;

@@ -176,6 +176,7 @@ create(const struct dlq_allocator *alloc, const struct dlq_collective_nccl_optio
     g->alloc = alloc;
     g->host = options->host;
     g->timeout_ms = options->timeout_ms;
+    g->connect_ms = options->connect_ms > 0 ? options->connect_ms : options->timeout_ms;
     int32_t rc = take_place(g, options, to);
     if (rc == DLQ_OK) {
         dlq_nccl_fill_table(g);

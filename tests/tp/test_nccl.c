@@ -63,7 +63,11 @@ options_that_make_no_sense_are_refused(void **state)
                       "found rank 2 of 2");
     options.timeout_ms = -1;
     test_assert_error(dlq_collective_nccl_create(rt, &options, &group, &err), &err, DLQ_EINVAL,
-                      "found 2 ranks and -1 ms");
+                      "found 2 ranks, -1 ms and 0 ms to connect");
+    options.timeout_ms = 0;
+    options.connect_ms = -1;
+    test_assert_error(dlq_collective_nccl_create(rt, &options, &group, &err), &err, DLQ_EINVAL,
+                      "found 2 ranks, 0 ms and -1 ms to connect");
     options.struct_size = 0;
     test_assert_error(dlq_collective_nccl_create(rt, &options, &group, &err), &err, DLQ_EINVAL,
                       "dlq_collective_nccl_options: struct_size: expected at least 4, found 0");

@@ -76,6 +76,7 @@ device_of_caller(void)
 ncclResult_t
 ncclCommInitRank(ncclComm_t *comm, int size, ncclUniqueId id, int rank)
 {
+    nanosleep(&(struct timespec){.tv_nsec = fake_nccl.slow_ms * 1000000L}, NULL);
     pthread_mutex_lock(&fake_lock);
     if (rank == fake_nccl.wrong_rank) {
         pthread_mutex_unlock(&fake_lock);

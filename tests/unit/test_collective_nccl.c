@@ -325,6 +325,40 @@ a_rank_that_is_lost_while_nccl_connects_is_a_timeout(void **state)
 }
 
 static void
+connecting_has_a_limit_of_its_own(void **state)
+{
+    (void)state;
+    struct world w;
+    world_begin(&w);
+    fake_nccl.silent_rank = 0;
+    for (int32_t r = 0; r < RANKS; r++) {
+        w.options[r].timeout_ms = LONG_MS;
+        w.options[r].connect_ms = SHORT_MS;
+    }
+    world_run(&w, NULL);
+    world_assert(&w, DLQ_ETIMEOUT,
+                 "setup: NCCL did not connect the ranks within the time limit (300 ms)");
+    fake_nccl_release();
+    world_end(&w);
+}
+
+static void
+a_short_limit_of_waits_is_none_of_connecting(void **state)
+{
+    (void)state;
+    struct world w;
+    world_begin(&w);
+    fake_nccl.slow_ms = 2 * SHORT_MS;
+    for (int32_t r = 0; r < RANKS; r++) {
+        w.options[r].timeout_ms = SHORT_MS;
+        w.options[r].connect_ms = LONG_MS;
+    }
+    world_run(&w, NULL);
+    world_assert(&w, DLQ_OK, NULL);
+    world_end(&w);
+}
+
+static void
 a_failure_of_nccl_is_told(void **state)
 {
     (void)state;
@@ -491,6 +525,8 @@ main(void)
         cmocka_unit_test(ranks_that_differ_are_found_before_nccl_waits),
         cmocka_unit_test(a_rank_without_its_device_is_named),
         cmocka_unit_test(a_rank_that_is_lost_while_nccl_connects_is_a_timeout),
+        cmocka_unit_test(connecting_has_a_limit_of_its_own),
+        cmocka_unit_test(a_short_limit_of_waits_is_none_of_connecting),
         cmocka_unit_test(a_failure_of_nccl_is_told),
         cmocka_unit_test(an_id_alone_will_do),
         cmocka_unit_test(an_engines_communicator_is_adopted_and_left_alone),

@@ -137,7 +137,7 @@ struct dlq_collective_nccl_options {
     int32_t device;       ///< Index of this rank's GPU; without meaning next to `comm`
     int32_t rank;         ///< With `id` alone: this rank
     int32_t size;         ///< Ranks that the engine expects; 0: those of `host` or `comm`
-    int32_t reserved;     ///< Zero
+    int32_t connect_ms;   ///< How long NCCL may connect the ranks, often seconds; 0: timeout_ms
     /// The same ranks on CPU memory: threads, MPI or the engine's own. It carries the id, compares
     /// the ranks before NCCL waits for any, and names the rank that is missing later: without it
     /// an error cannot say which. Outlives the group, and is not used by others meanwhile.
