@@ -62,6 +62,17 @@ data_of(const slot &s)
     return make_uint2((uint32_t)s.word[0], (uint32_t)s.word[1]);
 }
 
+// Until the kernel in front has ended. What is launched next may prepare itself meanwhile, and
+// while this kernel waits for other ranks: its blocks come when all of this one's have found room.
+__device__ void
+wait_for_data()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 // Whether the host wants the kernel to end; it learns whom it waits for.
 __device__ bool
 is_stopped(dlq_peer_mail *mail, int rank)
@@ -322,6 +333,7 @@ __launch_bounds__(THREADS, 4)
     constexpr int MOST = SIZE ? SIZE : DLQ_PEER_RANKS;
     const layout l = {SIZE ? SIZE : ends.size};
     rank_thread me = {ends, 0, false};
+    wait_for_data();
     for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
         me.turn = ends.turns[t] + 1;
         me.send_all<MOST>(l.size, l.at_once(me.turn, ends.rank) + (size_t)t * THREADS,
@@ -347,6 +359,7 @@ __launch_bounds__(THREADS, 4)
     const layout l = {SIZE ? SIZE : ends.size};
     uint32_t *const turns = ends.turns + TILES;
     rank_thread me = {ends, 0, false};
+    wait_for_data();
     for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
         me.turn = turns[t] + 1;
         if (t % l.size != ends.rank) {
@@ -383,13 +396,18 @@ cudaError_t
 launch_size(const dlq_peer_ends &ends, T *data, int64_t count, int tiles, dlq_peer_way way,
             cudaStream_t stream)
 {
-    const int blocks = tiles < BLOCKS ? tiles : BLOCKS;
-    if (way == DLQ_PEER_AT_ONCE) {
-        sum_at_once<T, SIZE><<<blocks, THREADS, 0, stream>>>(ends, data, count, tiles);
-    } else {
-        sum_in_shares<T, SIZE><<<blocks, THREADS, 0, stream>>>(ends, data, count, tiles);
-    }
-    return cudaPeekAtLastError();
+    cudaLaunchAttribute early = {};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3((unsigned)(tiles < BLOCKS ? tiles : BLOCKS));
+    config.blockDim = dim3(THREADS);
+    config.stream = stream;
+    config.attrs = &early;
+    config.numAttrs = ends.early ? 1 : 0;
+    return cudaLaunchKernelEx(
+        &config, way == DLQ_PEER_AT_ONCE ? sum_at_once<T, SIZE> : sum_in_shares<T, SIZE>, ends,
+        data, count, tiles);
 }
 
 template <typename T>

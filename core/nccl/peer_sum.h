@@ -43,6 +43,7 @@ struct dlq_peer_ends {
     struct dlq_peer_mail *mail;  ///< As this GPU sees it
     int32_t rank;
     int32_t size;
+    int32_t early; ///< Whether kernels begin before the one in front has ended; from sm_90 on
 };
 
 /// Bytes of an inbox of a group of `size` ranks.

@@ -67,6 +67,16 @@ inbox_room(const struct dlq_nccl_group *g)
     return (dlq_peer_inbox_size(g->size) + ALLOCATION - 1) / ALLOCATION * ALLOCATION;
 }
 
+static bool
+begins_early(const struct dlq_nccl_group *g)
+{
+    const char *const early = getenv("DLQ_EARLY_LAUNCH");
+    int major = 0;
+    return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, g->device) ==
+               cudaSuccess &&
+           major >= 9 && !(early && strcmp(early, "0") == 0);
+}
+
 // The inbox, the turns and the mail of this rank.
 static cudaError_t
 allocate(struct dlq_nccl_group *g)
@@ -76,6 +86,7 @@ allocate(struct dlq_nccl_group *g)
     void *memory = NULL;
     e->rank = g->rank;
     e->size = g->size;
+    e->early = begins_early(g);
     cudaError_t rc = cudaHostAlloc(&memory, sizeof(*e->mail), cudaHostAllocMapped);
     if (rc == cudaSuccess) {
         e->mail = memory;

@@ -30,7 +30,9 @@ struct peers_rank {
 
 struct peers_world {
     int size;
+    int gpus;
     bool alone; ///< Whether each rank has a GPU
+    bool early; ///< Whether kernels begin before the one in front has ended
     pthread_barrier_t barrier;
     struct peers_rank ranks[DLQ_PEER_RANKS];
     void (*body)(struct peers_rank *r);

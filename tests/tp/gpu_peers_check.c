@@ -57,16 +57,15 @@ index_of(int rank, int64_t i)
     return h >> 16 & (VALUES - 1);
 }
 
-// The sums of all ranks, in fp32 and rounded once.
+// The sums of all ranks, in fp32 and rounded once, `sums` being room.
 static void
-add_up(int size, char *out)
+add_up(int size, float *sums, char *out)
 {
-    float *const sums = calloc((size_t)step.count, sizeof(*sums));
     for (int64_t i = 0; i < step.count; i++) {
         uint32_t integer = 0;
         for (int r = 0; r < size; r++) {
             const uint32_t v = index_of(r, i);
-            sums[i] += values[v];
+            sums[i] = r == 0 ? values[v] : sums[i] + values[v];
             integer += bits[v];
         }
         if (step.type == DLQ_PEER_I32) {
@@ -76,7 +75,29 @@ add_up(int size, char *out)
     if (step.type != DLQ_PEER_I32) {
         (void)dlq_cast(dtypes[step.type], out, DLQ_F32, sums, step.count);
     }
-    free(sums);
+}
+
+// The sums of these sums, which all ranks have.
+static void
+add_up_again(int size, float *sums, char *out)
+{
+    if (step.type == DLQ_PEER_I32) {
+        for (int64_t i = 0; i < step.count; i++) {
+            uint32_t v;
+            memcpy(&v, out + (size_t)i * sizeof(v), sizeof(v));
+            v *= (uint32_t)size;
+            memcpy(out + (size_t)i * sizeof(v), &v, sizeof(v));
+        }
+        return;
+    }
+    (void)dlq_cast(DLQ_F32, sums, dtypes[step.type], out, step.count);
+    for (int64_t i = 0; i < step.count; i++) {
+        const float v = sums[i];
+        for (int r = 1; r < size; r++) {
+            sums[i] += v;
+        }
+    }
+    (void)dlq_cast(dtypes[step.type], out, DLQ_F32, sums, step.count);
 }
 
 // Where this rank's data is: ranks differ in how it is aligned.
@@ -107,18 +128,23 @@ fetch(struct peers_rank *r)
     PEERS_MUST(cudaStreamSynchronize(r->stream));
 }
 
-// Bytes that are wrong, of the sums and around them.
+// Bytes that are wrong after so many sums, of these and around them.
 static int
-count_wrong(const struct peers_rank *r)
+count_wrong(const struct peers_rank *r, int calls)
 {
     const size_t room = DLQ_PEER_BYTES + 2 * PEERS_MARGIN;
     char *const want = malloc(room);
+    float *const sums = malloc((size_t)step.count * sizeof(*sums));
     int wrong = 0;
     memset(want, 0xab, room);
-    add_up(r->w->size, want + place_of(r));
+    add_up(r->w->size, sums, want + place_of(r));
+    for (int i = 1; i < calls; i++) {
+        add_up_again(r->w->size, sums, want + place_of(r));
+    }
     for (size_t i = 0; i < room; i++) {
         wrong += r->host[i] != want[i];
     }
+    free(sums);
     free(want);
     return wrong;
 }
@@ -136,11 +162,11 @@ sum_once(struct peers_rank *r)
     fill(r);
     PEERS_MUST(enqueue(r));
     fetch(r);
-    __atomic_fetch_add(&r->w->failed, count_wrong(r), __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&r->w->failed, count_wrong(r, 1), __ATOMIC_SEQ_CST);
 }
 
-// Several sums in a graph that is replayed, nothing waiting in between; sums of zeroes after the
-// first.
+// Two sums in a graph that is replayed, the second of what the first left and nothing waiting in
+// between; sums of zeroes after the first replay.
 static void
 replay(struct peers_rank *r)
 {
@@ -149,13 +175,14 @@ replay(struct peers_rank *r)
     fill(r);
     PEERS_MUST(cudaStreamBeginCapture(r->stream, cudaStreamCaptureModeThreadLocal));
     PEERS_MUST(enqueue(r));
+    PEERS_MUST(enqueue(r));
     PEERS_MUST(cudaStreamEndCapture(r->stream, &graph));
     PEERS_MUST(cudaGraphInstantiate(&exec, graph, 0));
     // Making a graph waits for a GPU, on which a rank may wait for this one.
     peers_meet(r);
     PEERS_MUST(cudaGraphLaunch(exec, r->stream));
     fetch(r);
-    int wrong = count_wrong(r);
+    int wrong = count_wrong(r, 2);
     for (int i = 0; i < 5; i++) {
         PEERS_MUST(cudaMemsetAsync(r->data, 0, DLQ_PEER_BYTES, r->stream));
         PEERS_MUST(cudaGraphLaunch(exec, r->stream));
@@ -164,7 +191,7 @@ replay(struct peers_rank *r)
     fill(r);
     PEERS_MUST(cudaGraphLaunch(exec, r->stream));
     fetch(r);
-    wrong += count_wrong(r);
+    wrong += count_wrong(r, 2);
     peers_meet(r);
     PEERS_MUST(cudaGraphExecDestroy(exec));
     PEERS_MUST(cudaGraphDestroy(graph));
@@ -203,9 +230,9 @@ static bool
 report(struct peers_world *w, const char *what)
 {
     static const char *const types[] = {"fp16", "bf16", "fp32", "int32"};
-    printf("%s %d ranks %s, %s, %s: %d wrong\n", w->failed ? "not ok" : "ok", w->size,
-           step.way == DLQ_PEER_AT_ONCE ? "at once" : "in shares", types[step.type], what,
-           w->failed);
+    printf("%s %d ranks %s, %s%s, %s: %d wrong\n", w->failed ? "not ok" : "ok", w->size,
+           step.way == DLQ_PEER_AT_ONCE ? "at once" : "in shares", types[step.type],
+           w->early ? ", early" : "", what, w->failed);
     const bool ok = w->failed == 0;
     w->failed = 0;
     return ok;

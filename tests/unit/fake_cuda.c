@@ -226,6 +226,14 @@ cudaFreeHost(void *ptr)
 }
 
 cudaError_t
+cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int index)
+{
+    (void)index;
+    *value = attribute == cudaDevAttrComputeCapabilityMajor ? fake_nccl.capability : 0;
+    return cudaSuccess;
+}
+
+cudaError_t
 cudaDeviceCanAccessPeer(int *can, int from, int to)
 {
     *can = from != fake_nccl.lonely_device && to != fake_nccl.lonely_device;

@@ -28,6 +28,7 @@ fake_nccl_reset(void)
         free(m);
     }
     fake_nccl = (struct fake_nccl){.devices = FAKE_NCCL_RANKS,
+                                   .capability = 9,
                                    .silent_rank = -1,
                                    .wrong_rank = -1,
                                    .lonely_device = -1,

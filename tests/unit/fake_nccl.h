@@ -19,6 +19,7 @@ enum { FAKE_NCCL_RANKS = 4 };
 /// How the next test wants them.
 struct fake_nccl {
     int devices;                   ///< cudaSetDevice() of others fails
+    int capability;                ///< Its major number, of all devices
     int silent_rank;               ///< ncclCommInitRank() of it never returns; -1: none
     bool released;                 ///< Who waits for others gives up
     int slow_ms;                   ///< ncclCommInitRank() takes so long

@@ -108,6 +108,36 @@ small_sums_go_over_peers_and_large_ones_do_not(void **state)
     assert_int_equal(fake_nccl.opened, 0);
 }
 
+static bool
+begins_early(const struct world *w)
+{
+    return ((struct dlq_nccl_group *)w->seats[0].group)->peers.ends.early != 0;
+}
+
+static void
+sums_begin_early_where_gpus_can_and_nobody_says_no(void **state)
+{
+    (void)state;
+    static const struct {
+        int capability;
+        const char *variable;
+        bool early;
+    } cases[] = {{9, NULL, true}, {9, "1", true}, {9, "0", false}, {8, NULL, false}};
+    for (size_t i = 0; i < TEST_COUNT(cases); i++) {
+        struct world w;
+        world_begin(&w);
+        fake_nccl.capability = cases[i].capability;
+        if (cases[i].variable) {
+            (void)setenv("DLQ_EARLY_LAUNCH", cases[i].variable, 1);
+        }
+        world_run(&w, NULL);
+        world_assert(&w, DLQ_OK, "");
+        assert_int_equal(begins_early(&w), cases[i].early);
+        (void)unsetenv("DLQ_EARLY_LAUNCH");
+        world_end(&w);
+    }
+}
+
 static void
 sum_all_dtypes(struct seat *s)
 {
@@ -334,6 +364,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_sums_go_over_peers_and_large_ones_do_not),
+        cmocka_unit_test(sums_begin_early_where_gpus_can_and_nobody_says_no),
         cmocka_unit_test(processes_map_their_peers),
         cmocka_unit_test(a_kernel_without_namespaces_has_peers),
         cmocka_unit_test(one_rank_that_others_do_not_reach_is_enough_for_nccl),
