@@ -253,6 +253,17 @@ leave(struct rank *r)
     dlq_runtime_destroy(r->rt);
 }
 
+// Which way sums go, of all that is logged: times are of one or the other.
+static void
+print_way(void *ctx, int32_t level, const char *line)
+{
+    (void)ctx;
+    (void)level;
+    if (strstr(line, ": sums of few bytes go ")) {
+        printf("# %s\n", line);
+    }
+}
+
 static void *
 rank_main(void *arg)
 {
@@ -263,8 +274,13 @@ rank_main(void *arg)
         .device = r->index,
         .host = dlq_collective_threads_get(r->b->host, r->index),
     };
+    const struct dlq_runtime_options options = {
+        .struct_size = sizeof(options),
+        .log_level = DLQ_LOG_INFO,
+        .log = r->index == 0 ? print_way : NULL,
+    };
     r->err = (struct dlq_error)DLQ_ERROR_INIT;
-    r->rc = dlq_runtime_create(NULL, &r->rt, &r->err);
+    r->rc = dlq_runtime_create(&options, &r->rt, &r->err);
     r->rc = r->rc == DLQ_OK ? dlq_device_use(r->rt, device_of(r), &r->err) : r->rc;
     if (r->rc == DLQ_OK && r->b->ranks > 1) {
         r->rc = dlq_collective_nccl_create(r->rt, &join, &r->nccl, &r->err);
@@ -376,6 +392,7 @@ int
 main(int argc, char **argv)
 {
     const int32_t ranks = argc > 1 ? atoi(argv[1]) : 0;
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
     bool ok = ranks >= 1 && ranks <= MAX_RANKS && argc % 2 == 0;
     if (!ok) {
         fprintf(stderr, "usage: bench_ranks RANKS [K N]...\n");
