@@ -181,6 +181,8 @@ run_all(struct tool_run *run)
     }
     const size_t failed =
         tool_results_sum(&run->results, run->size, tool_seconds() - start, run->opt->json);
+    // Whatever happens while ranks leave each other, here is what they found.
+    (void)fflush(stdout);
     return failed == 0 ? TOOL_OK : TOOL_FAILED;
 }
 

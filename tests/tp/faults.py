@@ -5,9 +5,10 @@
 
 faults.py DLQUANT CHECKPOINT [KILLS [RANKS [SECONDS [OPTION...]]]]
 
-Runs dlquant under mpirun with RANKS (3) ranks, a time limit of SECONDS (2) and the options, such as --device cuda,
-with which joining alone takes 3; KILLS (20) times one of the ranks is killed at a random moment after all have
-joined: before, inside MPI_Init, only the launcher can know. Ends with "N passed, N failed, N skipped"."""
+Runs dlquant under mpirun with RANKS (3) ranks, a time limit of SECONDS (2) and the options, such as --device cuda:
+once as it is, to learn how long a run lasts; then KILLS (20) times one of the ranks is killed at a random moment
+after all have joined, for before, inside MPI_Init, only the launcher can know. Ends with "N passed, N failed, N
+skipped"."""
 
 import json
 import os
@@ -27,8 +28,10 @@ OPTIONS = sys.argv[6:]
 # machine needs to end a process.
 SLACK = 6 + (TIMEOUT if OPTIONS else 0)
 
-# A launcher that ends all ranks when one dies would hide whether they find out by themselves.
-OPEN_MPI = ['mpirun', '--oversubscribe', '--allow-run-as-root', '--enable-recovery', '--mca', 'btl', 'self,vader,tcp']
+# A launcher that ends all ranks when one dies would hide whether they find out by themselves. One that binds ranks to
+# cores leaves one to all threads of CUDA and NCCL.
+OPEN_MPI = ['mpirun', '--oversubscribe', '--allow-run-as-root', '--enable-recovery', '--bind-to', 'none',
+            '--mca', 'btl', 'self,vader,tcp']
 OTHER_MPI = ['mpirun', '-disable-auto-cleanup']
 
 RANK = '''rank=${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-$PMIX_RANK}}
@@ -54,33 +57,33 @@ class Job:
             command += ([':'] if i else []) + [
                 '-n', '1', 'sh', '-c', RANK, folder, dlquant, 'run', path, '--tp', 'mpi', '--timeout', str(TIMEOUT),
                 '--threads', '1', '--m', rows, '-v', *OPTIONS]
-        # pylint: disable-next=consider-using-with
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with open(os.path.join(folder, 'err.launcher'), 'w', encoding='utf-8') as file:
+            # pylint: disable-next=consider-using-with
+            self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
 
     def wait_for_start(self):
         for rank in range(RANKS):
             name = os.path.join(self.folder, f'pid.{rank}')
             begin = time.monotonic()
             while not os.path.exists(name):
-                if time.monotonic() - begin > 60:
+                if self.process.poll() is not None or time.monotonic() - begin > 60:
                     self.end()
-                    raise TimeoutError(f'mpirun did not start rank {rank}')
+                    raise TimeoutError(f"mpirun did not start rank {rank}: {self.said('launcher')[-600:]}")
                 time.sleep(0.01)
             with open(name, encoding='utf-8') as file:
                 self.pids[rank] = int(file.read())
 
-    def has_group(self):
-        """Wait until all ranks have joined, when their log names the first plugin; False: they ended before."""
+    def wait_for_group(self):
+        """Seconds until all ranks have joined, when their log names the first plugin; None: one ended before."""
         begin = time.monotonic()
-        while not all(': info: plugin ' in self.said(rank) for rank in range(RANKS)):
-            if self.is_unconnected() or time.monotonic() - begin > 60:
-                return False
+        waiting = list(range(RANKS))
+        while waiting:
+            ended = [rank for rank in waiting if not self.is_alive(rank)]
+            waiting = [rank for rank in waiting if ': info: plugin ' not in self.said(rank)]
+            if any(rank in waiting for rank in ended) or time.monotonic() - begin > 120:
+                return None
             time.sleep(0.001)
-        return True
-
-    def is_unconnected(self):
-        """On a busy machine GPUs may not connect within a time limit that is made for kills."""
-        return any('setup: NCCL did not connect' in self.said(rank) for rank in range(RANKS))
+        return time.monotonic() - begin
 
     def is_alive(self, rank):
         try:
@@ -88,6 +91,11 @@ class Job:
                 return file.read().rsplit(')', 1)[1].split()[0] not in ('Z', 'X')
         except OSError:
             return False
+
+    def is_over(self):
+        """Whether the first rank has printed its results: what comes then needs no other rank."""
+        with open(os.path.join(self.folder, 'out.0'), encoding='utf-8') as file:
+            return ' layers: ' in file.read()
 
     def wait(self, ranks, limit):
         """Seconds until all of them have ended, or None."""
@@ -105,6 +113,10 @@ class Job:
         except OSError:
             return ''
 
+    def last_words(self):
+        words = [f'rank {rank} said: {self.said(rank)[-600:]}' for rank in range(RANKS)]
+        return words + [f"the launcher said: {self.said('launcher')[-600:]}"]
+
     def end(self):
         for rank, pid in self.pids.items():
             if self.is_alive(rank):
@@ -118,28 +130,56 @@ class Job:
 
 
 def survivors_name(job, victim, text, limit):
+    """What went wrong, '' for nothing, and how long it took all others to end."""
     others = [rank for rank in range(RANKS) if rank != victim]
     took = job.wait(others, limit)
-    if took is None:
-        return 'some still run: ' + ' | '.join(job.said(rank) for rank in others)
-    wrong = [f'rank {rank} said: {job.said(rank)[:200]}' for rank in others if text not in job.said(rank)]
-    return '; '.join(wrong)
+    wrong = []
+    for rank in others:
+        if job.is_alive(rank):
+            wrong.append(f'rank {rank} still runs after {limit} s')
+        elif text not in job.said(rank):
+            wrong.append(f'rank {rank} does not name it')
+    if wrong:
+        wrong += job.last_words()
+    return '\n        '.join(wrong), took
 
 
 def hurt(dlquant, path, sign, delay, victim):
-    """Send a signal to a rank after a while; what went wrong, '' for nothing, or None when there was no time for it."""
+    """Send a signal to a rank after a while: what went wrong, '' for nothing, or None when the run was over before, and
+    how long all took."""
     with tempfile.TemporaryDirectory() as folder:
         job = Job(dlquant, [path] * RANKS, folder)
         job.wait_for_start()
         try:
-            if not job.has_group():
-                print('again:   the ranks did not join', flush=True)
-                return None
+            joined = job.wait_for_group()
+            if joined is None:
+                return '\n        '.join(['a rank ended before all had joined'] + job.last_words()), ''
             time.sleep(delay)
-            if not job.is_alive(victim):
-                return None
+            if job.is_over():
+                return None, ''
             os.kill(job.pids[victim], sign)
-            return survivors_name(job, victim, f'missing after the time limit: rank {victim} (limit', TIMEOUT + SLACK)
+            wrong, took = survivors_name(job, victim, f'missing after the time limit: rank {victim} (limit',
+                                         TIMEOUT + SLACK)
+            return wrong, f'joined after {joined:.2f} s, named after {took or 0:.2f} s'
+        finally:
+            job.end()
+
+
+def unharmed(dlquant, path):
+    """How long a run lasts once all have joined, and what went wrong."""
+    with tempfile.TemporaryDirectory() as folder:
+        job = Job(dlquant, [path] * RANKS, folder)
+        job.wait_for_start()
+        try:
+            joined = job.wait_for_group()
+            begin = time.monotonic()
+            while joined and not job.is_over() and job.is_alive(0):
+                time.sleep(0.001)
+            ran = time.monotonic() - begin
+            left = job.wait(range(RANKS), 60)
+            if left is None or not joined or not job.is_over():
+                return 0, '\n        '.join(['the run did not end well'] + job.last_words()), ''
+            return ran, '', f'joined after {joined:.2f} s, ran {ran:.2f} s, ended after {left:.2f} s more'
         finally:
             job.end()
 
@@ -167,9 +207,7 @@ def load_error(dlquant, path):
         job = Job(dlquant, [path, bad] + [path] * (RANKS - 2), folder)
         job.wait_for_start()
         try:
-            wrong = survivors_name(job, 1, 'rank 1 gave up: ', 30)
-            if job.is_unconnected():
-                return None
+            wrong, _ = survivors_name(job, 1, 'rank 1 gave up: ', 120)
             if 'is not finite' not in job.said(1):
                 wrong += f'; rank 1 itself said: {job.said(1)[:200]}'
             return wrong
@@ -193,8 +231,7 @@ def other_checkpoint(dlquant, path):
         job.wait_for_start()
         try:
             text = f'rank {RANKS - 1} has another checkpoint or other options than rank 0'
-            wrong = survivors_name(job, None, text, 30)
-            return None if job.is_unconnected() else wrong
+            return survivors_name(job, None, text, 120)[0]
         finally:
             job.end()
 
@@ -208,27 +245,30 @@ def main():
         return 0
     passed, failed = 0, 0
 
-    def note(what, wrong):
+    def note(what, wrong, times=''):
         nonlocal passed, failed
         passed, failed = passed + (not wrong), failed + bool(wrong)
-        print(f"{'FAILED ' if wrong else 'ok     '} {what}{': ' if wrong else ''}{wrong}", flush=True)
+        print(f"{'FAILED ' if wrong else 'ok     '} {what}{', ' if times else ''}{times}{': ' if wrong else ''}{wrong}",
+              flush=True)
 
+    ran, wrong, times = unharmed(dlquant, path)
+    note('a run without a fault', wrong, times)
     rng = random.Random()
-    named, late, longest = 0, 0, 1.0
-    while named + failed < kills and late < 40:
-        victim, delay = rng.randrange(RANKS), rng.uniform(0.0, longest)
-        wrong = hurt(dlquant, path, signal.SIGKILL, delay, victim)
+    named, late = 0, 0
+    while ran and named + failed < kills and late < kills:
+        victim, delay = rng.randrange(RANKS), rng.uniform(0.0, ran)
+        wrong, times = hurt(dlquant, path, signal.SIGKILL, delay, victim)
         if wrong is None:
-            # The run was over: look earlier next time.
-            late, longest = late + 1, max(longest * 0.8, 0.2)
+            # This run was shorter.
+            late += 1
             continue
         named += not wrong
-        note(f'rank {victim} killed after {delay:.2f} s', wrong)
-    for what, attempt in (('an error in load reaches all ranks', lambda: load_error(dlquant, path)),
-                          ('another checkpoint is named', lambda: other_checkpoint(dlquant, path)),
-                          ('a stopped rank is named', lambda: hurt(dlquant, path, signal.SIGSTOP, 0.5, 1))):
-        results = (attempt() for _ in range(3))
-        note(what, next((wrong for wrong in results if wrong is not None), 'the ranks did not join'))
+        note(f'rank {victim} killed after {delay:.2f} of {ran:.2f} s', wrong, times)
+    note('an error in load reaches all ranks', load_error(dlquant, path))
+    note('another checkpoint is named', other_checkpoint(dlquant, path))
+    wrong, times = hurt(dlquant, path, signal.SIGSTOP, ran / 3, 1)
+    note('a stopped rank is named', 'the run was over before' if wrong is None else wrong, times)
+    print(f'{named} of {kills} kills named')
     print(f'{passed} passed, {failed} failed, 0 skipped')
     return 1 if failed or named < kills else 0
 

@@ -106,7 +106,7 @@ processes() { # folder, ranks
   judge "${1#"$data"/} $2 hosts" $?
   launch=()
 }
-mpirun=(mpirun --allow-run-as-root --oversubscribe)
+mpirun=(mpirun --allow-run-as-root --oversubscribe --bind-to none)
 
 # A program whose last line says how it went.
 program() { # label, command...
