@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The dlquant authors
 # SPDX-License-Identifier: Apache-2.0
-"""Time products of PyTorch (oneDNN) and ONNX Runtime on this CPU, as bench_cpu.sh times ours.
+"""Time products of PyTorch (oneDNN), zentorch (AOCL) and ONNX Runtime on this CPU, as bench_cpu.sh times ours.
 
-usage: bench_peers.py [--threads T] [--m 1,4,16,64,512] [--set MIB] [--seconds S] [NAME...]
+usage: bench_peers.py [--threads T] [--m 1,4,16,64,512] [--n N] [--set MIB] [--seconds S] [NAME...]
 
-One JSON line a figure of a 4096 x 4096 layer: cold weights (copies rotate), medians, error against
+One JSON line a figure of a layer of 4096 rows and N (4096) columns: cold weights (copies rotate), medians, error against
 float64 of the values that the product was given. A peer that fails says so and is left out."""
 
 import argparse
@@ -138,6 +138,49 @@ class Int4:
         return us, relative(product(weights[0])[:4, :64].double().numpy(), exact.numpy())
 
 
+class Aocl:
+    """4-bit weights in groups or bf16 weights and bf16 x, or int8 weights and bf16 x that is quantized inside."""
+
+    def __init__(self, args, op):
+        import torch
+        import zentorch  # pylint: disable=unused-import
+        self.torch = torch
+        self.ops = torch.ops.zentorch
+        self.args = args
+        self.op = op
+        self.nbytes = {"w4a16": K * N // 2, "w8a8": K * N, "dense_bf16": 2 * K * N}[op]
+        most = {"w4a16": 8, "w8a8": 128}.get(op)
+        if most is None:
+            self.weight = (0.1 * (torch.rand(N, K) - 0.5)).bfloat16()
+            self.exact = self.weight[:64].double()
+        else:
+            self.weight = torch.randint(-most, most, (N, K), dtype=torch.int8)
+            self.scales = torch.full((K // GROUP, N), 0.004).bfloat16()
+            self.column_scales = torch.full((N,), 0.001)
+            self.exact = self.weight[:64].double() * (self.scales[0, 0].double() if most == 8 else 0.001)
+
+    def product(self, x, w):
+        if self.op == "w4a16":
+            return self.ops.zentorch_woq_linear(x, w, self.scales, None)
+        if self.op == "w8a8":
+            return self.ops.zentorch_dynamic_qlinear(x, w, self.column_scales)
+        return self.ops.zentorch_linear_unary(x, w)
+
+    def time(self, m):
+        x = self.torch.randn(m, K).bfloat16()
+        count = copies_of(self.nbytes, self.args, m)
+        weight = self.ops.zentorch_woq_repack_weight(self.weight) if self.op == "w4a16" else self.weight
+        # Packed on first use, by address: the transpose of 4-bit weights is one of strides alone.
+        weights = [weight.clone().t() if self.op == "w4a16" else weight.clone() for _ in range(count)]
+        for w in weights:
+            self.product(x, w)
+        us = median_us(lambda i: self.product(x, weights[i]), count, self.args.seconds)
+        y = self.product(x, weights[0])[:4, :64].double()
+        # Of weights that are freed, packed ones would be found for others at their address.
+        self.kept = getattr(self, "kept", []) + weights
+        return us, relative(y.numpy(), (x[:4].double() @ self.exact.T).numpy())
+
+
 class Onnx:
     """A chain of layers, each with its own weights; activations are quantized inside."""
 
@@ -194,6 +237,9 @@ PEERS = {
     "onednn_qlinear_s8s8": lambda args: Int8(args, True),
     "torch_int_mm_s8": lambda args: Int8(args, False),
     "torch_int4pack_bf16": Int4,
+    "aocl_bf16u4": lambda args: Aocl(args, "w4a16"),
+    "aocl_dq8": lambda args: Aocl(args, "w8a8"),
+    "aocl_bf16": lambda args: Aocl(args, "dense_bf16"),
     "ort_nb4": lambda args: Onnx(args, 4),
     "ort_dq8": lambda args: Onnx(args, 8),
 }
@@ -203,10 +249,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--m", default="1,4,16,64,512")
+    parser.add_argument("--n", type=int, default=N)
     parser.add_argument("--set", type=int, default=768)
     parser.add_argument("--seconds", type=float, default=0.25)
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
+    globals()["N"] = args.n
     try:
         import torch
         torch.set_num_threads(args.threads)
