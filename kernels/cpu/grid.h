@@ -36,10 +36,12 @@ dlq_grid_choose(struct dlq_grid *grid, int threads, int64_t panels, int64_t most
 {
     enum { WEIGHTS = 3 }; // reading and unpacking those of a unit, in the same
     const int64_t fewest = (panels + most_panels - 1) / most_panels;
-    const int64_t most = panels < threads ? panels : threads;
+    // More ranges than threads may share them out evenly.
+    const int64_t even = fewest > threads ? fewest + threads - 1 : threads;
+    const int64_t most = panels < even ? panels : even;
     int64_t best_cost = INT64_MAX;
     grid->units = units;
-    for (int64_t rows = fewest; rows == fewest || rows <= most; rows++) {
+    for (int64_t rows = fewest; rows <= most; rows++) {
         int64_t cols = rows < threads && rows <= DLQ_GRID_MAX_SHARED ? threads / rows : 1;
         cols = cols < units ? cols : units;
         const int64_t rounds = (rows * cols + threads - 1) / threads;
