@@ -96,10 +96,10 @@ struct device_memory {
     }
 };
 
-// Four words that kernels of a set-up function change and it reads back, in memory of the module:
+// Words that kernels of a set-up function change and it reads back, in memory of the module:
 // cudaFree() would wait for all that the device does, uploads of other threads too.
 struct device_words {
-    enum { WORDS = 4 };
+    enum { WORDS = 5 };
     unsigned long long *data = nullptr;
     cudaError_t error;
 

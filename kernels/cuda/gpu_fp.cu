@@ -68,6 +68,7 @@ dlq::fp::grouped_of(const struct dlq_kg_fp *w)
 {
     struct dlq_k_grouped g;
     (void)grouped_of(&w->desc, w->data, &g);
+    g.even_scales = w->own[OWN_EVEN_SCALES] != 0;
     return g;
 }
 
@@ -300,8 +301,15 @@ apply(const struct dlq_kg_fp *w, const struct dlq_kg_call *call)
 const char *
 kernel(const struct dlq_kg_fp *w, int64_t m)
 {
-    (void)m;
-    return w->form == TILES ? "fp sm90 wgmma e4m3" : "fp mma.sync";
+    if (w->form == TILES) {
+        return "fp sm90 wgmma e4m3";
+    }
+    const struct dlq_k_grouped g = grouped_of(w);
+    return dlq_k_grouped_wide(&g, m, value_dtype(w, &g), scales_in_product(w, &g),
+                              w->desc.act_dtype, w->desc.device.capability,
+                              w->desc.device.multiprocessors)
+               ? "fp wgmma"
+               : "fp mma.sync";
 }
 
 const struct dlq_kg_fp_ops ops = {plan, pack, workspace_size, apply, kernel, dequantize, quantize};

@@ -6,7 +6,8 @@
 //
 // Two forms:
 //
-//     GROUPED  grouped_gemm.h: products of codes and values in bf16 or fp16, exact in fp32
+//     GROUPED  grouped_gemm.h: products of codes and values in bf16 or fp16, exact in fp32, on
+//              wgmma for many rows on sm_90
 //     TILES    e4m3 by wgmma, which adds 32 products with about 13 bits below the largest; their
 //              sum moves to fp32 (w8.h). What is cut off stays within numerics' K 2^-23 of
 //              sum |x w| from K = 4096 on, also where all products have one sign. One scale a row
@@ -36,6 +37,9 @@ namespace fp
 
 enum form { GROUPED, TILES };
 
+// What own[] keeps of a packed grouped form.
+enum { OWN_EVEN_SCALES };
+
 // The parts of a call's workspace.
 struct parts {
     int64_t values, scales, tensor, group_scales, gathered, product, bytes;
@@ -48,7 +52,7 @@ struct parts {
 parts
 parts_of(const struct dlq_kg_fp *w, int64_t m);
 
-// The grouped layer is a function of the plan: it is made again where it is needed.
+// The grouped layer is a function of the plan and of own[]: it is made again where it is needed.
 int
 grouped_of(const struct dlq_kg_fp_desc *d, const void *data, struct dlq_k_grouped *out);
 struct dlq_k_grouped

@@ -18,7 +18,9 @@ pack_grouped(struct dlq_kg_fp *w, const struct dlq_fp_tiles_source *from, void *
     s.scales = from->scales;
     s.scale_rows = w->desc.shape.scale_rows;
     s.factors = from->factors;
-    return rc ? rc : dlq_k_grouped_pack(&g, &s, data, bad);
+    rc = rc ? rc : dlq_k_grouped_pack(&g, &s, data, bad);
+    w->own[OWN_EVEN_SCALES] = rc == 0 && g.even_scales;
+    return rc;
 }
 
 // Integer codes as e4m3 in `memory`; -DLQ_K_ECODE with the first that its bits do not hold.

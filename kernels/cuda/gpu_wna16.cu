@@ -33,8 +33,8 @@ act_bytes(uint32_t dtype)
     return DLQ_DTYPE_BITS(dtype) / 8;
 }
 
-// What own[] keeps of a packed grouped form: what packing may lower.
-enum { OWN_PADDED_K, OWN_GROUPS, OWN_BLOCK_GROUPS };
+// What own[] keeps of a packed grouped form: what packing may change.
+enum { OWN_PADDED_K, OWN_GROUPS, OWN_BLOCK_GROUPS, OWN_EVEN_SCALES };
 
 int
 grouped_of(const struct dlq_kg_wna16_desc *d, struct dlq_k_grouped *g)
@@ -60,6 +60,7 @@ packed_of(const struct dlq_kg_wna16 *w)
     g.padded_k = w->own[OWN_PADDED_K];
     g.groups = w->own[OWN_GROUPS];
     g.block_groups = (int32_t)w->own[OWN_BLOCK_GROUPS];
+    g.even_scales = w->own[OWN_EVEN_SCALES] != 0;
     grouped_lay_out(&g);
     g.data = (const uint8_t *)w->data;
     return g;
@@ -73,6 +74,7 @@ keep(struct dlq_kg_wna16 *w, const struct dlq_k_grouped *g)
     w->own[OWN_PADDED_K] = g->padded_k;
     w->own[OWN_GROUPS] = g->groups;
     w->own[OWN_BLOCK_GROUPS] = g->block_groups;
+    w->own[OWN_EVEN_SCALES] = g->even_scales;
 }
 
 int
@@ -384,6 +386,11 @@ kernel(const struct dlq_kg_wna16 *w, int64_t m)
         return wna16_fragment_kernel(w, m);
     if (w->form == WNA16_MARLIN)
         return wna16_marlin_kernel(w, m);
+    const struct dlq_k_grouped g = packed_of(w);
+    const uint32_t dtype = quantized(w) ? (uint32_t)DLQ_F16 : w->desc.act_dtype;
+    if (dlq_k_grouped_wide(&g, m, dtype, false, w->desc.act_dtype, w->desc.device.capability,
+                           w->desc.device.multiprocessors))
+        return quantized(w) ? "wna16 wgmma, int8 codes" : "wna16 wgmma, exact weights";
     return quantized(w)        ? "wna16 mma, int8 codes"
            : parts_of(w) > 1   ? "wna16 mma, exact weights, x in three parts"
            : w->desc.act_order ? "wna16 mma, exact weights, act order"

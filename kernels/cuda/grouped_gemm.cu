@@ -7,6 +7,7 @@
 #include "grouped_kernels.h"
 #include "grouped_layout.h"
 #include "ptx.cuh"
+#include "sm90_grouped.h"
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -37,7 +38,6 @@ packed_scale(uint32_t dtype)
     case DLQ_BF16:
         return dtype;
     case DLQ_F8_E4M3:
-        return DLQ_F16;
     case DLQ_F8_E8M0:
         return DLQ_BF16;
     default:
@@ -304,6 +304,26 @@ part_of(const struct dlq_k_grouped *w, int64_t at)
     return at != 0 ? (const T *)(w->data + at) : nullptr;
 }
 
+int
+prepare_wide(const struct dlq_k_grouped *w, int device)
+{
+    int major = 0, minor = 0;
+    cudaError_t err = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    if (err == cudaSuccess)
+        err = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+    int result = (int)err;
+    for (int i = 0; i < 3 * SM90_GROUPED_TILES && major == 9 && minor == 0 && result <= 0; i++) {
+        struct sm90_grouped_launch l = {};
+        const bool x_scaled = i % 3 > 1;
+        l.plan.tile = i / 3;
+        l.bf16 = i % 3 > 0;
+        if ((!x_scaled || dlq_k_grouped_takes_x_scale(w)) &&
+            sm90_grouped_takes(w, l.bf16, x_scaled, &l.sums))
+            result = sm90_grouped_run(w->desc.code, &l, nullptr, nullptr);
+    }
+    return result > 0 ? result : 0;
+}
+
 } // namespace
 
 int
@@ -326,7 +346,7 @@ grouped_prepare(const struct dlq_k_grouped *w)
         l.x_scaled = i % kinds > 1;
         result = launch_product(w, &l, nullptr, nullptr);
     }
-    return result;
+    return result == 0 ? prepare_wide(w, device) : result;
 }
 
 extern "C" size_t
@@ -353,27 +373,21 @@ dlq_k_grouped_takes_x_scale(const struct dlq_k_grouped *w)
            w->desc.group % 64 == 0;
 }
 
-extern "C" int
-dlq_k_grouped_run(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call *call,
-                  cudaStream_t stream)
+namespace
 {
-    const int64_t rows = call->m * call->x.parts;
-    if (call->m <= 0 || rows > INT32_MAX / 2 || call->y_stride < w->desc.n ||
-        call->x.k > w->padded_k || call->x.k % 8 != 0 || call->x.stride < call->x.k ||
-        call->x.stride % 8 != 0 || (uintptr_t)call->x.data % 16 != 0 ||
-        (call->x.parts > 1 && !call->x.bf16))
-        return -DLQ_K_ESHAPE;
-    if (call->y_dtype != DLQ_F16 && call->y_dtype != DLQ_BF16 && call->y_dtype != DLQ_F32)
-        return -DLQ_K_EDTYPE;
-    if (call->x_scale != nullptr &&
-        (!dlq_k_grouped_takes_x_scale(w) || !call->x.bf16 || call->x.parts != 1 ||
-         call->x_scale_stride < call->m || call->x_scale_stride % 128 != 0))
-        return -DLQ_K_ESHAPE;
-    const choice c = choose(w, rows, call->multiprocessors);
-    const struct grouped_tile *const t = &grouped_tiles[c.tile];
-    const int64_t partial = partial_bytes(w, call->m, call->x.parts, call->multiprocessors);
-    if ((int64_t)call->workspace_size < partial)
-        return -DLQ_K_ESHAPE;
+
+// Whether m rows of 16-bit x and y run on wgmma, and how.
+bool
+choose_wide(const struct dlq_k_grouped *w, int64_t m, bool bf16, bool x_scaled, int capability,
+            int multiprocessors, enum sm90_grouped_sums *sums, struct sm90_grouped_plan *plan)
+{
+    return capability == 90 && sm90_grouped_takes(w, bf16, x_scaled, sums) &&
+           sm90_grouped_choose(w, m, *sums, multiprocessors, plan);
+}
+
+struct grouped_args
+arguments_of(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call *call)
+{
     struct grouped_args a = {};
     a.codes = w->data;
     a.scales = part_of<uint8_t>(w, w->scales_at);
@@ -390,15 +404,79 @@ dlq_k_grouped_run(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call
     a.y = call->y;
     a.y_stride = call->y_stride;
     a.y_dtype = call->y_dtype;
-    a.partial = partial > 0 ? (float *)call->workspace : nullptr;
-    a.m = (int32_t)rows;
+    a.m = (int32_t)(call->m * call->x.parts);
     a.n = (int32_t)w->desc.n;
     a.strips = (int32_t)(w->padded_n / 16);
     a.k_blocks = (int32_t)(w->padded_k / 64);
-    a.split = (int32_t)c.split;
     a.zero = w->desc.zero;
     a.scale_dtype = w->packed_scale;
     a.block_groups = w->block_groups;
+    return a;
+}
+
+} // namespace
+
+int
+grouped_run_wide(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call *call,
+                 enum sm90_grouped_sums sums, const struct sm90_grouped_plan *plan,
+                 cudaStream_t stream)
+{
+    const struct grouped_args a = arguments_of(w, call);
+    struct sm90_grouped_launch l = {};
+    l.plan = *plan;
+    l.sums = sums;
+    l.bf16 = call->x.bf16;
+    l.early = call->early;
+    l.multiprocessors = call->multiprocessors;
+    l.groups = w->groups;
+    l.group = w->desc.group;
+    return sm90_grouped_run(w->desc.code, &l, &a, stream);
+}
+
+extern "C" bool
+dlq_k_grouped_wide(const struct dlq_k_grouped *w, int64_t m, uint32_t x_dtype, bool x_scaled,
+                   uint32_t y_dtype, int32_t capability, int32_t multiprocessors)
+{
+    enum sm90_grouped_sums sums;
+    struct sm90_grouped_plan plan;
+    return (x_dtype == DLQ_F16 || x_dtype == DLQ_BF16) && y_dtype != DLQ_F32 &&
+           choose_wide(w, m, x_dtype == DLQ_BF16, x_scaled, capability, multiprocessors, &sums,
+                       &plan);
+}
+
+extern "C" int
+dlq_k_grouped_run(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call *call,
+                  cudaStream_t stream)
+{
+    const int64_t rows = call->m * call->x.parts;
+    if (call->m <= 0 || rows > INT32_MAX / 2 || call->y_stride < w->desc.n ||
+        call->x.k > w->padded_k || call->x.k % 8 != 0 || call->x.stride < call->x.k ||
+        call->x.stride % 8 != 0 || (uintptr_t)call->x.data % 16 != 0 ||
+        (call->x.parts > 1 && !call->x.bf16))
+        return -DLQ_K_ESHAPE;
+    if (call->y_dtype != DLQ_F16 && call->y_dtype != DLQ_BF16 && call->y_dtype != DLQ_F32)
+        return -DLQ_K_EDTYPE;
+    if (call->x_scale != nullptr &&
+        (!dlq_k_grouped_takes_x_scale(w) || !call->x.bf16 || call->x.parts != 1 ||
+         call->x_scale_stride < call->m || call->x_scale_stride % 128 != 0))
+        return -DLQ_K_ESHAPE;
+    enum sm90_grouped_sums sums;
+    struct sm90_grouped_plan wide;
+    if (call->x.parts == 1 && call->y_dtype != DLQ_F32 &&
+        choose_wide(w, call->m, call->x.bf16, call->x_scale != nullptr, call->capability,
+                    call->multiprocessors, &sums, &wide)) {
+        const int err = grouped_run_wide(w, call, sums, &wide, stream);
+        if (err != -DLQ_K_EUNSUPPORTED) // a driver without tensor maps
+            return err;
+    }
+    const choice c = choose(w, rows, call->multiprocessors);
+    const struct grouped_tile *const t = &grouped_tiles[c.tile];
+    const int64_t partial = partial_bytes(w, call->m, call->x.parts, call->multiprocessors);
+    if ((int64_t)call->workspace_size < partial)
+        return -DLQ_K_ESHAPE;
+    struct grouped_args a = arguments_of(w, call);
+    a.partial = partial > 0 ? (float *)call->workspace : nullptr;
+    a.split = (int32_t)c.split;
     lay_out_stage(&a, w, t, call->capability);
     struct grouped_launch l = {};
     l.tile = c.tile;
@@ -408,8 +486,8 @@ dlq_k_grouped_run(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call
     l.grid = dim3((unsigned)divide_up(rows, t->rows), (unsigned)divide_up(w->padded_n, t->columns),
                   (unsigned)c.splits);
     l.early = call->early;
-    const int sums = t->rows * (t->columns + 4) * 4;
-    l.shared = a.stages * a.stage_at > sums ? a.stages * a.stage_at : sums;
+    const int out = t->rows * (t->columns + 4) * 4;
+    l.shared = a.stages * a.stage_at > out ? a.stages * a.stage_at : out;
     const int err = launch_product(w, &l, &a, stream);
     return err != 0 || partial == 0 ? err : launch_reduce(w, call, &a, c.splits, stream);
 }

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // y = x W^T on the tensor cores of every GPU from sm_80: weights of 4 or 8 bits whose rows of K
-// share scales (and zero points) in groups of any size, any M, N and K.
+// share scales (and zero points) in groups of any size, any M, N and K. Products run on mma.sync;
+// on sm_90a many rows run on wgmma, where it has the format (sm90_grouped.h).
 //
 //     y[m, n] = (sum over groups g of s[g, n] * (sum over k of g of x[m, k] * (q[k, n] - z[g, n])))
 //               * (factor[n] * row_scale[m]) + bias[n]
@@ -65,11 +66,13 @@ struct dlq_k_grouped_desc {
 };
 
 /// A packed layer. Plain numbers: copy it freely. Offsets are bytes from `data`, 0 where the part
-/// does not exist. dlq_k_grouped_pack() lowers padded_k and bytes where act order needs less.
+/// does not exist. dlq_k_grouped_pack() lowers padded_k and bytes where act order needs less, and
+/// sets even_scales.
 struct dlq_k_grouped {
     struct dlq_k_grouped_desc desc;
-    uint32_t packed_scale; ///< DLQ_F32, DLQ_F16 or DLQ_BF16 (e4m3 as fp16, e8m0 as bf16)
+    uint32_t packed_scale; ///< DLQ_F32, DLQ_F16 or DLQ_BF16 (e4m3 and e8m0)
     int32_t block_groups;  ///< Most groups that meet one block, 1..4
+    bool even_scales;      ///< No scale of a column is zero or beyond 2^20 times another
     int64_t groups;        ///< Rows of scales; one group a column has none (its scale is a factor)
     int64_t padded_k, padded_n;
     int64_t scales_at, zeros_at, factors_at, blocks_at, order_at;
@@ -178,6 +181,11 @@ dlq_k_grouped_workspace(const struct dlq_k_grouped *w, int64_t max_m, int32_t pa
 /// groups of a multiple of 64 rows.
 bool
 dlq_k_grouped_takes_x_scale(const struct dlq_k_grouped *w);
+
+/// Whether m rows of x, as they lie or gathered, run on wgmma. [any-thread]
+bool
+dlq_k_grouped_wide(const struct dlq_k_grouped *w, int64_t m, uint32_t x_dtype, bool x_scaled,
+                   uint32_t y_dtype, int32_t capability, int32_t multiprocessors);
 
 /// Enqueues the product. DLQ_K_ESHAPE, DLQ_K_EDTYPE. Capturable; equal inputs give equal bits; a
 /// row's result depends on m only by which tile it takes. [stream]

@@ -169,6 +169,11 @@ struct grouped_operand<DLQ_K_GROUPED_E2M1, false> : grouped_float<1, 3, 0x0e000e
     static constexpr float fold = 0x1p14f;
 };
 
+// e2m1 in bf16, 2^126 too small.
+struct grouped_e2m1_small : grouped_float<1, 6, 0x01c001c0u, 0> {
+    static constexpr float fold = 1.0f;
+};
+
 template <>
 struct grouped_operand<DLQ_K_GROUPED_E2M1, true> : grouped_float<1, 6, 0x01c001c0u, 0x7e807e80u> {
     static constexpr float fold = 1.0f; // Up is 2^126

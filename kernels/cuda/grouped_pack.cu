@@ -14,7 +14,7 @@ namespace
 {
 
 // Least index of what is wrong, by kind, in the order in which they are reported.
-enum { BAD_SCALE, BAD_FACTOR, BAD_ZERO, BAD_CODE, BAD_KINDS };
+enum { BAD_SCALE, BAD_FACTOR, BAD_ZERO, BAD_CODE, BAD_KINDS, UNEVEN = BAD_KINDS, FOUND };
 constexpr unsigned long long NONE = ~0ull;
 
 struct pack_args {
@@ -23,7 +23,7 @@ struct pack_args {
     uint8_t *data;
     const int32_t *rows; // group in the checkpoint of each packed row of scales, or NULL: the same
     int64_t source_groups;
-    unsigned long long *bad; // [BAD_KINDS]
+    unsigned long long *bad; // [FOUND]
 };
 
 __device__ __forceinline__ bool
@@ -142,6 +142,23 @@ __global__ void __launch_bounds__(256) pack_scales(const __grid_constant__ pack_
         ((__half *)scales)[to] = __float2half_rn(scale);
     else
         ((__nv_bfloat16 *)scales)[to] = __float2bfloat16_rn(scale);
+}
+
+// Columns whose scales are not even_scales, after pack_scales.
+__global__ void __launch_bounds__(256) find_uneven(const __grid_constant__ pack_args a)
+{
+    const int64_t n = (int64_t)blockIdx.x * 256 + threadIdx.x;
+    if (n >= a.w.desc.n)
+        return;
+    float least = INFINITY, most = 0.0f;
+    for (int64_t g = 0; g < a.w.groups; g++) {
+        const float scale = fabsf(dlq::float_at(a.data + a.w.scales_at, a.w.packed_scale,
+                                                g * a.w.padded_n + scale_place(n)));
+        least = fminf(least, scale);
+        most = fmaxf(most, scale);
+    }
+    if (!(least > 0.0f && most <= least * 0x1p20f))
+        atomicMin(a.bad + UNEVEN, (unsigned long long)n);
 }
 
 // The tables that only the host makes, freed by the caller.
@@ -265,12 +282,12 @@ copy_up(uint8_t *data, int64_t at, const int32_t *table, int64_t count)
 }
 
 int
-pack_all(pack_args *a, const struct tables *t, unsigned long long bad[BAD_KINDS])
+pack_all(pack_args *a, const struct tables *t, unsigned long long bad[FOUND])
 {
     const struct dlq_k_grouped *const w = &a->w;
     const dlq::device_view rows(t->rows, t->rows != nullptr ? (size_t)w->groups * 4 : 0);
     a->rows = rows.as<int32_t>();
-    const dlq::device_words status(bad, BAD_KINDS * sizeof(*bad));
+    const dlq::device_words status(bad, FOUND * sizeof(*bad));
     a->bad = status.data;
     cudaError_t err = rows.error != cudaSuccess ? rows.error : status.error;
     if (err == cudaSuccess)
@@ -280,11 +297,14 @@ pack_all(pack_args *a, const struct tables *t, unsigned long long bad[BAD_KINDS]
     if (err != cudaSuccess)
         return (int)err;
     pack_scales<<<dim3((unsigned)w->groups, (unsigned)((w->padded_n + 255) / 256)), 256>>>(*a);
+    if (w->scales_at != 0)
+        find_uneven<<<(unsigned)((w->desc.n + 255) / 256), 256>>>(*a);
     pack_codes<<<dim3((unsigned)(w->padded_k / 64), (unsigned)((w->padded_n / 16 + 7) / 8)), 256>>>(
         *a);
     err = cudaGetLastError();
     if (err == cudaSuccess)
-        err = status.read(bad, BAD_KINDS * sizeof(*bad));
+        err = status.read(bad, FOUND * sizeof(*bad));
+    a->w.even_scales = w->scales_at != 0 && bad[UNEVEN] == NONE;
     return (int)err;
 }
 
@@ -310,12 +330,12 @@ dlq_k_grouped_pack(struct dlq_k_grouped *w, const struct dlq_k_grouped_source *s
     a.s = *source;
     a.data = (uint8_t *)data;
     a.source_groups = grouped_source_groups(&w->desc);
-    unsigned long long found[BAD_KINDS] = {NONE, NONE, NONE, NONE};
+    unsigned long long found[FOUND] = {NONE, NONE, NONE, NONE, NONE};
     err = make_tables(&a.w, source->group_of, &t);
     if (err == 0)
-        err = grouped_prepare(&a.w);
-    if (err == 0)
         err = pack_all(&a, &t, found);
+    if (err == 0)
+        err = grouped_prepare(&a.w);
     free(t.order);
     free(t.blocks);
     free(t.rows);

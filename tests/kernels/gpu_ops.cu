@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The GPU operations behind kernels/gpu_<op>.h against plain C: `check [dense | w8a8 | fp | grouped
-// | wna16]`, `bench [dense | quantized | wna16]`. The last line of a check is `N passed, N failed,
-// N skipped`.
+// | wna16]`, `bench [dense | quantized | wna16 | grouped [KIND] | plans [KIND]]`. The last line of
+// a check is `N passed, N failed, N skipped`.
 #include "gpu_ops.cuh"
 
 #include <string.h>
@@ -379,11 +379,14 @@ main(int argc, char **argv)
         if (all || strcmp(only, "quantized") == 0) {
             ops::bench_quantized();
         }
+        if (all || strcmp(only, "grouped") == 0 || strcmp(only, "plans") == 0) {
+            ops::bench_grouped(argc > 3 ? argv[3] : nullptr, strcmp(only, "plans") == 0);
+        }
         return 0;
     }
     if (strcmp(what, "check") != 0) {
         fprintf(stderr, "usage: gpu_ops check [dense | w8a8 | fp | grouped | wna16] | "
-                        "bench [dense | quantized | wna16]\n");
+                        "bench [dense | quantized | wna16 | grouped [KIND] | plans [KIND]]\n");
         return 2;
     }
     if (all || strcmp(only, "dense") == 0) {
@@ -397,6 +400,7 @@ main(int argc, char **argv)
     }
     if (all || strcmp(only, "grouped") == 0) {
         ops::check_grouped();
+        ops::check_wide();
     }
     if (all || strcmp(only, "wna16") == 0) {
         ops::check_wna16();

@@ -91,6 +91,11 @@ bench_quantized(void);
 void
 check_grouped(void);
 void
+check_wide(void);
+// Kinds whose name begins with `only`, or all with NULL; `plans`: each one too.
+void
+bench_grouped(const char *only, bool plans);
+void
 check_wna16(void);
 void
 bench_wna16(void);

@@ -167,7 +167,7 @@ time_w8a8(const bed *b, uint32_t act)
               dlq_kg_w8a8()->pack(&w, &source, b->packed, nullptr) == 0,
           "bench: w8a8");
     snprintf(name, sizeof(name), "int8 token %s (%s)", dtype_name(act),
-             dlq_kg_w8a8()->kernel(&w, 1));
+             dlq_kg_w8a8()->kernel(&w, 4096));
     time_rows(b, {{}, &w, apply_w8a8}, name);
 }
 
@@ -176,7 +176,7 @@ struct kind {
     uint32_t dtype, scale_dtype, act;
     int64_t group, scale_rows;
     enum dlq_k_fp_activation activation;
-    int32_t capability; // 0: the device's
+    int32_t capability; // to plan for; 0: the device's
 };
 
 void
@@ -203,8 +203,9 @@ time_fp(const bed *b, const kind &v)
     check(dlq_kg_fp()->plan(&w, &desc) == 0 &&
               dlq_kg_fp()->pack(&w, &source, b->packed, nullptr) == 0,
           "bench: %s", v.name);
+    w.desc.device = device_info();
     snprintf(name, sizeof(name), "%s %s (%s)", v.name, dtype_name(v.act),
-             dlq_kg_fp()->kernel(&w, 1));
+             dlq_kg_fp()->kernel(&w, 4096));
     time_rows(b, {{}, &w, apply_fp}, name);
 }
 

@@ -1,0 +1,17 @@
+// SPDX-FileCopyrightText: 2026 The dlquant authors
+// SPDX-License-Identifier: Apache-2.0
+#include "sm90_grouped.cuh"
+
+int
+sm90_grouped_u4(const struct sm90_grouped_launch *l, const struct grouped_args *g,
+                cudaStream_t stream)
+{
+    switch (l->sums) {
+    case SM90_GROUPED_WHOLE:
+        return start_wide_type<DLQ_K_GROUPED_U4, SM90_GROUPED_WHOLE>(l, g, stream);
+    case SM90_GROUPED_RESCALED:
+        return start_wide_type<DLQ_K_GROUPED_U4, SM90_GROUPED_RESCALED>(l, g, stream);
+    default:
+        return start_wide_type<DLQ_K_GROUPED_U4, SM90_GROUPED_GROUPS>(l, g, stream);
+    }
+}
