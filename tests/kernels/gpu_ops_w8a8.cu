@@ -6,6 +6,7 @@
 extern "C" {
 #include "kernels/gpu_w8a8.h"
 }
+#include "kernels/cuda/w8.h"
 
 #include "gpu_ops.cuh"
 
@@ -301,6 +302,75 @@ check_one(const layout &l, const variant &v)
     pair_free(&p);
 }
 
+// From the exact sums of the other kernel and the codes that x is rounded to, which are compared
+// with plain C elsewhere: layers too large for that.
+void
+expected_from_sums(const pair &p, const float *x, const float *bias, float *y)
+{
+    const int64_t m = p.l.m, k = p.l.k, n = p.l.n;
+    const size_t size = dlq_k_act_size(p.l.act);
+    uint8_t *const rows = (uint8_t *)malloc((size_t)(m * k) * size);
+    int8_t *const codes = (int8_t *)malloc((size_t)(m * k));
+    float *const scales = (float *)malloc((size_t)m * 4);
+    int32_t *const zeros = (int32_t *)malloc((size_t)m * 4);
+    int32_t *const sums = (int32_t *)malloc((size_t)(m * n) * 4);
+    for (int64_t i = 0; i < m * k; i++) {
+        dlq_k_store_f32(rows, p.l.act, i, x[i]);
+    }
+    check(dlq_kg_w8a8()->quantize(&p.gpu, rows, m, codes, scales, zeros) == 0 &&
+              dlq_kg_w8a8()->accumulate(&p.gpu, codes, nullptr, m, sums) == 0,
+          "%s: quantize and accumulate", p.what);
+    for (int64_t i = 0; i < m * n; i++) {
+        const float scale = p.scales[i % n] * scales[i / n];
+        uint32_t rounded;
+        dlq_k_store_f32(&rounded, p.l.act, 0,
+                        (float)sums[i] * scale + (p.l.bias ? bias[i % n] : 0.0f));
+        y[i] = dlq_k_load_f32(&rounded, p.l.act, 0);
+    }
+    free(rows);
+    free(codes);
+    free(scales);
+    free(zeros);
+    free(sums);
+}
+
+// CTAs of a tile that share K meet in the workspace.
+void
+check_shared_sums(void)
+{
+    const layout l = {256, 8192, 10240, DLQ_BF16, true, false};
+    struct dlq_k_w8_gemm g = {};
+    g.n = l.n;
+    g.k = l.k;
+    g.dtype = DLQ_I8;
+    if (device_info().capability != 90 || dlq_k_w8_workspace_size(&g, l.m) == 0) {
+        counts.skipped++;
+        return;
+    }
+    pair p;
+    if (pair_make(&p, l, {DLQ_K_W8A8_TOKEN, 0.0f, 0, false, BYTES, 8})) {
+        float *const x = (float *)malloc((size_t)(l.m * l.k) * 4);
+        float *const bias = (float *)malloc((size_t)l.n * 4);
+        float *const y = (float *)malloc((size_t)(l.m * l.n) * 4);
+        float *const expected = (float *)malloc((size_t)(l.m * l.n) * 4);
+        fill_x(x, l, 9);
+        fill_bias(bias, l, 77);
+        if (run_layer({&p.gpu, workspace_size, apply, false}, l, x, bias, y, p.what)) {
+            expected_from_sums(p, x, bias, expected);
+            int64_t wrong = 0;
+            for (int64_t i = 0; i < l.m * l.n; i++) {
+                wrong += !(y[i] == expected[i]);
+            }
+            check(wrong == 0, "%s: %ld outputs differ where tiles share K", p.what, (long)wrong);
+        }
+        free(x);
+        free(bias);
+        free(y);
+        free(expected);
+    }
+    pair_free(&p);
+}
+
 // Packing into memory that another layer has, with one value spoiled.
 void
 check_refusals(void)
@@ -381,6 +451,7 @@ check_w8a8(void)
     check_one({40, 33000, 70, DLQ_BF16, true, false}, variants[6]);
     check_one({2, 33000, 70, DLQ_F32, true, false}, variants[7]);
     check_one({2, 132104, 70, DLQ_F16, true, false}, variants[0]);
+    check_shared_sums();
 }
 
 } // namespace ops
