@@ -61,7 +61,7 @@ for f in kernels/cuda/w4_plan kernels/pack/awq kernels/pack/bits kernels/pack/ma
 done
 compile "" tools/ceilings.c tool_ceilings &
 for f in bench bench_layers ceilings check check_dense check_float16 check_fp check_fp_edges check_fp_layer \
-    check_layer check_pack check_w4 check_w8a8 check_wna16 check_wna16_edges check_wna16_layer main threads; do
+    check_grid check_layer check_pack check_w4 check_w8a8 check_wna16 check_wna16_edges check_wna16_layer main threads; do
     compile "${amx:+-DCHECK_EMULATE_AMX}" tests/kernels/$f.c "test_$f" &
 done
 wait

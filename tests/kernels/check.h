@@ -119,6 +119,8 @@ check_dtype_name(uint32_t dtype);
 void
 check_float16(void);
 void
+check_grid(void);
+void
 check_pack(void);
 void
 check_w4(void);

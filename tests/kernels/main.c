@@ -18,6 +18,7 @@ static const struct {
     void (*bench)(uint32_t cpu_flags); // NULL: nothing to measure
 } operations[] = {
     {"float16", check_float16, NULL},
+    {"grid", check_grid, NULL},
     {"pack", check_pack, NULL},
     {"w4", check_w4, NULL},
     {"wna16", check_wna16, bench_wna16},
