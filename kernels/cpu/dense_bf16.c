@@ -47,10 +47,12 @@ load_row(const struct dlq_bf16_run *run, const struct dlq_bf16_part *part, int64
     const uint16_t *x = m < run->call->m ? dlq_call_x(run->call, m) : NULL;
     for (int64_t k = 0; k < w->k_padded; k += 32) {
         uint16_t *to = out + (k / 32 * run->rows + row) * 32;
-        int64_t left = x != NULL ? w->k - k : 0;
-        left = left < 32 ? left : 32;
-        memcpy(to, x + k, (size_t)left * sizeof(*to));
-        memset(to + left, 0, (size_t)(32 - left) * sizeof(*to));
+        int64_t count = 0;
+        if (x != NULL) {
+            count = w->k - k < 32 ? w->k - k : 32;
+            memcpy(to, x + k, (size_t)count * sizeof(*to));
+        }
+        memset(to + count, 0, (size_t)(32 - count) * sizeof(*to));
     }
 }
 
