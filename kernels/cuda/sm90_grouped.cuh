@@ -9,10 +9,10 @@
 //   codes   the block of each of 8 strips
 //   scales  FOLDED: [groups of the block][128]; X_SCALED: those of the Bn rows of x
 //
-// One lane fills a ring of such stages by tensor copies. Two warpgroups of 64 columns each consume
-// it and convert a block while the tensor cores work on the one before. With Mc 2 two CTAs of a
-// cluster take neighbouring columns of the same rows, and each fetches half of x for both. Where
-// tiles are few, the CTAs of a cluster share the sum over K of one.
+// Lanes of a warpgroup of their own fill a ring of such stages by tensor copies. Two warpgroups of
+// 64 columns each consume it and convert a block while the tensor cores work on the one before.
+// With Mc 2 two CTAs of a cluster take neighbouring columns of the same rows, and each fetches half
+// of x for both. Where tiles are few, the CTAs of a cluster share the sum over K of one.
 #ifndef DLQ_KERNELS_CUDA_SM90_GROUPED_CUH
 #define DLQ_KERNELS_CUDA_SM90_GROUPED_CUH
 
@@ -101,23 +101,29 @@ struct wide_ring {
     uint32_t there; // barrier of the inbox
 };
 
+// Scales and zero points of the group that begins with a block, to the L2: a consumer loads them
+// one group ahead, which is not time enough for the memory.
 template <class C>
 __device__ __forceinline__ void
-load_weights(const wide_args &a, const CUtensorMap *codes, const CUtensorMap *scales,
-             const wide_ring &ring, int slot, const wide_tile &t, int block)
+bring_group(const wide_args &a, const wide_tile &t, int block)
 {
-    const uint32_t bar = ring.full + 8 * slot;
-    const int bytes = C::x_bytes + C::code_bytes +
-                      (C::folded     ? a.block_rows * C::columns * 2
-                       : C::x_scaled ? C::Bn * 4
-                                     : 0);
-    ptx_mbar_arrive_expect(bar, (uint32_t)bytes);
-    ptx_tma_load(ring.base + C::codes_at + slot * C::code_bytes, codes, block * (C::block / 8),
-                 t.n / 16, bar);
-    if constexpr (C::folded)
-        ptx_tma_load(ring.base + C::scales_at + slot * C::scale_bytes, scales, t.n,
-                     block * a.block_rows, bar);
+    const int group = block / a.group_blocks, strips = min(C::strips, a.g.strips - t.n / 16);
+    if (block != group * a.group_blocks || group >= a.groups || strips <= 0)
+        return;
+    const int64_t at = (int64_t)group * (a.g.strips * 16) + t.n;
+    const int bytes = a.g.scale_dtype == DLQ_F32 ? 4 : 2;
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(a.g.scales + at * bytes),
+                 "r"(strips * 16 * bytes)
+                 : "memory");
+    if (C::integers && a.g.zeros != nullptr)
+        asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(a.g.zeros + at),
+                     "r"(strips * 16)
+                     : "memory");
 }
+
+// Three lanes of different warps fill the ring, each its part of all stages of all tiles: one alone
+// would not keep up. Only rows of x wait for the kernel before this one.
+enum { ROLE_ROWS, ROLE_CODES, ROLE_SCALES };
 
 template <class C>
 __device__ __forceinline__ void
@@ -125,6 +131,7 @@ load_rows(const wide_args &a, const CUtensorMap *x, const wide_ring &ring, int s
           const wide_tile &t, int block, int rank)
 {
     const uint32_t bar = ring.full + 8 * slot, to = ring.base + slot * C::x_bytes;
+    ptx_mbar_arrive_expect(bar, C::x_bytes + (C::x_scaled ? C::Bn * 4 : 0));
     if constexpr (C::Mc == 1)
         ptx_tma_load(to, x, block * 64, t.m, bar);
     else
@@ -137,31 +144,52 @@ load_rows(const wide_args &a, const CUtensorMap *x, const wide_ring &ring, int s
     }
 }
 
-// One lane: every stage of every tile. Blocks come in twos: past the end both operands are zeros.
-// Weights of the first stages do not wait for the kernel before this one.
 template <class C>
 __device__ __forceinline__ void
-produce(const wide_args &a, const CUtensorMap *x, const CUtensorMap *codes,
-        const CUtensorMap *scales, const wide_ring &ring, int worker, int workers, int rank)
+load_codes(const wide_args &a, const CUtensorMap *codes, const wide_ring &ring, int slot,
+           const wide_tile &t, int block)
+{
+    const uint32_t bar = ring.full + 8 * slot;
+    ptx_mbar_arrive_expect(bar, C::code_bytes);
+    ptx_tma_load(ring.base + C::codes_at + slot * C::code_bytes, codes, block * (C::block / 8),
+                 t.n / 16, bar);
+    if constexpr (C::grouped)
+        bring_group<C>(a, t, block);
+}
+
+template <class C>
+__device__ __forceinline__ void
+load_folded(const wide_args &a, const CUtensorMap *scales, const wide_ring &ring, int slot,
+            const wide_tile &t, int block)
+{
+    const uint32_t bar = ring.full + 8 * slot;
+    ptx_mbar_arrive_expect(bar, (uint32_t)(a.block_rows * C::columns * 2));
+    ptx_tma_load(ring.base + C::scales_at + slot * C::scale_bytes, scales, t.n,
+                 block * a.block_rows, bar);
+}
+
+template <class C>
+__device__ __forceinline__ void
+produce(const wide_args &a, int role, const CUtensorMap *map, const wide_ring &ring, int worker,
+        int workers, int rank)
 {
     const int tiles = a.tiles_n * a.tiles_m;
-    int ahead = 0;
-    if (worker < tiles) {
-        const wide_tile t = tile_at<C>(a, worker, rank);
-        const int end = t.first + (t.last - t.first + 1) / 2 * 2;
-        for (; ahead < C::stages && t.first + ahead < end; ahead++)
-            load_weights<C>(a, codes, scales, ring, ahead, t, t.first + ahead);
-    }
-    ptx_pdl_wait();
-    int slot = 0, phase = 1, count = 0;
+    int slot = 0, phase = 1;
+    if (role == ROLE_ROWS)
+        ptx_pdl_wait();
     for (int i = worker; i < tiles; i += workers) {
         const wide_tile t = tile_at<C>(a, i, rank);
+        // Blocks come in twos: past the end both operands are zeros.
+        const int blocks = (t.last - t.first + 1) / 2 * 2;
 #pragma unroll 1
-        for (int block = t.first; block < t.first + (t.last - t.first + 1) / 2 * 2; block++) {
+        for (int block = t.first; block < t.first + blocks; block++) {
             ptx_mbar_wait(ring.empty + 8 * slot, phase);
-            if (count++ >= ahead)
-                load_weights<C>(a, codes, scales, ring, slot, t, block);
-            load_rows<C>(a, x, ring, slot, t, block, rank);
+            if (role == ROLE_ROWS)
+                load_rows<C>(a, map, ring, slot, t, block, rank);
+            else if (role == ROLE_CODES)
+                load_codes<C>(a, map, ring, slot, t, block);
+            else
+                load_folded<C>(a, map, ring, slot, t, block);
             if (++slot == C::stages) {
                 slot = 0;
                 phase ^= 1;
@@ -638,7 +666,7 @@ __launch_bounds__(C::threads, 1)
         ptx_tma_prefetch(&x);
         ptx_tma_prefetch(&codes);
         for (int s = 0; s < C::stages; s++) {
-            ptx_mbar_init(ring.full + 8 * s, 1);
+            ptx_mbar_init(ring.full + 8 * s, C::folded ? 3 : 2);
             ptx_mbar_init(ring.empty + 8 * s, 2 * C::Mc);
         }
         if (C::Mc == 1 && size > 1)
@@ -654,8 +682,13 @@ __launch_bounds__(C::threads, 1)
     ptx_pdl_launch();
     if (wg == 2) {
         ptx_reg_dec<24>();
-        if (threadIdx.x == C::consumers)
-            produce<C>(a, &x, &codes, &scales, ring, worker, workers, rank);
+        const int role = __shfl_sync(0xffffffffu, threadIdx.x / 32 % 4, 0);
+        if (threadIdx.x % 32 == 0 && role < (C::folded ? 3 : 2))
+            produce<C>(a, role,
+                       role == ROLE_ROWS    ? &x
+                       : role == ROLE_CODES ? &codes
+                                            : &scales,
+                       ring, worker, workers, rank);
         __syncwarp();
         if (C::Mc == 1 && size > 1)
             ptx_cluster_wait();

@@ -4,6 +4,10 @@
 // Grouped products on wgmma (kernels/cuda/sm90_grouped.h): every tile, with K whole and in parts,
 // for every way in which scales meet sums. Weights are those that the packed form unpacks to, which
 // other checks compare with plain C.
+extern "C" {
+#include "kernels/gpu_fp.h"
+#include "kernels/gpu_wna16.h"
+}
 #include "kernels/cuda/sm90_grouped.h"
 
 #include "gpu_ops.cuh"
@@ -285,6 +289,39 @@ check_variant(const variant &v, int64_t m, int64_t k, int64_t n)
     bed_free(&b);
 }
 
+// What layers say runs, before they have weights: for one row and for many, here and elsewhere.
+void
+check_names(void)
+{
+    const struct dlq_kg_device hopper = {0, 90, 132, 1};
+    for (int i = 0; i < 3; i++) {
+        struct dlq_kg_fp_desc d = {};
+        d.shape.k = d.shape.n = d.shape.group = 8192;
+        d.shape.dtype = DLQ_F8_E4M3;
+        d.shape.scale_dtype = DLQ_F32;
+        d.shape.scale_rows = 1;
+        d.device = hopper;
+        d.device.capability = i == 1 ? 80 : 90;
+        d.act_dtype = i == 2 ? DLQ_F32 : DLQ_BF16;
+        struct dlq_kg_fp w;
+        check(dlq_kg_fp()->plan(&w, &d) == 0 &&
+                  strcmp(dlq_kg_fp()->kernel(&w, 1), "fp mma.sync") == 0 &&
+                  strcmp(dlq_kg_fp()->kernel(&w, 4096), i == 0 ? "fp wgmma" : "fp mma.sync") == 0,
+              "wide: the name of fp kernels, case %d", i);
+    }
+    struct dlq_kg_wna16_desc d = {};
+    d.shape.k = d.shape.n = 8192;
+    d.shape.group = 128;
+    d.shape.bits = 8;
+    d.device = hopper;
+    d.act_dtype = d.scale_dtype = DLQ_F16;
+    struct dlq_kg_wna16 w;
+    check(dlq_kg_wna16()->plan(&w, &d) == 0 &&
+              strcmp(dlq_kg_wna16()->kernel(&w, 1), "wna16 mma, exact weights") == 0 &&
+              strcmp(dlq_kg_wna16()->kernel(&w, 4096), "wna16 wgmma, exact weights") == 0,
+          "wide: the name of wna16 kernels");
+}
+
 } // namespace
 
 void
@@ -322,6 +359,7 @@ check_wide(void)
          true},
         {"u4 g64 zeros f16 uneven", DLQ_K_GROUPED_U4, DLQ_F16, 64, false, false, false, true, true},
     };
+    check_names();
     if (device_info().capability != 90) {
         counts.skipped++;
         return;
@@ -329,6 +367,7 @@ check_wide(void)
     for (const variant &v : variants) {
         check_variant(v, 300, 1090, 72);
         check_variant(v, 70, 448, 330);
+        check_variant(v, 40, 2200, 136); // enough blocks for every number of parts
     }
 }
 
