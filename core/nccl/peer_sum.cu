@@ -222,6 +222,31 @@ tiles_of_share(int size)
     return (TILES + size - 1) / size;
 }
 
+// Of a tile and way. Both words come in one load.
+struct __align__(8) counter
+{
+    uint32_t turn;
+    uint32_t gone; // Not 0: a kernel was stopped, and what it left is no sum
+};
+
+__device__ counter *
+counters(const dlq_peer_ends &ends)
+{
+    return (counter *)ends.turns;
+}
+
+// By whoever is the first to be stopped.
+__device__ void
+give_up(const dlq_peer_ends &ends)
+{
+    counter *const c = counters(ends);
+    if (atomicExch(&c[0].gone, 1) == 0) {
+        for (int i = 1; i < DLQ_PEER_TURNS; i++) {
+            c[i].gone = 1;
+        }
+    }
+}
+
 // Where slots are in an inbox, for an even or odd turn: those of whole data by sender, then parts
 // of this rank's share by sender, then sums of other shares.
 struct layout {
@@ -267,6 +292,9 @@ struct rank_thread {
             stopped = n % PATIENCE == 0 && is_stopped(ends.mail, rank);
             s = look(from);
         }
+        if (stopped) {
+            give_up(ends);
+        }
         return data_of(s);
     }
 
@@ -307,12 +335,12 @@ struct rank_thread {
 
 // Every thread of a block has read its turns.
 __device__ void
-count_turns(uint32_t *turns, int tiles)
+count_turns(counter *c, int tiles)
 {
     __syncthreads();
     for (int t = (int)(blockIdx.x + threadIdx.x * gridDim.x); t < tiles;
          t += (int)(gridDim.x * THREADS)) {
-        turns[t]++;
+        c[t].turn++;
     }
 }
 
@@ -332,21 +360,26 @@ __launch_bounds__(THREADS, 4)
 {
     constexpr int MOST = SIZE ? SIZE : DLQ_PEER_RANKS;
     const layout l = {SIZE ? SIZE : ends.size};
+    counter *const c = counters(ends);
     rank_thread me = {ends, 0, false};
     wait_for_data();
     for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
-        me.turn = ends.turns[t] + 1;
+        const counter now = c[t];
+        if (now.gone) {
+            return;
+        }
+        me.turn = now.turn + 1;
         me.send_all<MOST>(l.size, l.at_once(me.turn, ends.rank) + (size_t)t * THREADS,
                           load(data, element<T>(t), count));
     }
     for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
-        me.turn = ends.turns[t] + 1;
+        me.turn = c[t].turn + 1;
         const uint2 own = load(data, element<T>(t), count);
         store(data, element<T>(t), count,
               me.add_up<T, MOST>(l.size, l.at_once(me.turn, 0) + (size_t)t * THREADS,
                                  (size_t)tiles_at_once(l.size) * THREADS, own));
     }
-    count_turns(ends.turns, tiles);
+    count_turns(c, tiles);
 }
 
 // Tiles belong to the ranks in turn.
@@ -357,18 +390,22 @@ __launch_bounds__(THREADS, 4)
 {
     constexpr int MOST = SIZE ? SIZE : DLQ_PEER_RANKS;
     const layout l = {SIZE ? SIZE : ends.size};
-    uint32_t *const turns = ends.turns + TILES;
+    counter *const c = counters(ends) + TILES;
     rank_thread me = {ends, 0, false};
     wait_for_data();
     for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
-        me.turn = turns[t] + 1;
+        const counter now = c[t];
+        if (now.gone) {
+            return;
+        }
+        me.turn = now.turn + 1;
         if (t % l.size != ends.rank) {
             send(me.inbox(t % l.size, l.parts(me.turn, ends.rank) + (size_t)(t / l.size) * THREADS),
                  load(data, element<T>(t), count), me.turn);
         }
     }
     for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
-        me.turn = turns[t] + 1;
+        me.turn = c[t].turn + 1;
         if (t % l.size == ends.rank) {
             const uint2 own = load(data, element<T>(t), count);
             const uint2 result =
@@ -382,13 +419,13 @@ __launch_bounds__(THREADS, 4)
         }
     }
     for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
-        me.turn = turns[t] + 1;
+        me.turn = c[t].turn + 1;
         if (t % l.size != ends.rank) {
             const slot *const from = me.inbox(ends.rank, l.sums(me.turn) + (size_t)t * THREADS);
             store(data, element<T>(t), count, me.wait(look(from), from, t % l.size));
         }
     }
-    count_turns(turns, tiles);
+    count_turns(c, tiles);
 }
 
 template <typename T, int SIZE>

@@ -21,6 +21,7 @@ enum {
     DLQ_PEER_RANKS = 8,       ///< At most so many
     DLQ_PEER_BYTES = 1 << 20, ///< Of one sum, at most
     DLQ_PEER_TURNS = 1024,    ///< Counters of a rank
+    DLQ_PEER_WORDS = 2048,    ///< Each with a word that is not 0 once the rank was stopped
 };
 
 enum dlq_peer_type { DLQ_PEER_F16, DLQ_PEER_BF16, DLQ_PEER_F32, DLQ_PEER_I32 };
@@ -39,7 +40,7 @@ struct dlq_peer_mail {
 /// One rank's end. Memory is the caller's; inboxes and `turns` begin as zeroes.
 struct dlq_peer_ends {
     void *inbox[DLQ_PEER_RANKS]; ///< Of every rank, dlq_peer_inbox_size(), as this GPU sees them
-    uint32_t *turns;             ///< DLQ_PEER_TURNS on this GPU
+    uint32_t *turns;             ///< DLQ_PEER_WORDS on this GPU
     struct dlq_peer_mail *mail;  ///< As this GPU sees it
     int32_t rank;
     int32_t size;
@@ -56,7 +57,8 @@ dlq_peer_limit(enum dlq_peer_way way, int32_t size);
 
 /// In place, `data` aligned to its elements, of at most dlq_peer_limit(). Only enqueues; the result
 /// is that of the launch. Calls of one rank follow each other on one stream, and all ranks make the
-/// same ones. I32 is modulo 2^32.
+/// same ones. I32 is modulo 2^32. Once a kernel was stopped, those after it send nothing: others
+/// would take it for a sum's.
 cudaError_t
 dlq_peer_sum(const struct dlq_peer_ends *ends, void *data, int64_t count, enum dlq_peer_type type,
              enum dlq_peer_way way, cudaStream_t stream);

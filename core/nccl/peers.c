@@ -15,7 +15,7 @@
 enum {
     ALLOCATION = 2 << 20, ///< Smaller memory shares an allocation, which processes map as a whole
     TRIAL_MS = 5000,
-    LATE_MS = 1000
+    LATE_MS = 300
 };
 
 // What a rank tells the others of its inbox.
@@ -82,7 +82,7 @@ static cudaError_t
 allocate(struct dlq_nccl_group *g)
 {
     struct dlq_peer_ends *const e = &g->peers.ends;
-    const size_t turns = DLQ_PEER_TURNS * sizeof(*e->turns);
+    const size_t turns = DLQ_PEER_WORDS * sizeof(*e->turns);
     void *memory = NULL;
     e->rank = g->rank;
     e->size = g->size;

@@ -81,9 +81,9 @@ make_rank(struct peers_rank *r)
         r->w->ranks[i].ends.inbox[r->rank] = memory;
     }
     // The numbers of turns soon come to their end and begin again.
-    uint32_t turns[DLQ_PEER_TURNS];
+    uint32_t turns[DLQ_PEER_WORDS] = {0};
     for (int i = 0; i < DLQ_PEER_TURNS; i++) {
-        turns[i] = UINT32_MAX - 2;
+        turns[2 * i] = UINT32_MAX - 2;
     }
     PEERS_MUST(cudaMalloc(&memory, sizeof(turns)));
     PEERS_MUST(cudaMemcpy(memory, turns, sizeof(turns), cudaMemcpyHostToDevice));
