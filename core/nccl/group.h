@@ -22,7 +22,7 @@
 /// Elements that are summed in fp32 at a time; what is longer goes in several steps.
 #define DLQ_NCCL_STEP ((int64_t)1 << 20)
 
-enum { DLQ_NCCL_REASON = 448 };
+enum { DLQ_NCCL_REASON = 512 };
 
 struct dlq_nccl_group {
     struct dlq_collective_nccl base;

@@ -331,6 +331,7 @@ a_stalled_rank_is_named_by_the_host(void **state)
     world_begin_with(&w, HOST_MS);
     world_run(&w, stall);
     world_assert(&w, DLQ_ETIMEOUT, "rank 1");
+    assert_non_null(strstr(w.seats[2].err.msg, "missing in a sum: rank 1; on the host: "));
     assert_non_null(strstr(w.seats[2].err.msg, "missing after the time limit: rank 1"));
     assert_int_equal(fake_nccl.peer_sums, TRIALS);
     world_end(&w);
