@@ -62,14 +62,15 @@ data_of(const slot &s)
     return make_uint2((uint32_t)s.word[0], (uint32_t)s.word[1]);
 }
 
-// Until the kernel in front has ended. What is launched next may prepare itself meanwhile, and
-// while this kernel waits for other ranks: its blocks come when all of this one's have found room.
+// Until the kernel in front has ended. From then on what is launched next may prepare itself, while
+// this kernel waits for other ranks; not before, or all that is enqueued would fill the GPU, and
+// another group's sums, for which its ranks wait, would find no room.
 __device__ void
 wait_for_data()
 {
 #if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
     asm volatile("griddepcontrol.wait;" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }
 
