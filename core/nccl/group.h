@@ -63,6 +63,11 @@ dlq_nccl_fill_table(struct dlq_nccl_group *g);
 int32_t
 dlq_nccl_join(struct dlq_nccl_group *g, const ncclUniqueId *id, struct dlq_error *err);
 
+/// Take the communicator down, which is the group's own, and release what waits for it on the GPU.
+/// NCCL is left alone with that after two seconds: a rank that lost others has to say so.
+void
+dlq_nccl_abort(struct dlq_nccl_group *g);
+
 /// Exchange what the ranks have to agree on, over the host's group or, without one, over the
 /// communicator. `own` is this rank's failure so far, which all others learn; `id` becomes rank 0's
 /// when the options have none.

@@ -2,22 +2,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "alloc.h"
+#include "errand.h"
 #include "error.h"
 #include "group.h"
 
-#include <pthread.h>
-#include <time.h>
+// How long NCCL may take to give up what a dead rank may have a part in.
+enum { ABORT_MS = 2000 };
 
 // NCCL waits for every rank when it makes a communicator and when a kind of call connects ranks for
 // the first time, on the host and without a limit. A communicator that does not wait would start a
-// thread in every later call. So a thread of its own makes it here, and is left alone with what it
-// uses when the time is up.
+// thread in every later call.
 struct joining {
-    pthread_mutex_t lock;
-    pthread_cond_t finished;
-    bool done;      // Guarded by the lock
-    bool abandoned; // Guarded by the lock: whoever is last frees this
-    const struct dlq_allocator *alloc;
+    struct dlq_errand errand;
+    struct dlq_allocator alloc;
     struct dlq_nccl_group g; // The communicator, sizes and scratch; nothing else is used
     ncclUniqueId id;
     const char *step;
@@ -71,8 +68,9 @@ warm_up(struct joining *j, cudaStream_t stream)
 }
 
 static void
-run(struct joining *j)
+run(struct dlq_errand *e)
 {
+    struct joining *const j = (struct joining *)e;
     cudaStream_t stream = NULL;
     j->step = "cudaSetDevice";
     j->cuda = cudaSetDevice(j->g.device);
@@ -92,31 +90,16 @@ run(struct joining *j)
 }
 
 static void
-free_joining(struct joining *j)
+clean(struct dlq_errand *e)
 {
-    pthread_cond_destroy(&j->finished);
-    pthread_mutex_destroy(&j->lock);
-    dlq_free(j->alloc, j);
-}
-
-static void *
-thread_main(void *arg)
-{
-    struct joining *const j = arg;
-    run(j);
-    pthread_mutex_lock(&j->lock);
-    j->done = true;
-    const bool abandoned = j->abandoned;
-    pthread_cond_signal(&j->finished);
-    pthread_mutex_unlock(&j->lock);
-    if (abandoned) {
-        if (j->g.comm) {
-            (void)ncclCommAbort(j->g.comm);
-        }
-        (void)cudaFree(j->g.scratch);
-        free_joining(j);
+    struct joining *const j = (struct joining *)e;
+    if (j->g.comm) {
+        (void)ncclCommAbort(j->g.comm);
     }
-    return NULL;
+    (void)cudaFree(j->g.scratch);
+    // The runtime, whose allocator it is, may be gone.
+    const struct dlq_allocator alloc = j->alloc;
+    dlq_free(&alloc, j);
 }
 
 static struct joining *
@@ -124,56 +107,24 @@ make_joining(const struct dlq_nccl_group *g, const ncclUniqueId *id)
 {
     struct joining *const j = dlq_calloc(g->alloc, 1, sizeof(*j));
     if (j) {
-        pthread_condattr_t attr;
-        pthread_condattr_init(&attr);
-        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-        pthread_mutex_init(&j->lock, NULL);
-        pthread_cond_init(&j->finished, &attr);
-        pthread_condattr_destroy(&attr);
-        j->alloc = g->alloc;
+        j->errand.run = run;
+        j->errand.clean = clean;
+        j->alloc = *g->alloc;
         j->g = *g;
         j->id = *id;
     }
     return j;
 }
 
-// Whether the thread is done within the limit; if not, all that it uses is its own from here on.
-static bool
-wait_for(struct joining *j, int32_t timeout_ms)
-{
-    struct timespec end;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += timeout_ms / 1000;
-    end.tv_nsec += timeout_ms % 1000 * 1000000L;
-    if (end.tv_nsec >= 1000000000) {
-        end.tv_nsec -= 1000000000;
-        ++end.tv_sec;
-    }
-    int rc = 0;
-    pthread_mutex_lock(&j->lock);
-    while (!j->done && rc == 0) {
-        rc = timeout_ms > 0 ? pthread_cond_timedwait(&j->finished, &j->lock, &end)
-                            : pthread_cond_wait(&j->finished, &j->lock);
-    }
-    const bool done = j->done;
-    j->abandoned = !done;
-    pthread_mutex_unlock(&j->lock);
-    return done;
-}
-
 int32_t
 dlq_nccl_join(struct dlq_nccl_group *g, const ncclUniqueId *id, struct dlq_error *err)
 {
     struct joining *const j = make_joining(g, id);
-    pthread_t thread;
-    if (!j || pthread_create(&thread, NULL, thread_main, j) != 0) {
-        if (j) {
-            free_joining(j);
-        }
+    if (!j || !dlq_errand_start(&j->errand)) {
+        dlq_free(g->alloc, j);
         return dlq_fail(err, DLQ_ENOMEM, "group over NCCL: no memory, or no thread to join it");
     }
-    pthread_detach(thread);
-    if (!wait_for(j, g->connect_ms)) {
+    if (!dlq_errand_wait(&j->errand, g->connect_ms)) {
         char who[DLQ_NCCL_REASON] = "without a group on the host it is unknown which rank";
         g->scratch = NULL;
         if (g->host) {
@@ -190,10 +141,47 @@ dlq_nccl_join(struct dlq_nccl_group *g, const ncclUniqueId *id, struct dlq_error
     if (rc == DLQ_OK) {
         rc = dlq_nccl_result(g, j->step, j->nccl, err);
     }
-    free_joining(j);
+    dlq_free(g->alloc, j);
     if (rc != DLQ_OK && g->comm) {
-        (void)ncclCommAbort(g->comm);
-        g->comm = NULL;
+        dlq_nccl_abort(g);
     }
     return rc;
+}
+
+struct aborting {
+    struct dlq_errand errand;
+    struct dlq_allocator alloc;
+    ncclComm_t comm;
+};
+
+static void
+run_abort(struct dlq_errand *e)
+{
+    (void)ncclCommAbort(((struct aborting *)e)->comm);
+}
+
+static void
+clean_abort(struct dlq_errand *e)
+{
+    const struct dlq_allocator alloc = ((struct aborting *)e)->alloc;
+    dlq_free(&alloc, e);
+}
+
+void
+dlq_nccl_abort(struct dlq_nccl_group *g)
+{
+    struct aborting *const a = dlq_calloc(g->alloc, 1, sizeof(*a));
+    if (a) {
+        a->errand.run = run_abort;
+        a->errand.clean = clean_abort;
+        a->alloc = *g->alloc;
+        a->comm = g->comm;
+    }
+    if (!a || !dlq_errand_start(&a->errand)) {
+        (void)ncclCommAbort(g->comm);
+        dlq_free(g->alloc, a);
+    } else if (dlq_errand_wait(&a->errand, ABORT_MS)) {
+        dlq_free(g->alloc, a);
+    }
+    g->comm = NULL;
 }

@@ -51,8 +51,7 @@ dlq_nccl_break(struct dlq_nccl_group *g, int32_t code, const char *reason)
     dlq_nccl_stop_peers(g);
     // An engine's communicator may serve others.
     if (g->comm && g->owns_comm) {
-        (void)ncclCommAbort(g->comm);
-        g->comm = NULL;
+        dlq_nccl_abort(g);
     }
 }
 

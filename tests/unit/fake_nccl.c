@@ -130,6 +130,11 @@ ncclCommDestroy(ncclComm_t comm)
 ncclResult_t
 ncclCommAbort(ncclComm_t comm)
 {
+    pthread_mutex_lock(&fake_lock);
+    while (fake_nccl.hanging_abort && !fake_nccl.released) {
+        pthread_cond_wait(&fake_changed, &fake_lock);
+    }
+    pthread_mutex_unlock(&fake_lock);
     return leave(comm, &fake_nccl.aborted);
 }
 

@@ -23,6 +23,7 @@ struct fake_nccl {
     int silent_rank;               ///< ncclCommInitRank() of it never returns; -1: none
     bool released;                 ///< Who waits for others gives up
     int slow_ms;                   ///< ncclCommInitRank() takes so long
+    bool hanging_abort;            ///< ncclCommAbort() waits for fake_nccl_release()
     int wrong_rank;                ///< ncclCommInitRank() of it fails; -1: none
     int lonely_device;             ///< No other reaches its memory; -1: none
     int device_without_mail;       ///< cudaHostAlloc() on it fails; -1: none

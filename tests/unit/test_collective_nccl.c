@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 const struct dlq_nccl_ops *
 dlq_nccl_module(void);
@@ -202,6 +203,37 @@ a_stalled_rank_is_named(void **state)
                                                "time limit: rank 1 (limit 1000 ms)"));
     world_end(&w);
     assert_int_equal(fake_nccl.aborted, 2);
+}
+
+static void
+lose_rank_1(struct seat *s)
+{
+    const struct dlq_collective *const c = dlq_collective_nccl_get(s->group);
+    static float data[RANKS];
+    if (s->rank == 1) {
+        s->rc = DLQ_ETIMEOUT;
+        snprintf(s->err.msg, sizeof(s->err.msg), "lost: rank 1");
+        return;
+    }
+    seat_hurry(s);
+    seat_settle(s, c->all_reduce(c->ctx, &data[s->rank], 1, DLQ_F32, 0, s->stream, &s->err));
+}
+
+static void
+an_abort_that_hangs_is_left_alone(void **state)
+{
+    (void)state;
+    struct world w;
+    world_begin_with(&w, HOST_MS);
+    fake_nccl.hanging_abort = true;
+    world_run(&w, lose_rank_1);
+    world_assert(&w, DLQ_ETIMEOUT, "rank 1");
+    assert_int_equal(fake_nccl.aborted, 0);
+    world_end(&w);
+    fake_nccl_release();
+    while (atomic_load(&fake_nccl.aborted) < 2) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
 }
 
 static void
@@ -520,6 +552,7 @@ main(void)
         cmocka_unit_test(unequal_counts_are_gathered_in_place_and_out_of_it),
         cmocka_unit_test(broadcasts_and_barriers_reach_all),
         cmocka_unit_test(a_stalled_rank_is_named),
+        cmocka_unit_test(an_abort_that_hangs_is_left_alone),
         cmocka_unit_test(a_rank_that_gives_up_is_named_with_its_reason),
         cmocka_unit_test(an_error_of_nccl_breaks_the_group),
         cmocka_unit_test(ranks_that_differ_are_found_before_nccl_waits),
