@@ -163,7 +163,8 @@ dlq_collective_nccl_id(dlq_runtime *rt, void *id, struct dlq_error *err);
 /// from rank 0.
 ///
 /// The calls only enqueue: nothing waits on the host, and a CUDA graph may capture them. Those of
-/// one rank come from one thread at a time, and sums on one stream.
+/// one rank come from one thread at a time, and sums on one stream. Groups that share GPUs take
+/// turns: kernels of one that wait for its ranks may leave no room for the other's.
 ///
 /// Where all GPUs reach each other's memory, sums of few bytes do without NCCL: one kernel adds
 /// them up in fp32 and in rank order, in less than half of the time for most. Setup tries that
@@ -184,7 +185,8 @@ dlq_collective_nccl_get(const dlq_collective_nccl *group);
 /// cudaStreamSynchronize(), which a dead rank would hold for ever. After the time limit, and when
 /// NCCL reports a failure, the ranks meet in `host`; who does not come within its time limit is
 /// named by DLQ_ETIMEOUT. The group is then broken for good and the stream free again, unless the
-/// communicator is the engine's. [per-layer] @since 1.0
+/// communicator is the engine's. A thread that waits in CUDA itself is not released, as in
+/// cudaGraphLaunch() behind launches of that graph that are under way. [per-layer] @since 1.0
 DLQ_API int32_t
 dlq_collective_nccl_wait(dlq_collective_nccl *group, void *stream, struct dlq_error *err);
 
