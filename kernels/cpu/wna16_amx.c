@@ -31,7 +31,8 @@ enum {
     PAIR = 32,             // columns of a pair of blocks
     GROUPS_AHEAD = 2,      // that packed weights are brought to L2 before they are unpacked
     MIN_ROWS = 5,          // below, int8 limbs on VNNI read the weights as fast
-    CODES_COST = 5         // products are so fast, codes are not
+    CODES_COST = 5,        // products are so fast, codes are not
+    HALVES_ROWS = 48       // below, a unit is too short to be halved
 };
 
 // Sums of one item: [limb][block][16 rows][16 columns].
@@ -392,6 +393,7 @@ choose(const struct dlq_k_wna16 *w, int limbs, int64_t m, struct dlq_wna16_run *
     const int64_t fit = CODES_BYTES / (w->groups * w->group_k * limbs * PANEL);
     run->chunk = fit < PASS_PANELS ? PASS_PANELS : fit > MAX_PANELS ? MAX_PANELS : fit;
     run->codes_cost = CODES_COST;
+    run->halves = m > HALVES_ROWS;
     run->quantize = dlq_wna16_quantize_avx512;
     run->product = amx_product;
 }

@@ -6,6 +6,9 @@
 
 // Each task makes fixed point of its rows of x, then runs them through its columns of y.
 
+// Units that a task should at least get: whole ones leave the fast threads waiting for the slow.
+enum { FEW_UNITS = 8 };
+
 static int64_t
 factor_bytes(const struct dlq_wna16_run *run, int64_t panels)
 {
@@ -27,6 +30,7 @@ run_init(struct dlq_wna16_run *run, const struct dlq_wna16_level *level,
     *run = (struct dlq_wna16_run){.w = w,
                                   .arithmetic = arithmetic,
                                   .limbs = one_limb ? 1 : 2,
+                                  .unit_blocks = 4,
                                   .codes_cost = DLQ_GRID_CODES,
                                   .quantize = dlq_wna16_quantize};
     level->choose(w, run->limbs, m, run);
@@ -61,10 +65,11 @@ dlq_wna16_finish(const struct dlq_wna16_run *run, const struct dlq_wna16_part *p
 {
     const int64_t m0 = (part->panel + panel) * run->rows;
     const int64_t left = run->call->m - m0;
-    const int64_t columns = run->w->shape.n - block * 16;
+    const int64_t left_columns = run->w->shape.n - block * 16;
+    const int64_t columns = run->unit_blocks * 16;
     DLQ_ROWS(finish)
     (run->call, m0, left < n_panels * run->rows ? left : n_panels * run->rows, block * 16,
-     columns < DLQ_WNA16_UNIT ? columns : DLQ_WNA16_UNIT, c, DLQ_WNA16_UNIT);
+     left_columns < columns ? left_columns : columns, c, DLQ_WNA16_UNIT);
 }
 
 static void
@@ -83,9 +88,10 @@ run_rows(struct dlq_wna16_run *run, int row, uint8_t *slot)
     run->quantize(run, &part);
     for (int64_t u = dlq_grid_next_unit(&run->grid, row, -1); u < run->grid.units;
          u = dlq_grid_next_unit(&run->grid, row, u)) {
-        const int64_t blocks = run->w->blocks - u * 4;
-        part.next_block = 4 * dlq_grid_unit_after(&run->grid, u);
-        run->product(run, &part, u * 4, (int)(blocks < 4 ? blocks : 4));
+        const int64_t block = u * run->unit_blocks;
+        const int64_t left = run->w->blocks - block;
+        part.next_block = dlq_grid_unit_after(&run->grid, u) * run->unit_blocks;
+        run->product(run, &part, block, left < run->unit_blocks ? (int)left : run->unit_blocks);
     }
 }
 
@@ -114,6 +120,10 @@ dlq_wna16_fast_apply(const struct dlq_wna16_level *level, const struct dlq_k_wna
     const int threads = dlq_k_parallel_threads(call->parallel);
     run.call = call;
     dlq_grid_choose(&run.grid, threads, run.panels, run.chunk, (w->blocks + 3) / 4, run.codes_cost);
+    if (run.halves && threads > 1 && run.grid.units <= FEW_UNITS * run.grid.col_tasks) {
+        run.unit_blocks = 2;
+        run.grid.units = (w->blocks + 1) / 2;
+    }
     run.slots = call->workspace;
     run.slot_bytes =
         threads > 1 ? part_bytes(&run, (run.panels + run.grid.row_tasks - 1) / run.grid.row_tasks)

@@ -75,6 +75,8 @@ struct dlq_wna16_run {
     int64_t panels;      ///< ceil(m / rows)
     int64_t chunk;       ///< Most panels of a part
     int codes_cost;      ///< Of dlq_grid_choose
+    bool halves;         ///< The product takes two blocks about as well as four
+    int unit_blocks;     ///< That a task takes at a time: 4 or 2
     int64_t group_bytes; ///< Codes of one panel and group
     /// Makes the codes and factors of a part.
     void (*quantize)(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part);
@@ -97,8 +99,8 @@ void
 dlq_wna16_finish(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t panel,
                  int64_t n_panels, int64_t block, const float *c);
 
-/// A level: which kernel runs m rows. `choose` sets format, rows, chunk and product, quantize and
-/// codes_cost where they are not the common ones.
+/// A level: which kernel runs m rows. `choose` sets format, rows, chunk and product, quantize,
+/// codes_cost and halves where they are not the common ones.
 struct dlq_wna16_level {
     const char *name;
     void (*choose)(const struct dlq_k_wna16 *w, int limbs, int64_t m, struct dlq_wna16_run *run);
