@@ -2,20 +2,25 @@
 # SPDX-FileCopyrightText: 2026 The dlquant authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# gpu.sh [BUILD]
+# gpu.sh [BUILD [PATTERN]]
 #
 # Runs everything that needs an NVIDIA GPU, on the first one, and ends with
 # "N passed, N failed, N skipped": the programs that check GPU kernels, the module of CUDA, and every
 # checkpoint of tests/data against its recording, in fp16 and bf16, with a replay of each call from a
-# graph. BUILD (default build) may have been made elsewhere and carried here with this repository.
+# graph. BUILD (default build) may have been made elsewhere and carried here with this repository. Each
+# line is printed when its part is done. PATTERN, an extended regular expression, picks parts by what
+# their lines begin with, so that a run can be had in pieces, several at a time:
 #
-#   DLQ_TEST_DATA=DIR   also every checkpoint under DIR, as sweep.sh does
-#   DLQ_GPU_SANITIZE=1  also under compute-sanitizer, memcheck and racecheck; takes minutes
+#   gpu.sh build 'gpu_marlin|module'          gpu.sh build 'memcheck golden/'
+#
+#   DLQ_TEST_DATA=DIR   also every checkpoint under DIR, as sweep.sh does ("sweep fp16", "sweep bf16")
+#   DLQ_GPU_SANITIZE=1  also under compute-sanitizer, "memcheck ..." and "racecheck ..."; takes minutes
 #   DLQ_GPU_LOAD=GB     also make an AWQ checkpoint of that size in DLQ_GPU_TMP (default /tmp), load it
 #                       from the page cache, and print rates and peaks
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(cd "${1:-build}" && pwd) || exit 2
+pattern=${2:-}
 data=$here/data
 tmp=$(mktemp -d "${DLQ_GPU_TMP:-/tmp}/dlquant-gpu-XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
@@ -52,10 +57,15 @@ finish() {
   exit
 }
 
+chosen() { # label
+  [[ $1 =~ ^($pattern) ]]
+}
+
 # A program that is right when it ends with 0. One that prints TAP counts once a line.
 program() { # label, command...
   local label=$1 status n_ok n_bad
   shift
+  chosen "$label" || return 0
   "$@" >"$tmp/log" 2>&1
   status=$?
   n_ok=$(grep -c '^ok ' "$tmp/log")
@@ -77,6 +87,7 @@ checkpoint() { # folder, arguments of dlquant run
   local dir=$1 label status
   shift
   label="${dir#"$data"/} $*"
+  chosen "$label" || return 0
   timeout 120 "$dlquant" run "$dir" --golden "$dir/golden" --device cuda "$@" >"$tmp/log" 2>&1
   status=$?
   if [ "$status" -eq 0 ] && grep -q 'graph replays equal to their calls' "$tmp/log"; then
@@ -111,14 +122,14 @@ done
 
 if [ -n "${DLQ_TEST_DATA:-}" ]; then
   for dtype in fp16 bf16; do
-    "$here/sweep.sh" "$dlquant" "$DLQ_TEST_DATA" --device cuda --dtype "$dtype" >"$tmp/sweep" 2>&1
-    cat "$tmp/sweep"
+    chosen "sweep $dtype" || continue
+    "$here/sweep.sh" "$dlquant" "$DLQ_TEST_DATA" --device cuda --dtype "$dtype" 2>&1 | tee "$tmp/sweep"
     if [[ $(tail -n 1 "$tmp/sweep") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
       passed=$((passed + BASH_REMATCH[1]))
       failed=$((failed + BASH_REMATCH[2]))
       skipped=$((skipped + BASH_REMATCH[3]))
     else
-      bad "sweep of $DLQ_TEST_DATA" "$tmp/sweep"
+      bad "sweep $dtype of $DLQ_TEST_DATA" "$tmp/sweep"
     fi
   done
 fi
