@@ -78,7 +78,7 @@ struct dlq_k_marlin_plan {
     int tile;   // 1 .. DLQ_K_MARLIN_TILES
     int ctas;   // of a multiprocessor
     int split;  // of one tile, at most: CTAs that add up their sums
-    int stages; // of the ring, 2 .. 6
+    int stages; // of the ring, 2 .. 4
 };
 
 #define DLQ_K_MARLIN_TILES 7
@@ -98,8 +98,9 @@ struct dlq_k_marlin_gemm {
     const float *bias; // [n] or NULL
     void *workspace;   // 256-byte aligned, of at least dlq_k_marlin_workspace_bytes
     size_t workspace_bytes;
-    // dlq_k_marlin_counters(sms) integers that are zero now and will be zero again afterwards, for
-    // one stream at a time; NULL: such a place in the workspace is set to zero by every call.
+    // dlq_k_marlin_counters(sms) integers, 8-byte aligned, that are zero now and will be zero again
+    // afterwards, for one stream at a time; NULL: such a place in the workspace is set to zero by
+    // every call.
     int *counters;
 };
 

@@ -19,6 +19,17 @@ ptx_cp_async16(uint32_t dst, const void *src, uint32_t bytes)
                  : "memory");
 }
 
+// The same, or nothing.
+DLQ_DEV void
+ptx_cp_async16_if(bool copied, uint32_t dst, const void *src, uint32_t bytes)
+{
+    asm volatile(
+        "{.reg .pred p; setp.ne.u32 p, %3, 0; @p cp.async.cg.shared.global [%0], [%1], 16, "
+        "%2;}" ::"r"(dst),
+        "l"(src), "r"(bytes), "r"((uint32_t)copied)
+        : "memory");
+}
+
 // One arrival of this thread on `bar` when all its copies so far are there; counted in the
 // barrier's arrivals.
 DLQ_DEV void

@@ -65,6 +65,27 @@ ptx_ld_acquire(const unsigned *flag)
     return v;
 }
 
+// A counter in global memory: adds, and returns what it was. What this thread, and those it met at
+// a barrier, wrote before is visible to whoever sees the sum, and the other way round.
+DLQ_DEV unsigned long long
+ptx_atom_add_acq_rel64(unsigned long long *p, unsigned long long v)
+{
+    unsigned long long was;
+    asm volatile("atom.acq_rel.gpu.global.add.u64 %0, [%1], %2;"
+                 : "=l"(was)
+                 : "l"(p), "l"(v)
+                 : "memory");
+    return was;
+}
+
+DLQ_DEV unsigned long long
+ptx_ld_acquire64(const unsigned long long *p)
+{
+    unsigned long long v;
+    asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(v) : "l"(p) : "memory");
+    return v;
+}
+
 // ---- mbarrier (all addresses are shared-memory addresses from ptx_smem)
 
 DLQ_DEV void

@@ -8,6 +8,13 @@
 #include <cuda_runtime_api.h>
 #include <stdint.h>
 
+// n / by for n below 2^31, as (n * multiplier >> 32) >> shift; multiplier 0: by is 1.
+struct sm80_w4_divisor {
+    int by;
+    uint32_t multiplier;
+    int shift;
+};
+
 struct sm80_w4_args {
     const char *weights;
     const uint16_t *scales;
@@ -18,16 +25,18 @@ struct sm80_w4_args {
     int64_t ldy;
     const float *bias;
     float4 *partial;
-    int *counters;
+    unsigned long long *counters;
     int m, n, k;
-    int n_padded, k_padded;
-    int groups;      // rows of scales
+    int n_padded;
     int group_shift; // log2 of the group; 31: one group a column
-    int m_tiles, iters;
+    struct sm80_w4_divisor m_tiles, iters;
     int stages;
-    // The first sk_tiles tiles are cut into sk_ctas equal runs along k, a run a CTA; of the others
-    // every CTA does dp_each whole ones.
+    // The first sk_tiles tiles are cut along k into sk_ctas runs, a run a CTA; before it every CTA
+    // does dp_each whole ones of the others. Groups of CTAs share `span` stages, of one tile or, in
+    // one group, of all: each has a run of `run` stages, the first longer_runs of them one more.
     int sk_tiles, sk_ctas, dp_each;
+    struct sm80_w4_divisor group, span, run, longer_run;
+    int longer_runs;
     int pdl;
     int wide; // y can be written eight values at a time
 };

@@ -3,18 +3,16 @@
 //
 // y = x W^T on mma.sync, W in the Marlin layout, compute capability 8.0 and up.
 //
-// sm80_w4_operand.cuh has the operands, sm80_w4_stream.cuh how work is cut and copied. Up to 16
-// tokens, where weights are used once or twice, q - z is multiplied as it is and scales are applied
-// to the fp32 sums of a group or of a stage. Above, (q - z) * s is rounded once to the type of x.
-//
-// Where a tile is shared by several CTAs each writes its fp32 sums to the workspace and counts
-// itself; the one that comes last adds all in the order of k, so that bits do not depend on who
-// that is, and nobody waits.
+// sm80_w4_operand.cuh has the operands, sm80_w4_stream.cuh how work is cut and copied,
+// sm80_w4_sums.cuh the end of a tile. Up to 16 tokens, where weights are used once or twice, q - z
+// is multiplied as it is and scales are applied to the fp32 sums of a group or of a stage. Above,
+// (q - z) * s is rounded once to the type of x.
 #ifndef DLQ_KERNELS_CUDA_SM80_W4_GEMM_CUH
 #define DLQ_KERNELS_CUDA_SM80_W4_GEMM_CUH
 
 #include "sm80_w4_operand.cuh"
 #include "sm80_w4_stream.cuh"
+#include "sm80_w4_sums.cuh"
 
 #include <cuda_runtime.h>
 
@@ -35,12 +33,12 @@ template <bool Bf16, class S> struct w4_kernel {
     // x. Steps of a warp lie next to each other along k.
     struct places {
         uint32_t weights, scales, zeros, x;
-        int wn, wt, wk, group;
+        w4_warp<S> warp;
+        int group;
 
         __device__ __forceinline__ places(int group_shift)
         {
-            const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-            wn = warp % S::Wn, wt = warp / S::Wn % S::Wt, wk = warp / (S::Wn * S::Wt);
+            const int lane = threadIdx.x % 32, wn = warp.n, wt = warp.t, wk = warp.k;
             const int block = wn * S::Cw / 4, half = wn * S::Cw % 4 / 2;
             weights =
                 (wk * S::steps * S::blocks + block) * S::tile_bytes +
@@ -61,7 +59,7 @@ template <bool Bf16, class S> struct w4_kernel {
     static __device__ __forceinline__ void load_params(raw &f, uint32_t stage, int pair,
                                                        const places &at)
     {
-        const int row = (at.wk * (S::steps / 2) + pair) * 32 >> at.group;
+        const int row = (at.warp.k * (S::steps / 2) + pair) * 32 >> at.group;
         const uint32_t scales = stage + at.scales + row * (S::columns * 2);
         if constexpr (S::Cw == 4) {
             const uint4 v = ptx_lds128(scales);
@@ -73,7 +71,7 @@ template <bool Bf16, class S> struct w4_kernel {
         if (S::Bits == 4) {
             uint32_t zeros = ptx_lds32(stage + at.zeros + row * (S::columns / 2));
             if (S::Cw == 2)
-                zeros >>= at.wn % 2 * 8;
+                zeros >>= at.warp.n % 2 * 8;
 #pragma unroll
             for (int w = 0; w < S::Cw; w++)
                 f.zero[w] = w4_zeros_of<Bf16>(zeros >> 4 * w & 0x000f000fu);
@@ -186,222 +184,33 @@ template <bool Bf16, class S> struct w4_kernel {
         }
     }
 
-    // This thread's share of a tile's sums, see w4_shape: those of its own words.
-    using owned = float4[S::own];
-
-    static __device__ __forceinline__ void add(float4 &to, const float4 &v)
-    {
-        to.x += v.x, to.y += v.y, to.z += v.z, to.w += v.w;
-    }
-
-    static __device__ __forceinline__ void add_warps(owned &out, const float4 (&sum)[S::Cw][S::nt],
-                                                     float4 *shared, int wk)
-    {
-        constexpr int part = S::own / S::slices, half = S::threads / 2;
-        const int tid = threadIdx.x, partner = S::Wk == 1   ? tid
-                                               : tid < half ? tid + half
-                                                            : tid - half;
-#pragma unroll
-        for (int slice = 0; slice < S::slices; slice++) {
-            if (S::Wk > 1) {
-                __syncthreads();
-#pragma unroll
-                for (int i = 0; i < part; i++) {
-                    const int f = slice * part + i;
-                    const float4 &low = sum[f / S::nt][f % S::nt],
-                                 &high = sum[(f + S::own) / S::nt % S::Cw][f % S::nt];
-                    out[f] = wk ? high : low;
-                    shared[i * S::threads + tid] = wk ? low : high;
-                }
-                __syncthreads();
-            }
-#pragma unroll
-            for (int i = 0; i < part; i++) {
-                const int f = slice * part + i;
-                if (S::Wk > 1)
-                    add(out[f], shared[i * S::threads + partner]);
-                else
-                    out[f] = sum[f / S::nt][f % S::nt];
-            }
-        }
-    }
-
-    // For a tile shared by CTAs first .. last: true in the one that has all sums now.
-    static __device__ __forceinline__ bool add_ctas(const sm80_w4_args &a, owned &sum, int first,
-                                                    int last)
-    {
-        __shared__ int before;
-        constexpr int slot_size = S::own * S::threads;
-        float4 *const slots = a.partial + threadIdx.x;
-        // A CTA begins at most one tile that it does not end, and ends one that it did not begin.
-        const int64_t slot = 2 * (int64_t)blockIdx.x + ((int)blockIdx.x == first);
-#pragma unroll
-        for (int i = 0; i < S::own; i++)
-            __stcg(slots + slot * slot_size + i * S::threads, sum[i]);
-        __syncthreads();
-        if (threadIdx.x == 0) {
-            // What the CTA wrote before the barrier is seen by whoever sees the count, and the
-            // other way round.
-            __threadfence();
-            before = atomicAdd(a.counters + first, 1);
-            __threadfence();
-        }
-        __syncthreads();
-        if (before != last - first)
-            return false;
-        if (threadIdx.x == 0)
-            a.counters[first] = 0;
-        // As many loads under way as the registers hold beside this CTA's own sums, where those are
-        // few.
-        constexpr bool keeps = S::own <= 16;
-        constexpr int most = 16, chunk = S::own < most ? S::own : most, batch = most / chunk;
-        float4 mine[keeps ? S::own : 1];
-#pragma unroll
-        for (int i = 0; i < S::own; i++) {
-            if (keeps)
-                mine[i] = sum[i];
-            sum[i] = make_float4(0, 0, 0, 0);
-        }
-        for (int c = first; c <= last; c += batch)
-#pragma unroll
-            for (int part = 0; part < S::own; part += chunk) {
-                float4 v[batch][chunk];
-#pragma unroll
-                for (int b = 0; b < batch; b++) {
-                    const int other = c + b;
-                    const float4 *const from =
-                        slots + (2 * (int64_t)other + (other == first)) * slot_size;
-#pragma unroll
-                    for (int i = 0; i < chunk; i++)
-                        if (keeps && other == (int)blockIdx.x)
-                            v[b][i] = mine[part + i];
-                        else
-                            v[b][i] = other <= last ? __ldcg(from + (part + i) * S::threads)
-                                                    : make_float4(0, 0, 0, 0);
-                }
-#pragma unroll
-                for (int b = 0; b < batch; b++)
-#pragma unroll
-                    for (int i = 0; i < chunk; i++)
-                        add(sum[part + i], v[b][i]);
-                asm volatile("" ::: "memory");
-            }
-        return true;
-    }
-
-    // Of four lanes t = 0..3 with four values each: lane t gets value t of all.
-    static __device__ __forceinline__ void transpose(uint32_t (&v)[4], int t)
-    {
-#pragma unroll
-        for (int bit = 1; bit < 4; bit *= 2)
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                if (i & bit)
-                    continue;
-                const bool upper = t & bit;
-                const uint32_t got = __shfl_xor_sync(0xffffffffu, upper ? v[i] : v[i + bit], bit);
-                v[i] = upper ? got : v[i];
-                v[i + bit] = upper ? v[i + bit] : got;
-            }
-    }
-
-    static __device__ __forceinline__ void store(const sm80_w4_args &a, const owned &sum, int tile,
-                                                 const places &at)
-    {
-        static_assert(S::own_words == 2, "four blocks of eight columns");
-        const int lane = threadIdx.x % 32, r = lane / 4, t = lane % 4;
-        const int n0 = tile / a.m_tiles * S::columns + at.wn * (16 * S::Cw) + at.wk * 32,
-                  m0 = tile % a.m_tiles * S::Mt + at.wt * S::tokens;
-        if (n0 >= a.n)
-            return;
-        float scale[4], bias[4]; // of column n0 + 8 b + r
-#pragma unroll
-        for (int b = 0; b < 4; b++) {
-            scale[b] = S::exact ? w4_unit<Bf16>() : 1;
-            if (a.group_shift == 31) // the channelwise permutation
-                scale[b] *= w4_float<Bf16>(a.scales[n0 + r / 2 * 8 + 2 * b + r % 2]);
-            bias[b] = a.bias && n0 + 8 * b + r < a.n ? a.bias[n0 + 8 * b + r] : 0;
-        }
-#pragma unroll
-        for (int j = 0; j < S::nt; j++) {
-            uint32_t v[4];
-#pragma unroll
-            for (int b = 0; b < 4; b++) {
-                const float4 from = sum[b / 2 * S::nt + j];
-                const float v0 = b % 2 ? from.z : from.x, v1 = b % 2 ? from.w : from.y;
-                // Rows of columns to rows of tokens: lane r, t gets token r, columns 2t, 2t+1.
-                v[b] = ptx_movmatrix_trans(
-                    w4_pair<Bf16>(fmaf(v0, scale[b], bias[b]), fmaf(v1, scale[b], bias[b])));
-            }
-            const int token = m0 + 8 * j + r;
-            uint16_t *const y = a.y + token * a.ldy + n0;
-            if (a.wide) {
-                transpose(v, t);
-                if (token < a.m && n0 + 8 * t < a.n)
-                    *(uint4 *)(y + 8 * t) = make_uint4(v[0], v[1], v[2], v[3]);
-            } else if (token < a.m) {
-#pragma unroll
-                for (int i = 0; i < 8; i++) {
-                    const int n = i / 2 * 8 + 2 * t + i % 2;
-                    if (n0 + n < a.n)
-                        y[n] = (uint16_t)(v[i / 2] >> i % 2 * 16);
-                }
-            }
-        }
-    }
-
-    static __device__ __forceinline__ void finish(const sm80_w4_args &a,
-                                                  const float4 (&sum)[S::Cw][S::nt], float4 *shared,
-                                                  int tile, const places &at)
-    {
-        owned own;
-        add_warps(own, sum, shared, at.wk);
-        bool whole = true;
-        if (tile < a.sk_tiles) {
-            const int first = w4_owner(a, tile * a.iters),
-                      last = w4_owner(a, (tile + 1) * a.iters - 1);
-            if (first != last)
-                whole = add_ctas(a, own, first, last);
-        }
-        if (whole)
-            store(a, own, tile, at);
-    }
-
-    // The next stage into the ring, or an empty group of copies.
-    static __device__ __forceinline__ void refill(const sm80_w4_args &a, w4_stream<S> &load,
-                                                  uint32_t stage)
-    {
-        if (load.at.left > 0) {
-            load.weights(a, stage);
-            load.tokens(a, stage);
-            load.next(a);
-        }
-        asm volatile("cp.async.commit_group;" ::: "memory");
-    }
-
     static __device__ __forceinline__ void fill(const sm80_w4_args &a, w4_stream<S> &load,
                                                 uint32_t ring)
     {
+        int ahead = 0;
         if (a.pdl) {
-            w4_stream<S> ahead = load;
-            for (int s = 0; s < a.stages - 1 && ahead.at.left > 0; s++, ahead.next(a))
-                ahead.weights(a, ring + s * S::stage_bytes);
+            // Weights do not depend on the kernel before this one. Of the first tile only: another
+            // would have to be looked for.
+            w4_stream<S> first = load;
+            for (; ahead < min(a.stages - 1, load.at.until); ahead++, first.next_stage(a))
+                first.weights(a, ring + ahead * S::stage_bytes);
             ptx_pdl_wait();
         }
         for (int s = 0; s < a.stages - 1; s++) {
             if (load.at.left > 0) {
-                if (!a.pdl)
+                if (s >= ahead)
                     load.weights(a, ring + s * S::stage_bytes);
                 load.tokens(a, ring + s * S::stage_bytes);
                 load.next(a);
             }
-            asm volatile("cp.async.commit_group;" ::: "memory");
+            ptx_cp_async_commit();
         }
     }
 
     static __device__ __forceinline__ void run_exact(const sm80_w4_args &a, w4_stream<S> &load,
-                                                     w4_cursor now, uint32_t ring, float4 *shared)
+                                                     w4_cursor now, char *smem)
     {
+        const uint32_t ring = ptx_smem(smem);
         const places at(a.group_shift);
         const uint32_t end = ring + a.stages * S::stage_bytes;
         uint32_t stage = ring, freed = end - S::stage_bytes;
@@ -410,14 +219,18 @@ template <bool Bf16, class S> struct w4_kernel {
         while (now.left > 0) {
             w4_wait_stage(a.stages);
             __syncthreads();
-            refill(a, load, freed);
+            if (load.at.left > 0) {
+                load.weights(a, freed);
+                load.tokens(a, freed);
+                load.next(a);
+            }
+            ptx_cp_async_commit();
             multiply_exact(a, sum, stage, at);
             freed = stage;
             stage = stage + S::stage_bytes == end ? ring : stage + S::stage_bytes;
             const int tile = now.tile;
-            now.next(a);
-            if (now.left == 0 || now.tile != tile) {
-                finish(a, sum, shared, tile, at);
+            if (now.next(a)) {
+                w4_sums<Bf16, S>::finish(a, sum, smem, tile, now.left == 0, at.warp);
                 clear(sum);
             }
         }
@@ -425,8 +238,9 @@ template <bool Bf16, class S> struct w4_kernel {
 
     // Registers are one part ahead of the products, across stages too.
     static __device__ __forceinline__ void run_rounded(const sm80_w4_args &a, w4_stream<S> &load,
-                                                       w4_cursor now, uint32_t ring, float4 *shared)
+                                                       w4_cursor now, char *smem)
     {
+        const uint32_t ring = ptx_smem(smem);
         const places at(a.group_shift);
         const int group = 1 << min(a.group_shift, 30);
         const uint32_t end = ring + a.stages * S::stage_bytes;
@@ -463,25 +277,32 @@ template <bool Bf16, class S> struct w4_kernel {
                         }
                         const uint32_t from = next == 0 ? following : stage;
                         load_weights(f, from, next, at);
-                        if (next == 0 || (next % 2 == 0 && (next * 16 & (group - 1)) == 0))
-                            load_params(f, from, next / 2, at);
+                        if (next == 0)
+                            load_params(f, from, 0, at);
                         load_x(x[(q + 1) % 2], from, next, 0, at);
                     }
-                    if (q == 0)
-                        refill(a, load, freed);
+                    if (q == 0) {
+                        load.weights(a, freed);
+                        load.tokens(a, freed);
+                        ptx_cp_async_commit();
+                    }
 #pragma unroll
                     for (int w = 0; w < S::Cw; w++)
 #pragma unroll
                         for (int j = 0; j < S::part; j++)
                             w4_mma<Bf16>(sum[w][p * S::part + j], weights[w], x[q % 2].x[j]);
                 }
+                // Behind the products: a branch before them would keep conversions out of them.
+                const int next = s + 1;
+                if (next % 2 == 0 && next < S::steps && (next * 16 & (group - 1)) == 0)
+                    load_params(f, stage, next / 2, at);
             }
             freed = stage;
             stage = following;
+            load.next(a);
             const int tile = now.tile;
-            now.next(a);
-            if (now.left == 0 || now.tile != tile) {
-                finish(a, sum, shared, tile, at);
+            if (now.next(a)) {
+                w4_sums<Bf16, S>::finish(a, sum, smem, tile, now.left == 0, at.warp);
                 clear(sum);
                 // Again, rather than kept in registers all that while.
                 load_weights(f, stage, 0, at);
@@ -497,18 +318,16 @@ __global__ void
 __launch_bounds__(S::threads, Ctas) sm80_marlin_kernel(const sm80_w4_args a)
 {
     extern __shared__ __align__(128) char smem[];
-    const uint32_t ring = ptx_smem(smem);
-    float4 *const shared = (float4 *)(smem + a.stages * S::stage_bytes);
     w4_stream<S> load;
     load.start(a);
     const w4_cursor now = load.at;
     ptx_pdl_launch();
     w4_stream<S>::constants(a, smem, Bf16 ? 0x3f803f80u : 0x3c003c00u);
-    w4_kernel<Bf16, S>::fill(a, load, ring);
+    w4_kernel<Bf16, S>::fill(a, load, ptx_smem(smem));
     if constexpr (S::exact)
-        w4_kernel<Bf16, S>::run_exact(a, load, now, ring, shared);
+        w4_kernel<Bf16, S>::run_exact(a, load, now, smem);
     else
-        w4_kernel<Bf16, S>::run_rounded(a, load, now, ring, shared);
+        w4_kernel<Bf16, S>::run_rounded(a, load, now, smem);
 }
 
 template <bool Bf16, class S, int Ctas>
@@ -551,12 +370,11 @@ template <bool Bf16, int Bits>
 int
 w4_launch_tile(const sm80_w4_args *a, int tile, int grid, cudaStream_t stream)
 {
-    constexpr int deep = 1024 / Bits;
     switch (tile) {
     case 0:
-        return w4_launch<Bf16, w4_shape<Bits, 8, 2, 1, 2, deep, 4>, 4>(a, grid, stream);
+        return w4_launch<Bf16, w4_shape<Bits, 8, 2, 1, 2, 128, 4>, 4>(a, grid, stream);
     case 1:
-        return w4_launch<Bf16, w4_shape<Bits, 16, 2, 1, 2, deep, 4>, 3>(a, grid, stream);
+        return w4_launch<Bf16, w4_shape<Bits, 16, 2, 1, 2, 128, 4>, 3>(a, grid, stream);
     case 2:
         return w4_launch<Bf16, w4_shape<Bits, 32, 2, 1, 2, 128, 4>, 3>(a, grid, stream);
     case 3:

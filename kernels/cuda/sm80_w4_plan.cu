@@ -11,27 +11,28 @@ namespace
 {
 
 struct tile_facts {
-    int tokens, columns, depth; // depth: k of a stage, see depth_of
+    int tokens, columns, depth; // depth: k of a stage
     int ctas;                   // of a multiprocessor, at most
     int k_warps, slices;        // warps that share a tile's columns, parts in which they add up
     int tile_ns;                // about what a tile takes beyond its stages
     int stage_ns[4];            // and a stage with 1 to 4 CTAs a multiprocessor
 };
 
-// The template arguments of w4_launch_tile, sm80_w4_gemm.cuh. Times are fitted to 1500 plans of the
-// shapes in docs/performance/marlin.md on an H100, within 8 %; their ratios matter.
+// The template arguments of w4_launch_tile, sm80_w4_gemm.cuh. Times are fitted to 2400 plans of the
+// shapes in docs/performance/marlin.md on an H100, within 5 %; their ratios matter.
 constexpr tile_facts tiles[DLQ_K_MARLIN_TILES] = {
-    {8, 128, 256, 4, 2, 1, 0, {900, 1450, 1700, 2150}},
-    {16, 128, 256, 3, 2, 1, 1340, {930, 1420, 1990}},
-    {32, 128, 128, 3, 2, 2, 1860, {770, 1130, 1610}},
-    {64, 128, 128, 2, 2, 4, 3950, {990, 1610}},
-    {64, 256, 128, 1, 2, 4, 4180, {1500}},
-    {128, 256, 128, 1, 1, 1, 1940, {2480}},
-    {128, 128, 64, 2, 1, 1, 4220, {840, 1420}},
+    {8, 128, 128, 4, 2, 1, 60, {444, 627, 913, 1250}},
+    {16, 128, 128, 3, 2, 1, 510, {490, 691, 1044}},
+    {32, 128, 128, 3, 2, 2, 2310, {551, 937, 1452}},
+    {64, 128, 128, 2, 2, 4, 2570, {784, 1434}},
+    {64, 256, 128, 1, 2, 4, 2960, {1422}},
+    {128, 256, 128, 1, 1, 1, 3370, {2419}},
+    {128, 128, 64, 2, 1, 1, 2280, {726, 1327}},
 };
-constexpr int sm_bytes_ns = 23;                 // memory of a multiprocessor's share
-constexpr int even_ns = 2600, uneven_ns = 3400; // sharing tiles, as below
-constexpr int shared_bytes_us = 76000;          // reading others' sums
+constexpr int sm_bytes_ns = 25; // memory of a multiprocessor's share
+// Sharing tiles, as below: in all, a CTA of a tile, and bytes in a microsecond.
+constexpr int even_ns = 945, uneven_ns = 2736, share_ns = 181;
+constexpr int sums_bytes_us = 51800, parts_bytes_us = 55300;
 
 // CTAs of one tile, at most.
 constexpr int most_split = 32;
@@ -46,17 +47,10 @@ round256(size_t bytes)
     return (bytes + 255) / 256 * 256;
 }
 
-// Stages of the kernels for few tokens have as many bytes of weights of 8 bits as of 4.
-int
-depth_of(const tile_facts &t, int bits)
-{
-    return t.tokens <= 16 && bits == 8 ? t.depth / 2 : t.depth;
-}
-
 size_t
 smem_bytes(const tile_facts &t, int bits, int stages)
 {
-    const int depth = depth_of(t, bits);
+    const int depth = t.depth;
     const size_t stage = (size_t)depth * t.columns * bits / 8 + (size_t)t.tokens * depth * 2 +
                          depth / 32 * t.columns * 2 + (bits == 4 ? depth / 32 * t.columns / 2 : 0);
     return stages * stage + (t.k_warps > 1 ? (size_t)t.tokens * t.columns * 4 / t.slices : 0);
@@ -89,8 +83,7 @@ cut_work(const struct dlq_marlin_layer *layer, int m, const tile_facts &t, int c
 {
     cut c;
     c.m_tiles = (m + t.tokens - 1) / t.tokens;
-    const int depth = depth_of(t, layer->bits);
-    c.iters = (int)((layer->k_padded + depth - 1) / depth);
+    c.iters = (int)(layer->k_padded / t.depth);
     const int count = c.m_tiles * (int)((layer->n_padded + t.columns - 1) / t.columns);
     const int most = ctas * sms;
     c.dp_each = count / most;
@@ -118,8 +111,7 @@ int64_t
 cost_of(const cut &c, const tile_facts &t, int bits, int sms)
 {
     const auto stage_ns = [&](int ctas) {
-        const int64_t memory =
-            (int64_t)t.columns * depth_of(t, bits) * bits / 8 * ctas / sms / sm_bytes_ns;
+        const int64_t memory = (int64_t)t.columns * t.depth * bits / 8 * ctas / sms / sm_bytes_ns;
         const int64_t compute = t.stage_ns[(ctas - 1) / sms];
         return compute > memory ? compute : memory;
     };
@@ -127,9 +119,15 @@ cost_of(const cut &c, const tile_facts &t, int bits, int sms)
     if (c.sk_tiles > 0)
         ns += ((int64_t)c.sk_tiles * c.iters + c.sk_ctas - 1) / c.sk_ctas * stage_ns(c.sk_ctas);
     if (c.sk_ctas > c.sk_tiles) {
-        const int64_t shares = (c.sk_ctas + c.sk_tiles - 1) / c.sk_tiles;
-        ns += c.sk_ctas % c.sk_tiles == 0 ? even_ns : uneven_ns;
-        ns += shares * (int64_t)tile_bytes(t) * 1000 / shared_bytes_us;
+        const bool even = c.sk_ctas % c.sk_tiles == 0;
+        const int shares = (c.sk_ctas + c.sk_tiles - 1) / c.sk_tiles, ending = shares - !even;
+        const int parts = t.tokens <= 16 || ending < 2 ? 1
+                          : ending < t.tokens / 8      ? ending
+                                                       : t.tokens / 8;
+        ns += (even ? even_ns : uneven_ns + t.tile_ns) + shares * share_ns;
+        // Written, but for a part that the CTA adds itself, and read.
+        const int64_t bytes = (int64_t)tile_bytes(t) * (parts - (parts > 1) + shares) / parts;
+        ns += bytes * 1000 / (parts > 1 ? parts_bytes_us : sums_bytes_us);
     }
     return ns + (c.dp_each > 0 ? (int64_t)c.dp_each * c.iters * stage_ns(c.grid) : 0);
 }
@@ -192,6 +190,20 @@ choose(const struct dlq_k_marlin_gemm *call, struct dlq_k_marlin_plan *plan)
     return least != INT64_MAX;
 }
 
+sm80_w4_divisor
+divisor_of(int by)
+{
+    int log2 = 0;
+    while ((int64_t)1 << log2 < by)
+        log2++;
+    sm80_w4_divisor d = {by, 0, 0};
+    if (log2 > 0) {
+        d.multiplier = (uint32_t)((((uint64_t)1 << (31 + log2)) + by - 1) / by);
+        d.shift = log2 - 1;
+    }
+    return d;
+}
+
 int
 run(const struct dlq_k_marlin_gemm *call, const struct dlq_k_marlin_plan *plan, const void *x,
     int64_t ldx, int k, int pdl, cudaStream_t stream)
@@ -214,25 +226,33 @@ run(const struct dlq_k_marlin_gemm *call, const struct dlq_k_marlin_plan *plan, 
     a.n = (int)layer->n;
     a.k = k;
     a.n_padded = (int)layer->n_padded;
-    a.k_padded = (int)layer->k_padded;
-    a.groups = (int)layer->groups;
     a.group_shift = layer->packed_group == 128  ? 7
                     : layer->packed_group == 64 ? 6
                     : layer->packed_group == 32 ? 5
                                                 : 31;
-    a.m_tiles = c.m_tiles;
-    a.iters = c.iters;
+    a.m_tiles = divisor_of(c.m_tiles);
+    a.iters = divisor_of(c.iters);
     a.stages = plan->stages;
     a.sk_tiles = c.sk_tiles;
     a.sk_ctas = c.sk_ctas;
     a.dp_each = c.dp_each;
+    if (c.sk_ctas > 0) {
+        const bool by_tile = c.sk_ctas % c.sk_tiles == 0;
+        const int group = by_tile ? c.sk_ctas / c.sk_tiles : c.sk_ctas;
+        const int span = by_tile ? c.iters : c.sk_tiles * c.iters;
+        a.group = divisor_of(group);
+        a.span = divisor_of(span);
+        a.run = divisor_of(span / group);
+        a.longer_run = divisor_of(span / group + 1);
+        a.longer_runs = span % group;
+    }
     a.wide = ((uintptr_t)call->y & 15) == 0 && call->ldy % 8 == 0 && layer->n % 8 == 0;
     a.pdl = pdl;
     if (c.sk_ctas > c.sk_tiles) {
-        const size_t head = call->counters ? 0 : round256(sizeof(int) * (size_t)c.sk_ctas);
+        const size_t head = call->counters ? 0 : round256(sizeof(*a.counters) * (size_t)c.sk_ctas);
         if (call->workspace_bytes < head + 2 * (size_t)c.sk_ctas * tile_bytes(t))
             return DLQ_K_MARLIN_WORKSPACE;
-        a.counters = call->counters ? call->counters : (int *)call->workspace;
+        a.counters = (unsigned long long *)(call->counters ? call->counters : call->workspace);
         a.partial = (float4 *)((char *)call->workspace + head);
         if (head) {
             const cudaError_t err = cudaMemsetAsync(call->workspace, 0, head, stream);
@@ -263,7 +283,7 @@ sums_bytes(int max_m, int sms)
 extern "C" int64_t
 dlq_k_marlin_counters(int sms)
 {
-    return 4 * (int64_t)sms;
+    return 8 * (int64_t)sms; // two for each CTA
 }
 
 extern "C" size_t
@@ -281,13 +301,12 @@ dlq_k_marlin_resolve(const struct dlq_k_marlin_gemm *call, const struct dlq_k_ma
     if (plan)
         p = *plan;
     if (p.tile < 0 || p.tile > DLQ_K_MARLIN_TILES || p.split < 0 || p.split > most_split ||
-        (p.stages != 0 && (p.stages < 2 || p.stages > 6)) || call->capability < 80 ||
+        (p.stages != 0 && (p.stages < 2 || p.stages > 4)) || call->capability < 80 ||
         call->sms < 1 || !choose(call, &p))
         return DLQ_K_MARLIN_PLAN;
     if (p.stages == 0) {
         const size_t limit = smem_limit(call->capability, p.ctas);
-        // Longer rings only make the first stages come later where all CTAs wait for memory.
-        p.stages = tiles[p.tile - 1].tokens <= 16 ? 3 : 4;
+        p.stages = 4;
         while (smem_bytes(tiles[p.tile - 1], call->layer->bits, p.stages) > limit)
             p.stages--;
     }

@@ -43,40 +43,79 @@ template <int Bits_, int Mt_, int Wn_, int Wt_, int Wk_, int Kt_, int Cw_> struc
     static constexpr bool exact = Mt <= 16;
 
     static_assert(steps == 8 || steps == 4, "shape");
+    static_assert(128 % Kt == 0, "of which k_padded is a multiple");
     static_assert(Wk <= 2 && (Cw == 4 || (Cw == 2 && Wk == 1)), "shape");
 };
 
-// Where a CTA is in its work: `left` more stages after this one.
+// Which columns, tokens and k of a CTA's are a warp's.
+template <class S> struct w4_warp {
+    int n, t, k;
+
+    __device__ __forceinline__ w4_warp()
+    {
+        const int warp = threadIdx.x / 32;
+        n = warp % S::Wn, t = warp / S::Wn % S::Wt, k = warp / (S::Wn * S::Wt);
+    }
+};
+
+__device__ __forceinline__ int
+w4_divide(int n, const sm80_w4_divisor &d)
+{
+    return d.multiplier == 0 ? n : (int)(__umulhi((uint32_t)n, d.multiplier) >> d.shift);
+}
+
+// Of the stages of all cut tiles, the first of CTA c's run.
+__device__ __forceinline__ int
+w4_run_begin(const sm80_w4_args &a, int c)
+{
+    const int group = w4_divide(c, a.group), i = c - group * a.group.by;
+    return group * a.span.by + i * a.run.by + min(i, a.longer_runs);
+}
+
+// Where a CTA is in its work: at stage k of a tile, with `left` stages to do from this one on and
+// `until` of them before the next tile. Whole tiles come before the run.
 struct w4_cursor {
-    int left, sk_left; // sk_left: of them, before the whole tiles begin
+    int left, until;
     int tile, k;
 
+    __device__ __forceinline__ void begin_run(const sm80_w4_args &a)
+    {
+        const int first = w4_run_begin(a, blockIdx.x);
+        tile = w4_divide(first, a.iters);
+        k = first - tile * a.iters.by;
+        until = min(left, a.iters.by - k);
+    }
+    __device__ __forceinline__ int run_length(const sm80_w4_args &a) const
+    {
+        const int c = blockIdx.x;
+        return c < a.sk_ctas ? w4_run_begin(a, c + 1) - w4_run_begin(a, c) : 0;
+    }
     __device__ __forceinline__ void start(const sm80_w4_args &a)
     {
-        tile = k = sk_left = 0;
-        if ((int)blockIdx.x < a.sk_ctas) {
-            const int total = a.sk_tiles * a.iters, each = total / a.sk_ctas,
-                      more = total % a.sk_ctas, c = blockIdx.x;
-            const int first = c * each + min(c, more);
-            sk_left = each + (c < more);
-            tile = first / a.iters;
-            k = first % a.iters;
-        }
-        left = sk_left + a.dp_each * a.iters;
-        if (sk_left == 0)
+        left = run_length(a) + a.dp_each * a.iters.by;
+        if (a.dp_each == 0) {
+            begin_run(a);
+        } else {
             tile = a.sk_tiles + blockIdx.x;
+            k = 0;
+            until = a.iters.by;
+        }
     }
-    __device__ __forceinline__ void next(const sm80_w4_args &a)
+    // After k++: true when the stage before was the last one of its tile or of all.
+    __device__ __forceinline__ bool next(const sm80_w4_args &a)
     {
         left--;
-        k++;
-        if (--sk_left == 0) {
-            tile = a.sk_tiles + blockIdx.x;
+        if (--until > 0)
+            return false;
+        const int run = run_length(a);
+        if (left == run && a.dp_each > 0) {
+            begin_run(a);
+        } else {
+            tile += left > run ? gridDim.x : 1;
             k = 0;
-        } else if (k == a.iters) {
-            tile += sk_left > 0 ? 1 : gridDim.x;
-            k = 0;
+            until = min(left, a.iters.by);
         }
+        return true;
     }
 };
 
@@ -84,36 +123,21 @@ struct w4_cursor {
 __device__ __forceinline__ int
 w4_owner(const sm80_w4_args &a, int u)
 {
-    const int total = a.sk_tiles * a.iters, each = total / a.sk_ctas, more = total % a.sk_ctas;
-    return u < more * (each + 1) ? u / (each + 1) : more + (u - more * (each + 1)) / each;
+    const int group = w4_divide(u, a.span), at = u - group * a.span.by;
+    const int in_longer = a.longer_runs * a.longer_run.by;
+    return group * a.group.by + (at < in_longer ? w4_divide(at, a.longer_run)
+                                                : a.longer_runs + w4_divide(at - in_longer, a.run));
 }
 
-template <int Left>
-__device__ __forceinline__ void
-w4_cp_wait(void)
-{
-    asm volatile("cp.async.wait_group %0;" ::"n"(Left) : "memory");
-}
-
+// Until the oldest stage of a full ring of 2 to 4 is there.
 __device__ __forceinline__ void
 w4_wait_stage(int stages)
 {
-    switch (stages) {
-    case 2:
-        w4_cp_wait<0>();
-        break;
-    case 3:
-        w4_cp_wait<1>();
-        break;
-    case 4:
-        w4_cp_wait<2>();
-        break;
-    case 5:
-        w4_cp_wait<3>();
-        break;
-    default:
-        w4_cp_wait<4>();
-    }
+    ptx_cp_async_wait_group<2>();
+    if (stages < 4)
+        ptx_cp_async_wait_group<1>();
+    if (stages < 3)
+        ptx_cp_async_wait_group<0>();
 }
 
 // What a thread copies of the stages of its CTA, one after the other. Sizes of copies are 16 or 0:
@@ -131,19 +155,29 @@ template <class S> struct w4_stream {
     static_assert(w_rows > 0, "threads");
 
     w4_cursor at;
+    uint32_t w_to, x_to; // places in a stage
     const char *w;
     const uint16_t *x;
-    uint32_t x_inside; // a bit a pass
+    int x_rows_inside; // of the tile, from this thread's first one on
     bool w_inside;
     // Scales, then zero points, of the first stage of the tile's columns.
     struct {
         const char *from;
-        int row; // of a stage
-        bool copied;
+        int row; // of a stage; below 0: none
+        int row_bytes;
     } params[param_passes];
 
     __device__ __forceinline__ void start(const sm80_w4_args &a)
     {
+        const int tid = threadIdx.x, row = tid / row_chunks, chunk = tid % row_chunks;
+        const int x_row = tid / x_chunks, x_chunk = tid % x_chunks;
+        // A lane of 8-bit weights has 32 bytes: their halves change places in every other four
+        // lanes, so that no bank is read twice. Farther apart, copies would take twice as long.
+        const int place = Bits == 4 ? chunk : chunk ^ (chunk >> 3 & 1);
+        w_to = (row * row_chunks + place) * 16;
+        x_to = S::weight_bytes + x_row * (Kt * 2) + ((x_chunk & ~7) | ((x_chunk ^ x_row) & 7)) * 16;
+        // Kept in registers rather than computed again for every stage.
+        asm volatile("" : "+r"(w_to), "+r"(x_to));
         at.start(a);
         seek(a);
     }
@@ -153,6 +187,8 @@ template <class S> struct w4_stream {
     static __device__ __forceinline__ void constants(const sm80_w4_args &a, char *ring,
                                                      uint32_t one)
     {
+        if (a.group_shift < 31 && a.zeros)
+            return;
         for (int s = 0; s < a.stages; s++) {
             uint32_t *const at =
                 (uint32_t *)(ring + s * S::stage_bytes + S::weight_bytes + S::x_bytes);
@@ -167,17 +203,15 @@ template <class S> struct w4_stream {
 
     __device__ __forceinline__ void seek(const sm80_w4_args &a)
     {
-        const int tn = at.tile / a.m_tiles, tm = at.tile % a.m_tiles, tid = threadIdx.x;
+        const int tn = w4_divide(at.tile, a.m_tiles), tm = at.tile - tn * a.m_tiles.by;
+        const int tid = threadIdx.x;
         const int row = tid / row_chunks, chunk = tid % row_chunks;
         w_inside = tn * S::columns + chunk * 16 / S::tile_bytes * 64 < a.n_padded;
         w = a.weights + ((int64_t)at.k * (Kt / 16) + row) * a.n_padded * (2 * Bits) +
             (tn * row_chunks + chunk) * (int64_t)16;
         const int token = tm * S::Mt + tid / x_chunks;
         x = a.x + token * a.ldx + at.k * Kt + tid % x_chunks * 8;
-        x_inside = 0;
-#pragma unroll
-        for (int p = 0; p < x_passes; p++)
-            x_inside |= (uint32_t)(token + p * x_rows < a.m) << p;
+        x_rows_inside = a.m - token;
 #pragma unroll
         for (int p = 0; p < param_passes; p++) {
             const int i = tid + p * S::threads;
@@ -185,60 +219,62 @@ template <class S> struct w4_stream {
             const int chunk = scale ? i : i - stage_scales,
                       chunks = scale ? scale_chunks : zero_chunks;
             const int n = tn * S::columns + chunk % chunks * (scale ? 8 : 32);
-            params[p].row = chunk / chunks;
             params[p].from = scale ? (const char *)(a.scales + n) : (const char *)a.zeros + n / 2;
-            params[p].copied = (scale ? a.group_shift < 31 : i < param_chunks && a.zeros) &&
-                               params[p].row < max(1, Kt >> a.group_shift) && n < a.n_padded;
+            params[p].row = chunk / chunks;
+            params[p].row_bytes = scale ? a.n_padded * 2 : a.n_padded / 2;
+            if (!(scale ? a.group_shift < 31 : i < param_chunks && a.zeros) ||
+                params[p].row >= max(1, Kt >> a.group_shift) || n >= a.n_padded)
+                params[p].row = -1;
         }
     }
 
+    // Without a branch, so that products go on between the copies: nothing is copied when there are
+    // no more stages. What a tile has of columns and tokens beyond n and m stays as it is: no other
+    // column's or token's sums see it.
     __device__ __forceinline__ void weights(const sm80_w4_args &a, uint32_t stage) const
     {
-        const int tid = threadIdx.x, row = tid / row_chunks, chunk = tid % row_chunks;
-        // A lane of 8-bit weights has 32 bytes: their halves change places in every other four
-        // lanes, so that no bank is read twice. Farther apart, copies would take twice as long.
-        const int place = Bits == 4 ? chunk : chunk ^ (chunk >> 3 & 1);
-        const uint32_t dst = stage + (row * row_chunks + place) * 16;
+        const uint32_t dst = stage + w_to;
         const int64_t pass = (int64_t)a.n_padded * (2 * Bits * w_rows);
-        // k_padded is a multiple of 128, a stage perhaps of more.
-        const bool whole = Kt <= 128 || (at.k + 1) * Kt <= a.k_padded;
+        const bool copied = w_inside && at.left > 0;
 #pragma unroll
         for (int p = 0; p < w_passes; p++)
-            ptx_cp_async16(dst + p * (S::threads * 16), w + p * pass,
-                           w_inside && (whole || p * w_rows < 8) ? 16 : 0);
+            ptx_cp_async16_if(copied, dst + p * (S::threads * 16), w + p * pass, 16);
 #pragma unroll
         for (int p = 0; p < param_passes; p++) {
-            const int i = tid + p * S::threads;
+            const int i = threadIdx.x + p * S::threads;
             const int row = (at.k * Kt >> a.group_shift) + params[p].row;
-            if (params[p].copied)
-                ptx_cp_async16(stage + S::weight_bytes + S::x_bytes + i * 16,
-                               params[p].from + (int64_t)row * (i < stage_scales ? a.n_padded * 2
-                                                                                 : a.n_padded / 2),
-                               row < a.groups ? 16 : 0);
+            ptx_cp_async16_if(params[p].row >= 0 && at.left > 0,
+                              stage + S::weight_bytes + S::x_bytes + i * 16,
+                              params[p].from + (int64_t)row * params[p].row_bytes, 16);
         }
     }
 
     __device__ __forceinline__ void tokens(const sm80_w4_args &a, uint32_t stage) const
     {
         const int row = threadIdx.x / x_chunks, chunk = threadIdx.x % x_chunks;
-        const bool inside = at.k * Kt + chunk * 8 < a.k;
-        const uint32_t dst =
-            stage + S::weight_bytes + row * (Kt * 2) + ((chunk & ~7) | ((chunk ^ row) & 7)) * 16;
+        const int rows = at.left > 0 ? x_rows_inside : 0;
+        const uint32_t bytes = at.k * Kt + chunk * 8 < a.k ? 16 : 0;
+        const uint32_t dst = stage + x_to;
         const int64_t pass = x_rows * a.ldx;
 #pragma unroll
         for (int p = 0; p < x_passes; p++)
             if (S::Mt % x_rows == 0 || row + p * x_rows < S::Mt)
-                ptx_cp_async16((dst ^ p * x_rows % 8 * 16) + p * x_rows * (Kt * 2), x + p * pass,
-                               inside && (x_inside >> p & 1) ? 16 : 0);
+                ptx_cp_async16_if(p * x_rows < rows,
+                                  (dst ^ p * x_rows % 8 * 16) + p * x_rows * (Kt * 2), x + p * pass,
+                                  bytes);
+    }
+
+    __device__ __forceinline__ void next_stage(const sm80_w4_args &a)
+    {
+        at.k++;
+        w += (int64_t)a.n_padded * (2 * Bits * (Kt / 16));
+        x += Kt;
     }
 
     __device__ __forceinline__ void next(const sm80_w4_args &a)
     {
-        const int tile = at.tile;
-        at.next(a);
-        w += (int64_t)a.n_padded * (2 * Bits * (Kt / 16));
-        x += Kt;
-        if (at.tile != tile && at.left > 0)
+        next_stage(a);
+        if (at.next(a) && at.left > 0)
             seek(a);
     }
 };
