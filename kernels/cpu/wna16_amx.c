@@ -214,8 +214,7 @@ load_factors(const struct state *s, int64_t group, struct factors *f)
     }
 }
 
-// Points the unpacking at the blocks of a pair in a group. What a group has beside codes is brought
-// here, lines of codes where they are unpacked.
+// Points the unpacking at a pair's blocks in a group. Brings what a group to come has beside codes.
 DLQ_INLINE void
 next_weights(const struct state *s, int pair, int64_t group, int turn, struct side_work *work)
 {

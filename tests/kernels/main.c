@@ -17,14 +17,10 @@ static const struct {
     void (*check)(void);
     void (*bench)(uint32_t cpu_flags); // NULL: nothing to measure
 } operations[] = {
-    {"float16", check_float16, NULL},
-    {"grid", check_grid, NULL},
-    {"pack", check_pack, NULL},
-    {"w4", check_w4, NULL},
-    {"wna16", check_wna16, bench_wna16},
-    {"dense", check_dense, bench_dense},
-    {"fp", check_fp, bench_fp},
-    {"w8a8", check_w8a8, bench_w8a8},
+    {"float16", check_float16, NULL},    {"grid", check_grid, NULL},
+    {"pack", check_pack, NULL},          {"w4", check_w4, NULL},
+    {"wna16", check_wna16, bench_wna16}, {"dense", check_dense, bench_dense},
+    {"fp", check_fp, bench_fp},          {"w8a8", check_w8a8, bench_w8a8},
 };
 static const int n_operations = (int)(sizeof(operations) / sizeof(*operations));
 
