@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
-#include "sm90_grouped.cuh"
+#include "sm90_grouped_launch.cuh"
 
 int
 sm90_grouped_u8(const struct sm90_grouped_launch *l, const struct grouped_args *g,
