@@ -9,6 +9,7 @@ extern "C" {
 #include "../float16.h"
 #include "../gpu_call.h"
 }
+#include "round.cuh"
 
 #include <cuda_runtime.h>
 
@@ -118,12 +119,6 @@ struct device_words {
   private:
     int set;
 };
-
-inline int64_t
-round_up(int64_t a, int64_t to)
-{
-    return (a + to - 1) / to * to;
-}
 
 // A result of w8.h or of the runtime as one of gpu_call.h.
 inline int

@@ -7,6 +7,7 @@
 #include "grouped_kernels.h"
 #include "grouped_layout.h"
 #include "ptx.cuh"
+#include "round.cuh"
 #include "sm90_grouped.h"
 
 #include <cuda_bf16.h>
@@ -16,18 +17,6 @@ namespace
 {
 
 constexpr int MAX_SPLITS = 16;
-
-int64_t
-divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-int64_t
-round_up(int64_t v, int64_t to)
-{
-    return divide_up(v, to) * to;
-}
 
 uint32_t
 packed_scale(uint32_t dtype)
@@ -49,7 +38,7 @@ int64_t
 place(int64_t *at, int64_t bytes)
 {
     const int64_t offset = *at;
-    *at = round_up(*at + bytes, 256);
+    *at = dlq::round_up(*at + bytes, 256);
     return bytes > 0 ? offset : 0;
 }
 
@@ -58,7 +47,7 @@ place(int64_t *at, int64_t bytes)
 int64_t
 grouped_source_groups(const struct dlq_k_grouped_desc *d)
 {
-    return d->n_groups > 0 ? d->n_groups : divide_up(d->k, d->group);
+    return d->n_groups > 0 ? d->n_groups : dlq::divide_up(d->k, d->group);
 }
 
 void
@@ -86,27 +75,27 @@ dlq_k_grouped_plan(struct dlq_k_grouped *w, const struct dlq_k_grouped_desc *d)
     if (d->k <= 0 || d->n <= 0 || d->k > limit || d->n > limit || d->group <= 0 ||
         d->group > d->k || d->n_groups < 0 || d->n_groups > limit || d->code < 0 ||
         d->code >= DLQ_K_GROUPED_CODES ||
-        (!d->act_order && d->n_groups != 0 && d->n_groups != divide_up(d->k, d->group)))
+        (!d->act_order && d->n_groups != 0 && d->n_groups != dlq::divide_up(d->k, d->group)))
         return -DLQ_K_ESHAPE;
     struct dlq_k_grouped out = {};
     out.desc = *d;
     out.packed_scale = packed_scale(d->scale_dtype);
     if (out.packed_scale == DLQ_DTYPE_NONE)
         return -DLQ_K_EDTYPE;
-    out.padded_n = round_up(d->n, 64);
+    out.padded_n = dlq::round_up(d->n, 64);
     out.groups = grouped_source_groups(d);
     out.block_groups = 1;
     if (out.groups == 1) {
-        out.padded_k = round_up(d->k, 64);
+        out.padded_k = dlq::round_up(d->k, 64);
     } else if (d->act_order) {
         // What no map of rows to groups exceeds.
         out.groups = out.groups < d->k ? out.groups : d->k;
-        out.padded_k = round_up(d->k + 15 * out.groups, 64);
+        out.padded_k = dlq::round_up(d->k + 15 * out.groups, 64);
         out.block_groups = 4;
     } else {
-        const int64_t steps = divide_up(d->group, 16);
+        const int64_t steps = dlq::divide_up(d->group, 16);
         const int64_t last = d->k - (out.groups - 1) * d->group;
-        out.padded_k = round_up((out.groups - 1) * steps * 16 + round_up(last, 16), 64);
+        out.padded_k = dlq::round_up((out.groups - 1) * steps * 16 + dlq::round_up(last, 16), 64);
         out.block_groups = steps == 1 ? 4 : steps % 4 == 0 ? 1 : 2;
     }
     if (out.padded_n / 64 > 65535 || out.padded_k > limit)
@@ -129,11 +118,11 @@ choice
 cut(const struct dlq_k_grouped *w, int tile, int64_t splits)
 {
     const struct grouped_tile *const t = &grouped_tiles[tile];
-    const int64_t turns = divide_up(w->padded_k / 64, t->slices);
+    const int64_t turns = dlq::divide_up(w->padded_k / 64, t->slices);
     splits = splits < turns / 2 ? splits : turns / 2;
     splits = splits < 1 ? 1 : splits > MAX_SPLITS ? MAX_SPLITS : splits;
-    choice c = {tile, 1, divide_up(turns, splits) * t->slices};
-    c.splits = (int)divide_up(w->padded_k / 64, c.split);
+    choice c = {tile, 1, dlq::divide_up(turns, splits) * t->slices};
+    c.splits = (int)dlq::divide_up(w->padded_k / 64, c.split);
     return c;
 }
 
@@ -141,7 +130,7 @@ int64_t
 tiles_of(const struct dlq_k_grouped *w, int tile, int64_t rows)
 {
     const struct grouped_tile *const t = &grouped_tiles[tile];
-    return divide_up(rows, t->rows) * divide_up(w->padded_n, t->columns);
+    return dlq::divide_up(rows, t->rows) * dlq::divide_up(w->padded_n, t->columns);
 }
 
 // Nanoseconds of the two largest tiles, as an H100 was measured: CTAs come in waves of one a
@@ -150,8 +139,8 @@ int64_t
 cost_of(const struct dlq_k_grouped *w, const choice *c, int64_t rows, int multiprocessors)
 {
     const struct grouped_tile *const t = &grouped_tiles[c->tile];
-    const int64_t waves = divide_up(tiles_of(w, c->tile, rows) * c->splits, multiprocessors);
-    const int64_t sums = round_up(rows, t->rows) * w->padded_n * 8 * c->splits;
+    const int64_t waves = dlq::divide_up(tiles_of(w, c->tile, rows) * c->splits, multiprocessors);
+    const int64_t sums = dlq::round_up(rows, t->rows) * w->padded_n * 8 * c->splits;
     return waves * (c->split * (t->rows == 64 ? 545 : 1000) + 2500) +
            (c->splits > 1 ? 3000 + sums / 4000 : 0);
 }
@@ -289,7 +278,7 @@ launch_reduce(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call *ca
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attribute.val.programmaticStreamSerializationAllowed = 1;
     cudaLaunchConfig_t config = {};
-    config.gridDim = dim3((unsigned)divide_up(call->m * (w->padded_n / 4), 256));
+    config.gridDim = dim3((unsigned)dlq::divide_up(call->m * (w->padded_n / 4), 256));
     config.blockDim = dim3(256);
     config.stream = stream;
     config.attrs = &attribute;
@@ -483,8 +472,8 @@ dlq_k_grouped_run(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call
     l.bf16 = call->x.bf16;
     l.x_scaled = call->x_scale != nullptr;
     l.fine = w->block_groups > 1;
-    l.grid = dim3((unsigned)divide_up(rows, t->rows), (unsigned)divide_up(w->padded_n, t->columns),
-                  (unsigned)c.splits);
+    l.grid = dim3((unsigned)dlq::divide_up(rows, t->rows),
+                  (unsigned)dlq::divide_up(w->padded_n, t->columns), (unsigned)c.splits);
     l.early = call->early;
     const int out = t->rows * (t->columns + 4) * 4;
     l.shared = a.stages * a.stage_at > out ? a.stages * a.stage_at : out;

@@ -4,16 +4,12 @@
 // Which grouped products run on sm90_grouped.cuh, and how they are cut up.
 #include "sm90_grouped.h"
 
+#include "round.cuh"
+
 #include <dlquant/types.h>
 
 namespace
 {
-
-int64_t
-divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 // Nanoseconds, as an H100 was measured: of a block of K, of a tile beside its blocks, of meeting in
 // a cluster, and of a launch beside its tiles.
@@ -77,7 +73,7 @@ int64_t
 tiles_of(const struct dlq_k_grouped *w, int tile, int64_t rows)
 {
     const struct sm90_grouped_tile *const t = &sm90_grouped_tiles[tile];
-    return divide_up(rows, t->rows) * divide_up(w->padded_n, 128 * t->pair);
+    return dlq::divide_up(rows, t->rows) * dlq::divide_up(w->padded_n, 128 * t->pair);
 }
 
 int64_t
@@ -85,8 +81,8 @@ cost_of(const struct dlq_k_grouped *w, const struct sm90_grouped_plan *p, int64_
         enum sm90_grouped_sums sums, int multiprocessors)
 {
     const cost *const c = &choice_of(sums)->costs[p->tile];
-    const int64_t turns = divide_up(tiles_of(w, p->tile, rows) * p->splits,
-                                    multiprocessors / sm90_grouped_tiles[p->tile].pair);
+    const int64_t turns = dlq::divide_up(tiles_of(w, p->tile, rows) * p->splits,
+                                         multiprocessors / sm90_grouped_tiles[p->tile].pair);
     return turns * (p->split * c->block + c->tile) + (p->splits > 1 ? c->meeting : 0) + c->launch;
 }
 
@@ -154,7 +150,7 @@ sm90_grouped_choose(const struct dlq_k_grouped *w, int64_t rows, enum sm90_group
     if (multiprocessors < 16)
         return false;
     const bool both = sums == SM90_GROUPED_GROUPS || sums == SM90_GROUPED_X_SCALED;
-    const int64_t pairs = divide_up(w->padded_k / 64, 2);
+    const int64_t pairs = dlq::divide_up(w->padded_k / 64, 2);
     int64_t least = INT64_MAX;
     for (int tile = 0; tile < SM90_GROUPED_TILES - (both ? 1 : 0); tile++) {
         const int64_t tiles = tiles_of(w, tile, rows);
@@ -163,7 +159,7 @@ sm90_grouped_choose(const struct dlq_k_grouped *w, int64_t rows, enum sm90_group
              splits == 1 || (splits <= 8 && splits <= pairs && sm90_grouped_tiles[tile].pair == 1 &&
                              tiles <= clusters(splits, multiprocessors));
              splits *= 2) {
-            const struct sm90_grouped_plan p = {tile, splits, 2 * divide_up(pairs, splits)};
+            const struct sm90_grouped_plan p = {tile, splits, 2 * dlq::divide_up(pairs, splits)};
             const int64_t cost = cost_of(w, &p, rows, sums, multiprocessors);
             if (cost < least) {
                 least = cost;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Host side of the W8A8 products: checks, the plan of a launch, the launch.
+#include "round.cuh"
 #include "sm90_w4.h"
 #include "tensormap.h"
 #include "w8_kernel.cuh"
@@ -52,12 +53,6 @@ tile_kernel(const dlq_k_w8_gemm *g, int rows, int tokens, int in_turn)
                               : dlq_k_w8_tile_f8(rows, tokens, in_turn, g->accumulate);
 }
 
-int64_t
-ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 void
 params_fill(w8_params *p, const dlq_k_w8_gemm *g)
 {
@@ -75,9 +70,9 @@ params_fill(w8_params *p, const dlq_k_w8_gemm *g)
     p->m = (int)g->m;
     p->n = (int)g->n;
     p->k = (int)g->k;
-    p->k_blocks = (int)ceil_div(g->k, W8_BLOCK_K);
-    p->k_padded = (int)ceil_div(g->k, 256) * 2;
-    p->row_blocks = (int)ceil_div(g->n, 128) * 2;
+    p->k_blocks = (int)dlq::divide_up(g->k, W8_BLOCK_K);
+    p->k_padded = (int)dlq::divide_up(g->k, 256) * 2;
+    p->row_blocks = (int)dlq::divide_up(g->n, 128) * 2;
     p->w_scale_ld = p->k_blocks;
     p->bias_dtype = (int)g->bias_dtype;
     p->y_bf16 = g->y_dtype == DLQ_BF16;
@@ -115,14 +110,14 @@ plan_stream(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
     const bool own = received <= 16384; // else the ring is reused
     const int consts = (c->rows * 16 + c->tokens * 8 + 127) / 128 * 128;
     const int between = (own ? received : 0) + consts;
-    const int64_t units = ceil_div(g->n, c->rows) * ceil_div(g->m, c->tokens);
+    const int64_t units = dlq::divide_up(g->n, c->rows) * dlq::divide_up(g->m, c->tokens);
     const int64_t slots = (int64_t)multiprocessors() * c->per_sm;
     if (units > INT32_MAX / 512 || slots == 0)
         return DLQ_K_W8_BAD_CONFIG;
     int stages = (budget - between - 8) / (stage + 16 + scale_bytes);
     // A walk over units keeps the ring going; one unit needs no more stages than it has blocks.
     if (c->split > 1 || units <= slots) {
-        const int most = (int)ceil_div(pairs, c->split);
+        const int most = (int)dlq::divide_up(pairs, c->split);
         stages = stages < most ? stages : most;
     }
     stages = stages < MAX_STAGES ? stages : MAX_STAGES;
@@ -187,7 +182,8 @@ plan_tile(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
     plan_shared(pl, stages, stage, between, scale_bytes);
     p->share = c->share;
     p->group = c->group;
-    const int64_t tiles = ceil_div(g->n, c->rows * c->share) * ceil_div(g->m, c->tokens);
+    const int64_t tiles =
+        dlq::divide_up(g->n, c->rows * c->share) * dlq::divide_up(g->m, c->tokens);
     int64_t workers = multiprocessors() / c->share;
     if (tiles > INT32_MAX / 256 || workers == 0)
         return DLQ_K_W8_BAD_CONFIG;

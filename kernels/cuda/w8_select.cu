@@ -4,18 +4,14 @@
 // Choice of a configuration: the measured one where the weight's shape was measured, else by rule.
 #include "w8_table.h"
 
+#include "round.cuh"
+
 namespace
 {
 
 const dlq_k_w8_choice table[] = {
 #include "w8_table.inc"
 };
-
-int64_t
-ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 enum { MULTIPROCESSORS = 132 }; // of the devices the table was measured on
 
@@ -29,8 +25,8 @@ by_rule_stream(const dlq_k_w8_gemm *g)
         c.rows = 128;
     while (c.tokens < g->m && c.tokens < 128)
         c.tokens = (uint16_t)(c.tokens * 2);
-    const int64_t units = ceil_div(g->n, c.rows) * ceil_div(g->m, c.tokens);
-    const int64_t pairs = ceil_div(g->k, 256);
+    const int64_t units = dlq::divide_up(g->n, c.rows) * dlq::divide_up(g->m, c.tokens);
+    const int64_t pairs = dlq::divide_up(g->k, 256);
     while (c.split < c.rows / 16 && units * c.split < 96 && pairs >= 2 * c.split)
         c.split = (uint8_t)(c.split * 2);
     if (units * c.split > MULTIPROCESSORS && c.split > 1 && c.tokens <= 32)
@@ -53,13 +49,14 @@ by_rule_tile(const dlq_k_w8_gemm *g)
     static const tile_kind kinds[] = {
         {128, 0, 600, 2000}, {128, 1, 600, 600}, {192, 1, 800, 600}, {256, 0, 1040, 2500}};
     const int count = g->accumulate == DLQ_K_W8_FAST ? 4 : 1;
-    const int64_t k_blocks = ceil_div(g->k, 128);
+    const int64_t k_blocks = dlq::divide_up(g->k, 128);
     dlq_k_w8_config c = {1, 128, 128, 1, 1, 1, 0, 8, 0};
     int64_t least = INT64_MAX;
     for (int i = 0; i < count; i++) {
         const tile_kind &t = kinds[i];
-        const int64_t units = ceil_div(g->n, 128) * ceil_div(g->m, t.tokens);
-        const int64_t cycles = ceil_div(units, MULTIPROCESSORS) * (k_blocks * t.cycles + t.exposed);
+        const int64_t units = dlq::divide_up(g->n, 128) * dlq::divide_up(g->m, t.tokens);
+        const int64_t cycles =
+            dlq::divide_up(units, MULTIPROCESSORS) * (k_blocks * t.cycles + t.exposed);
         if (cycles < least) {
             least = cycles;
             c.tokens = (uint16_t)t.tokens;
@@ -72,7 +69,7 @@ by_rule_tile(const dlq_k_w8_gemm *g)
 dlq_k_w8_config
 by_rule(const dlq_k_w8_gemm *g, bool can_tile)
 {
-    const int64_t blocks = ceil_div(g->n, 128) * ceil_div(g->m, 128);
+    const int64_t blocks = dlq::divide_up(g->n, 128) * dlq::divide_up(g->m, 128);
     const bool few = g->m <= 64 || (g->m <= 256 && blocks < 80);
     return few || !can_tile ? by_rule_stream(g) : by_rule_tile(g);
 }
