@@ -206,6 +206,23 @@ a_rank_may_send_from_its_place_in_the_result(void **state)
     dlq_collective_threads_destroy(group);
 }
 
+// Runs four ranks of a body that counts what it finds wrong.
+static void
+check_body(dlq_runtime *rt, int32_t timeout_ms, void (*body)(struct thread_rank *self))
+{
+    struct thread_rank ranks[4];
+    dlq_collective_threads *const group = thread_group_make(rt, 4, timeout_ms);
+    for (int r = 0; r < 4; r++) {
+        ranks[r] = (struct thread_rank){.body = body};
+    }
+    thread_group_run(group, ranks, 4);
+    for (int r = 0; r < 4; r++) {
+        test_assert_ok(ranks[r].rc, &ranks[r].err);
+        assert_int_equal(ranks[r].count, 0);
+    }
+    dlq_collective_threads_destroy(group);
+}
+
 static void
 body_broadcast_from_each(struct thread_rank *self)
 {
@@ -224,17 +241,7 @@ body_broadcast_from_each(struct thread_rank *self)
 static void
 broadcast_gives_everybody_what_the_root_has(void **state)
 {
-    struct thread_rank ranks[4];
-    dlq_collective_threads *const group = thread_group_make(*state, 4, 10000);
-    for (int r = 0; r < 4; r++) {
-        ranks[r] = (struct thread_rank){.body = body_broadcast_from_each};
-    }
-    thread_group_run(group, ranks, 4);
-    for (int r = 0; r < 4; r++) {
-        test_assert_ok(ranks[r].rc, &ranks[r].err);
-        assert_int_equal(ranks[r].count, 0);
-    }
-    dlq_collective_threads_destroy(group);
+    check_body(*state, 10000, body_broadcast_from_each);
 }
 
 static int barrier_cells[THREAD_GROUP_RANKS];
@@ -258,17 +265,7 @@ body_barrier(struct thread_rank *self)
 static void
 a_barrier_lets_nobody_through_early(void **state)
 {
-    struct thread_rank ranks[4];
-    dlq_collective_threads *const group = thread_group_make(*state, 4, 60000);
-    for (int r = 0; r < 4; r++) {
-        ranks[r] = (struct thread_rank){.body = body_barrier};
-    }
-    thread_group_run(group, ranks, 4);
-    for (int r = 0; r < 4; r++) {
-        test_assert_ok(ranks[r].rc, &ranks[r].err);
-        assert_int_equal(ranks[r].count, 0);
-    }
-    dlq_collective_threads_destroy(group);
+    check_body(*state, 60000, body_barrier);
 }
 
 static void
@@ -367,17 +364,7 @@ body_stress(struct thread_rank *self)
 static void
 many_calls_in_a_row_stay_in_step(void **state)
 {
-    struct thread_rank ranks[4];
-    dlq_collective_threads *const group = thread_group_make(*state, 4, 60000);
-    for (int r = 0; r < 4; r++) {
-        ranks[r] = (struct thread_rank){.body = body_stress};
-    }
-    thread_group_run(group, ranks, 4);
-    for (int r = 0; r < 4; r++) {
-        test_assert_ok(ranks[r].rc, &ranks[r].err);
-        assert_int_equal(ranks[r].count, 0);
-    }
-    dlq_collective_threads_destroy(group);
+    check_body(*state, 60000, body_stress);
 }
 
 int
