@@ -4,6 +4,7 @@
 #include "nccl_world.h"
 
 #include "alloc.h"
+#include "float16.h"
 #include "nccl/group.h"
 
 #include <string.h>
@@ -99,4 +100,38 @@ void
 seat_settle(struct seat *s, int32_t rc)
 {
     s->rc = rc == DLQ_OK ? dlq_collective_nccl_wait(s->group, s->stream, &s->err) : rc;
+}
+
+void
+seat_sum_all_dtypes(struct seat *s)
+{
+    const struct dlq_collective *const c = dlq_collective_nccl_get(s->group);
+    static const uint32_t dtypes[] = {DLQ_F16, DLQ_BF16, DLQ_F32};
+    assert_int_equal(c->rank, s->rank);
+    assert_int_equal(c->size, RANKS);
+    for (int d = 0; d < 3; d++) {
+        for (uint32_t flags = 0; flags <= DLQ_REDUCE_FP32; flags++) {
+            float values[5];
+            uint32_t data[5];
+            for (int i = 0; i < 5; i++) {
+                values[i] = (float)((s->rank + 1) * (i + 1));
+            }
+            (void)dlq_cast(dtypes[d], data, DLQ_F32, values, 5);
+            seat_settle(s, c->all_reduce(c->ctx, data, 5, dtypes[d], flags, s->stream, &s->err));
+            (void)dlq_cast(DLQ_F32, values, dtypes[d], data, 5);
+            for (int i = 0; i < 5; i++) {
+                if (s->rc == DLQ_OK && values[i] != (float)(6 * (i + 1))) {
+                    s->rc = -1;
+                }
+            }
+            if (s->rc != DLQ_OK) {
+                return;
+            }
+        }
+    }
+    // Integers are added as they are, whatever the flags say; 2^24 + 1 is no fp32.
+    int32_t sum = s->rank == 0 ? (1 << 24) + 1 : 0;
+    assert_true(c->flags & DLQ_COLLECTIVE_SUMS_I32);
+    seat_settle(s, c->all_reduce(c->ctx, &sum, 1, DLQ_I32, DLQ_REDUCE_FP32, s->stream, &s->err));
+    s->rc = s->rc == DLQ_OK && sum != (1 << 24) + 1 ? -2 : s->rc;
 }

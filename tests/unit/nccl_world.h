@@ -69,4 +69,8 @@ seat_hurry(struct seat *s);
 void
 seat_settle(struct seat *s, int32_t rc);
 
+/// The body that adds up values in every dtype, and keeps whether the sums are exact.
+void
+seat_sum_all_dtypes(struct seat *s);
+
 #endif // DLQ_TESTS_NCCL_WORLD_H
