@@ -23,7 +23,7 @@ constexpr int BLOCKS = 128; // Four for each multiprocessor find room, in any or
 
 static_assert(DLQ_PEER_TURNS == 2 * TILES, "a counter for each tile and way");
 
-// Looks between two looks at the host's memory.
+// Looks between two looks at the clock and the host's memory.
 constexpr unsigned PATIENCE = 4096;
 
 struct slot {
@@ -74,15 +74,12 @@ wait_for_data()
 #endif
 }
 
-// Whether the host wants the kernel to end; it learns whom it waits for.
-__device__ bool
-is_stopped(dlq_peer_mail *mail, int rank)
+__device__ int64_t
+now_ns()
 {
-    if (*(volatile uint32_t *)&mail->stop == 0) {
-        return false;
-    }
-    *(volatile uint32_t *)&mail->late = 1 + rank;
-    return true;
+    int64_t now;
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now)::"memory");
+    return now;
 }
 
 // The elements of 8 bytes and their sum.
@@ -227,7 +224,7 @@ tiles_of_share(int size)
 struct __align__(8) counter
 {
     uint32_t turn;
-    uint32_t gone; // Not 0: a kernel was stopped, and what it left is no sum
+    uint32_t gone; // Not 0: a kernel was stopped or gave up, and what it left is no sum
 };
 
 __device__ counter *
@@ -236,15 +233,29 @@ counters(const dlq_peer_ends &ends)
     return (counter *)ends.turns;
 }
 
-// By whoever is the first to be stopped.
+// Whether a thread has to end its waiting, which began at `begin`, 0 at its first look: the limit
+// has passed, the host says so, or another thread gave up.
+__device__ bool
+is_over(const dlq_peer_ends &ends, int64_t *begin)
+{
+    const int64_t now = ends.limit_ns > 0 ? now_ns() : 0;
+    *begin = *begin == 0 ? now : *begin;
+    return (ends.limit_ns > 0 && now - *begin >= ends.limit_ns) ||
+           *(volatile uint32_t *)&counters(ends)[0].gone != 0 ||
+           *(volatile uint32_t *)&ends.mail->stop != 0;
+}
+
+// The host learns whom the first thread that gives up waited for.
 __device__ void
-give_up(const dlq_peer_ends &ends)
+give_up(const dlq_peer_ends &ends, int rank)
 {
     counter *const c = counters(ends);
     if (atomicExch(&c[0].gone, 1) == 0) {
         for (int i = 1; i < DLQ_PEER_TURNS; i++) {
             c[i].gone = 1;
         }
+        *(volatile uint32_t *)&ends.mail->late = 1 + rank;
+        __threadfence_system();
     }
 }
 
@@ -289,12 +300,14 @@ struct rank_thread {
     // The slot once it has come; `s` is the first look at it.
     __device__ uint2 wait(slot s, const slot *from, int rank)
     {
+        int64_t begin = 0;
         for (unsigned n = 1; !has_come(s, turn) && !stopped; n++) {
-            stopped = n % PATIENCE == 0 && is_stopped(ends.mail, rank);
+            const bool last = n % PATIENCE == 0 && is_over(ends, &begin);
             s = look(from);
+            stopped = last && !has_come(s, turn);
         }
         if (stopped) {
-            give_up(ends);
+            give_up(ends, rank);
         }
         return data_of(s);
     }

@@ -21,7 +21,7 @@ enum {
     DLQ_PEER_RANKS = 8,       ///< At most so many
     DLQ_PEER_BYTES = 1 << 20, ///< Of one sum, at most
     DLQ_PEER_TURNS = 1024,    ///< Counters of a rank
-    DLQ_PEER_WORDS = 2048,    ///< Each with a word that is not 0 once the rank was stopped
+    DLQ_PEER_WORDS = 2048,    ///< Each with a word that is not 0 once the rank gave up
 };
 
 enum dlq_peer_type { DLQ_PEER_F16, DLQ_PEER_BF16, DLQ_PEER_F32, DLQ_PEER_I32 };
@@ -34,7 +34,7 @@ enum dlq_peer_way {
 /// What the host and a waiting kernel tell each other, in host memory that the GPU sees.
 struct dlq_peer_mail {
     uint32_t stop; ///< Not 0: do not wait any longer
-    uint32_t late; ///< 1 + the rank that was waited for when that was found
+    uint32_t late; ///< 1 + the rank that was waited for when that was found, or the limit passed
 };
 
 /// One rank's end. Memory is the caller's; inboxes and `turns` begin as zeroes.
@@ -45,6 +45,8 @@ struct dlq_peer_ends {
     int32_t rank;
     int32_t size;
     int32_t early; ///< Whether kernels begin before the one in front has ended; from sm_90 on
+    /// How long a thread waits for what one rank sends, from its first look on; 0: for ever.
+    int64_t limit_ns;
 };
 
 /// Bytes of an inbox of a group of `size` ranks.
@@ -57,8 +59,9 @@ dlq_peer_limit(enum dlq_peer_way way, int32_t size);
 
 /// In place, `data` aligned to its elements, of at most dlq_peer_limit(). Only enqueues; the result
 /// is that of the launch. Calls of one rank follow each other on one stream, and all ranks make the
-/// same ones. I32 is modulo 2^32. Once a kernel was stopped, those after it send nothing: others
-/// would take it for a sum's.
+/// same ones. I32 is modulo 2^32. Once a kernel was stopped or has waited longer than its limit,
+/// what it leaves is no sum, and those after it end at once and send nothing: others would take it
+/// for a sum's.
 cudaError_t
 dlq_peer_sum(const struct dlq_peer_ends *ends, void *data, int64_t count, enum dlq_peer_type type,
              enum dlq_peer_way way, cudaStream_t stream);

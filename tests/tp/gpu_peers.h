@@ -59,6 +59,11 @@ peers_run(struct peers_world *w, void (*body)(struct peers_rank *r));
 bool
 peers_check(struct peers_world *w);
 
+/// Part of that: ranks that wait for one that does not come, until they are told to stop or to
+/// their limit.
+bool
+peers_check_lost(struct peers_world *w);
+
 /// Microseconds by size and way.
 void
 peers_time(struct peers_world *w);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const uint32_t dtypes[] = {DLQ_F16, DLQ_BF16, DLQ_F32, DLQ_I32}; // By enum dlq_peer_type
 
@@ -198,57 +197,6 @@ replay(struct peers_rank *r)
     __atomic_fetch_add(&r->w->failed, wrong, __ATOMIC_SEQ_CST);
 }
 
-// Whether a rank waits until it is told to stop, and then says whom it waited for.
-static bool
-is_left_waiting(struct peers_rank *r)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-    const bool waited = cudaStreamQuery(r->stream) == cudaErrorNotReady;
-    __atomic_store_n(&r->ends.mail->stop, 1, __ATOMIC_SEQ_CST);
-    PEERS_MUST(cudaStreamSynchronize(r->stream));
-    const uint32_t late = r->ends.mail->late;
-    return waited && late >= 1 && late <= (uint32_t)r->w->size && late != 1 + (uint32_t)r->rank;
-}
-
-// And is as before.
-static void
-stop_in_shares(struct peers_rank *r)
-{
-    if (r->rank != 1) {
-        return;
-    }
-    PEERS_MUST(enqueue(r));
-    const bool ok = is_left_waiting(r);
-    __atomic_fetch_add(&r->w->failed, !ok, __ATOMIC_SEQ_CST);
-    *r->ends.mail = (struct dlq_peer_mail){0};
-    PEERS_MUST(cudaMemset2DAsync(r->ends.turns + 1, 2 * sizeof(uint32_t), 0, sizeof(uint32_t),
-                                 DLQ_PEER_TURNS, r->stream));
-    PEERS_MUST(cudaStreamSynchronize(r->stream));
-}
-
-// A rank that is alone is stopped. What it sent before it waited is good for one sum of the others;
-// after that it sends nothing, though it goes on.
-static void
-stop_alone(struct peers_rank *r)
-{
-    const int alone = 1;
-    if (r->rank == alone) {
-        PEERS_MUST(enqueue(r));
-        const bool ok = is_left_waiting(r);
-        PEERS_MUST(enqueue(r));
-        PEERS_MUST(cudaStreamSynchronize(r->stream));
-        __atomic_fetch_add(&r->w->failed, !ok, __ATOMIC_SEQ_CST);
-    }
-    peers_meet(r);
-    if (r->rank != alone) {
-        PEERS_MUST(enqueue(r));
-        PEERS_MUST(cudaStreamSynchronize(r->stream));
-        PEERS_MUST(enqueue(r));
-        const bool ok = is_left_waiting(r) && r->ends.mail->late == 1 + (uint32_t)alone;
-        __atomic_fetch_add(&r->w->failed, !ok, __ATOMIC_SEQ_CST);
-    }
-}
-
 static void
 refuse(struct peers_rank *r)
 {
@@ -312,11 +260,5 @@ peers_check(struct peers_world *w)
             ok = check_type(w) && ok;
         }
     }
-    step.count = 4096;
-    step.way = DLQ_PEER_IN_SHARES;
-    peers_run(w, stop_in_shares);
-    ok = report(w, "a rank that is alone") && ok;
-    step.way = DLQ_PEER_AT_ONCE;
-    peers_run(w, stop_alone);
-    return report(w, "a rank that is alone") && ok;
+    return peers_check_lost(w) && ok;
 }
