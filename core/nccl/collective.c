@@ -62,8 +62,9 @@ nccl_all_reduce(void *ctx, void *data, int64_t count, uint32_t dtype, uint32_t f
     if (rc != DLQ_OK || count == 0) {
         return rc;
     }
-    if (g->code != DLQ_OK) {
-        return dlq_nccl_fail_broken(g, "all_reduce", err);
+    rc = dlq_nccl_check(g, stream, "all_reduce", err);
+    if (rc != DLQ_OK) {
+        return rc;
     }
     const size_t bytes = (size_t)count * width_of(dtype);
     if (bytes <= g->peers.limit) {
@@ -119,12 +120,13 @@ nccl_all_gather(void *ctx, const void *send, void *recv, const int64_t *counts, 
 {
     struct dlq_nccl_group *const g = ctx;
     struct dlq_post post;
-    const int32_t rc = dlq_post_all_gather(&post, send, recv, counts, dtype, g->rank, g->size, err);
+    int32_t rc = dlq_post_all_gather(&post, send, recv, counts, dtype, g->rank, g->size, err);
     if (rc != DLQ_OK) {
         return rc;
     }
-    if (g->code != DLQ_OK) {
-        return dlq_nccl_fail_broken(g, "all_gather", err);
+    rc = dlq_nccl_check(g, stream, "all_gather", err);
+    if (rc != DLQ_OK) {
+        return rc;
     }
     const size_t width = width_of(dtype);
     bool equal = true;
@@ -146,12 +148,13 @@ nccl_broadcast(void *ctx, void *data, int64_t count, uint32_t dtype, int32_t roo
 {
     struct dlq_nccl_group *const g = ctx;
     struct dlq_post post;
-    const int32_t rc = dlq_post_broadcast(&post, data, count, dtype, root, g->size, err);
+    int32_t rc = dlq_post_broadcast(&post, data, count, dtype, root, g->size, err);
     if (rc != DLQ_OK || count == 0) {
         return rc;
     }
-    if (g->code != DLQ_OK) {
-        return dlq_nccl_fail_broken(g, "broadcast", err);
+    rc = dlq_nccl_check(g, stream, "broadcast", err);
+    if (rc != DLQ_OK) {
+        return rc;
     }
     return dlq_nccl_result(
         g, "broadcast",
@@ -163,8 +166,9 @@ static int32_t
 nccl_barrier(void *ctx, void *stream, struct dlq_error *err)
 {
     struct dlq_nccl_group *const g = ctx;
-    if (g->code != DLQ_OK) {
-        return dlq_nccl_fail_broken(g, "barrier", err);
+    const int32_t rc = dlq_nccl_check(g, stream, "barrier", err);
+    if (rc != DLQ_OK) {
+        return rc;
     }
     return dlq_nccl_result(
         g, "barrier", ncclAllReduce(g->scratch, g->scratch, 1, ncclFloat, ncclSum, g->comm, stream),

@@ -240,6 +240,8 @@ static void
 set_limits(struct dlq_nccl_group *g)
 {
     const size_t kib = 1024;
+    // The trial has a limit of its own.
+    g->peers.ends.limit_ns = (int64_t)g->timeout_ms * 1000000;
     g->peers.at_once = g->size == 2 ? 1024 * kib : g->size <= 4 ? 256 * kib : 64 * kib;
     g->peers.limit = g->size <= 4 ? 1024 * kib : 64 * kib;
 }
@@ -284,6 +286,19 @@ dlq_nccl_stop_peers(struct dlq_nccl_group *g)
     }
 }
 
+static int32_t
+read_late(const struct dlq_nccl_group *g)
+{
+    const struct dlq_peer_mail *const mail = g->peers.ends.mail;
+    return mail ? (int32_t)__atomic_load_n(&mail->late, __ATOMIC_SEQ_CST) - 1 : -1;
+}
+
+bool
+dlq_nccl_has_late_peer(const struct dlq_nccl_group *g)
+{
+    return read_late(g) >= 0;
+}
+
 int32_t
 dlq_nccl_late_peer(struct dlq_nccl_group *g, cudaStream_t stream)
 {
@@ -291,8 +306,11 @@ dlq_nccl_late_peer(struct dlq_nccl_group *g, cudaStream_t stream)
         return -1;
     }
     dlq_nccl_stop_peers(g);
-    (void)has_ended(stream, LATE_MS);
-    return (int32_t)__atomic_load_n(&g->peers.ends.mail->late, __ATOMIC_SEQ_CST) - 1;
+    // A stream that is captured must not be asked.
+    if (!dlq_nccl_has_late_peer(g)) {
+        (void)has_ended(stream, LATE_MS);
+    }
+    return read_late(g);
 }
 
 void
@@ -304,8 +322,8 @@ dlq_nccl_leave_peers(struct dlq_nccl_group *g)
             (void)cudaIpcCloseMemHandle(p->ends.inbox[r]);
         }
     }
-    const bool was_stopped = p->ends.mail && p->ends.mail->stop != 0;
-    if (p->ends.mail && !was_stopped) {
+    const bool failed = p->ends.mail && (p->ends.mail->stop != 0 || dlq_nccl_has_late_peer(g));
+    if (p->ends.mail && !failed) {
         (void)cudaFree(p->ends.inbox[g->rank]);
     }
     if (p->ends.mail) {

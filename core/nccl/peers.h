@@ -33,7 +33,12 @@ dlq_nccl_connect_peers(struct dlq_nccl_group *g, struct dlq_error *err);
 void
 dlq_nccl_stop_peers(struct dlq_nccl_group *g);
 
-/// Stop, and say for which rank a kernel of the stream waited; -1: for none.
+/// Whether a kernel has waited longer for a rank than the group's limit.
+bool
+dlq_nccl_has_late_peer(const struct dlq_nccl_group *g);
+
+/// Stop, and say for which rank a kernel waited, of the stream unless one gave up before; -1: for
+/// none.
 int32_t
 dlq_nccl_late_peer(struct dlq_nccl_group *g, cudaStream_t stream);
 

@@ -84,6 +84,24 @@ blame(struct dlq_nccl_group *g, cudaStream_t stream, int32_t code, const char *s
     dlq_nccl_break(g, code, reason);
 }
 
+static void
+blame_limit(struct dlq_nccl_group *g, cudaStream_t stream)
+{
+    char sign[128];
+    snprintf(sign, sizeof(sign), "not done after the time limit (%d ms)", (int)g->timeout_ms);
+    blame(g, stream, DLQ_ETIMEOUT, sign);
+}
+
+int32_t
+dlq_nccl_check(struct dlq_nccl_group *g, cudaStream_t stream, const char *what,
+               struct dlq_error *err)
+{
+    if (g->code == DLQ_OK && dlq_nccl_has_late_peer(g)) {
+        blame_limit(g, stream);
+    }
+    return g->code == DLQ_OK ? DLQ_OK : dlq_nccl_fail_broken(g, what, err);
+}
+
 // What NCCL says of itself.
 static ncclResult_t
 async_error(const struct dlq_nccl_group *g)
@@ -107,14 +125,14 @@ dlq_nccl_wait(struct dlq_nccl_group *g, cudaStream_t stream, const char *what,
         if (error != ncclSuccess) {
             snprintf(sign, sizeof(sign), "NCCL: %.100s", ncclGetErrorString(error));
             blame(g, stream, DLQ_ECOMM, sign);
+        } else if (dlq_nccl_has_late_peer(g)) {
+            blame_limit(g, stream);
         } else if (state == cudaSuccess) {
             return DLQ_OK;
         } else if (state != cudaErrorNotReady) {
             return dlq_nccl_cuda_result(g, what, state, err);
         } else if (limit > 0 && now_ns() - begin >= limit) {
-            snprintf(sign, sizeof(sign), "not done after the time limit (%d ms)",
-                     (int)g->timeout_ms);
-            blame(g, stream, DLQ_ETIMEOUT, sign);
+            blame_limit(g, stream);
         } else {
             pause_since(begin);
         }

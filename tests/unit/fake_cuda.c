@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 // CUDA on host memory: memory is malloc's, and all of it is everybody's.
 
@@ -127,8 +128,9 @@ cudaStreamQuery(cudaStream_t s)
     pthread_mutex_lock(&fake_lock);
     fake_progress();
     const bool done = !fake_head(s);
+    s->invalidated = s->invalidated || s->captured;
     pthread_mutex_unlock(&fake_lock);
-    return done ? cudaSuccess : cudaErrorNotReady;
+    return s->captured ? cudaErrorStreamCaptureUnsupported : done ? cudaSuccess : cudaErrorNotReady;
 }
 
 cudaError_t
@@ -137,7 +139,14 @@ cudaStreamSynchronize(cudaStream_t s)
     pthread_mutex_lock(&fake_lock);
     fake_progress();
     while (fake_head(s)) {
-        pthread_cond_wait(&fake_changed, &fake_lock);
+        // A sum may have a limit.
+        struct timespec soon;
+        clock_gettime(CLOCK_REALTIME, &soon);
+        soon.tv_nsec += 2000000;
+        soon.tv_sec += soon.tv_nsec / 1000000000;
+        soon.tv_nsec %= 1000000000;
+        (void)pthread_cond_timedwait(&fake_changed, &fake_lock, &soon);
+        fake_progress();
     }
     pthread_mutex_unlock(&fake_lock);
     return cudaSuccess;

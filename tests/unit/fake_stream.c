@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
 pthread_cond_t fake_changed = PTHREAD_COND_INITIALIZER;
@@ -30,6 +31,14 @@ static uint32_t
 dtype_of(int type)
 {
     return type == ncclHalf ? DLQ_F16 : type == ncclBfloat16 ? DLQ_BF16 : DLQ_F32;
+}
+
+int64_t
+fake_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
 struct fake_op *
@@ -176,12 +185,32 @@ sum_peers(struct CUstream_st **found, int n)
     }
 }
 
+// Whether a sum of this rank gave up; none after it sends or waits.
+static uint32_t *
+gone(const struct dlq_peer_ends *ends)
+{
+    return &ends->turns[1];
+}
+
+static bool
+is_over(struct fake_op *op)
+{
+    const int64_t now = fake_now();
+    op->begin = op->begin ? op->begin : now;
+    return __atomic_load_n(&op->ends.mail->stop, __ATOMIC_SEQ_CST) != 0 ||
+           (op->ends.limit_ns > 0 && now - op->begin >= op->ends.limit_ns);
+}
+
 // Whether the sum is done with: made, or given up by this rank, which says whom it waited for.
 static bool
 do_peers(struct CUstream_st *s)
 {
-    const struct fake_op *const op = fake_head(s);
+    struct fake_op *const op = fake_head(s);
     struct CUstream_st *found[FAKE_NCCL_RANKS];
+    if (*gone(&op->ends)) {
+        s->first++;
+        return true;
+    }
     if (find_peers(op, found)) {
         const int n = op->ends.size;
         sum_peers(found, n);
@@ -190,9 +219,10 @@ do_peers(struct CUstream_st *s)
         }
         return true;
     }
-    if (__atomic_load_n(&op->ends.mail->stop, __ATOMIC_SEQ_CST) == 0) {
+    if (!is_over(op)) {
         return false;
     }
+    *gone(&op->ends) = 1;
     const uint32_t *const turns = op->ends.inbox[op->ends.rank];
     uint32_t late = 0;
     while (turns[late] >= turns[op->ends.rank] && late + 1 < (uint32_t)op->ends.size) {
@@ -250,7 +280,8 @@ fake_enqueue(cudaStream_t s, const struct fake_op *op)
         abort();
     }
     // An inbox holds how often each rank has sent.
-    for (int r = 0; op->kind == FAKE_PEERS && r < op->ends.size; r++) {
+    const bool sends = op->kind == FAKE_PEERS && !*gone(&op->ends);
+    for (int r = 0; sends && r < op->ends.size; r++) {
         ((uint32_t *)op->ends.inbox[r])[op->ends.rank]++;
     }
     s->queue[s->end++ % FAKE_QUEUE] = *op;

@@ -38,11 +38,14 @@ struct fake_op {
     void *recv[FAKE_NCCL_RANKS];
     size_t send_bytes[FAKE_NCCL_RANKS], recv_bytes[FAKE_NCCL_RANKS];
     struct dlq_peer_ends ends;
+    int64_t begin; ///< When a sum over memory of peers began to wait, in ns; 0: not yet
 };
 
 struct CUstream_st {
     struct fake_op queue[FAKE_QUEUE];
     int first, end;
+    bool captured;    ///< Not to be asked
+    bool invalidated; ///< And was
     struct CUstream_st *next;
 };
 
@@ -62,6 +65,10 @@ struct ncclComm {
 extern pthread_mutex_t fake_lock;   ///< Guards everything here
 extern pthread_cond_t fake_changed; ///< Something has been done, or somebody has arrived
 extern struct CUstream_st *fake_streams;
+
+/// Nanoseconds of a clock.
+int64_t
+fake_now(void);
 
 /// The operation that a stream does next, or NULL. [lock held]
 struct fake_op *
