@@ -133,7 +133,7 @@ dlq_collective_mpi_destroy(dlq_collective_mpi *group);
 /// `id` and `comm`.
 struct dlq_collective_nccl_options {
     uint32_t struct_size; ///< Size of this struct
-    int32_t timeout_ms;   ///< How long setup and dlq_collective_nccl_wait() may last; 0: for ever
+    int32_t timeout_ms;   ///< Limit of setup, dlq_collective_nccl_wait() and a sum's wait; 0: none
     int32_t device;       ///< Index of this rank's GPU; without meaning next to `comm`
     int32_t rank;         ///< With `id` alone: this rank
     int32_t size;         ///< Ranks that the engine expects; 0: those of `host` or `comm`
@@ -171,8 +171,13 @@ dlq_collective_nccl_id(dlq_runtime *rt, void *id, struct dlq_error *err);
 /// memory with a sum; it takes 11 to 16 MiB of each GPU. DLQ_PEER_SUMS=0 or NCCL_P2P_DISABLE=1 in
 /// the environment of any rank leaves all sums to NCCL.
 ///
-/// What fails on the GPU is found by dlq_collective_nccl_wait(). On success the caller owns
-/// `*out` until dlq_collective_nccl_destroy(). [per-layer] @since 1.0
+/// Such a kernel gives up when what another rank sends does not come within `timeout_ms`, counted
+/// from when the kernel begins to wait; those behind it end at once, in graphs too, and what they
+/// leave is no sum. Ranks that pause for longer with sums enqueued need a longer limit.
+///
+/// What fails on the GPU is found by dlq_collective_nccl_wait(), a sum that gave up by the next
+/// call as well. On success the caller owns `*out` until dlq_collective_nccl_destroy().
+/// [per-layer] @since 1.0
 DLQ_API int32_t
 dlq_collective_nccl_create(dlq_runtime *rt, const struct dlq_collective_nccl_options *options,
                            dlq_collective_nccl **out, struct dlq_error *err);
@@ -185,8 +190,9 @@ dlq_collective_nccl_get(const dlq_collective_nccl *group);
 /// cudaStreamSynchronize(), which a dead rank would hold for ever. After the time limit, and when
 /// NCCL reports a failure, the ranks meet in `host`; who does not come within its time limit is
 /// named by DLQ_ETIMEOUT. The group is then broken for good and the stream free again, unless the
-/// communicator is the engine's. A thread that waits in CUDA itself is not released, as in
-/// cudaGraphLaunch() behind launches of that graph that are under way. [per-layer] @since 1.0
+/// communicator is the engine's. A thread that waits in CUDA itself, as in cudaGraphLaunch() behind
+/// launches of that graph that are under way, is released when a sum over memory of peers gives up,
+/// but not from what NCCL does. [per-layer] @since 1.0
 DLQ_API int32_t
 dlq_collective_nccl_wait(dlq_collective_nccl *group, void *stream, struct dlq_error *err);
 
