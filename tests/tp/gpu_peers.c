@@ -74,6 +74,7 @@ make_rank(struct peers_rank *r)
     r->ends.rank = r->rank;
     r->ends.size = r->w->size;
     r->ends.early = r->w->early;
+    r->ends.limit_ns = PEERS_LIMIT_NS;
     PEERS_MUST(cudaStreamCreateWithFlags(&r->stream, cudaStreamNonBlocking));
     PEERS_MUST(cudaMalloc(&memory, inbox));
     PEERS_MUST(cudaMemset(memory, 0, inbox));

@@ -41,6 +41,9 @@ struct peers_world {
 
 enum { PEERS_MARGIN = 64 };
 
+/// No sum waits as long, where no rank is lost.
+#define PEERS_LIMIT_NS ((int64_t)10 * 1000000000)
+
 /// End the program when a call of CUDA fails.
 void
 peers_must(cudaError_t rc, const char *what, int line);
