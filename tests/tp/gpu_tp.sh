@@ -18,6 +18,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tmp=$(mktemp -d)
 log=$tmp/log
 trap 'rm -rf "$tmp"' EXIT
+export DLQ_PLUGIN_PATH=${DLQ_PLUGIN_PATH:-$build/plugins:$build/core/cuda:$build/core/nccl:$build/core/mpi}
 
 # Multicast needs privileges that a container may not have.
 export NCCL_NVLS_ENABLE=0
