@@ -11,6 +11,7 @@
     VARIANT(op, 128, 128, false, DLQ_K_W8_FAST)                                                    \
     VARIANT(op, 128, 192, false, DLQ_K_W8_FAST)                                                    \
     VARIANT(op, 128, 256, false, DLQ_K_W8_FAST)                                                    \
+    VARIANT(op, 192, 128, false, DLQ_K_W8_FAST)                                                    \
     VARIANT(op, 256, 64, false, DLQ_K_W8_FAST)                                                     \
     VARIANT(op, 256, 128, false, DLQ_K_W8_FAST)                                                    \
     VARIANT(op, 128, 128, true, DLQ_K_W8_FAST)                                                     \

@@ -13,7 +13,7 @@ namespace
 {
 
 // Shared memory of one multiprocessor of sm_90, and what each CTA's share of it loses.
-enum { SM_BYTES = 233472, CTA_BYTES = 1024, MAX_STAGES = 32, OUT_BYTES = 4 * 8192 };
+enum { SM_BYTES = 233472, CTA_BYTES = 1024, MAX_STAGES = 32, OUT_BYTES = 2 * 8192 };
 
 struct plan {
     const void *kernel;
@@ -176,7 +176,8 @@ plan_tile(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
     const bool scaled = g->accumulate == DLQ_K_W8_BLOCK_SCALED;
     const int scale_bytes = scaled ? w8_scale_bytes(c->tokens) : 0;
     const int stage = (c->rows + c->tokens) * W8_BLOCK_K;
-    const int between = OUT_BYTES + 2 * c->tokens * 4;
+    const int warpgroups = w8_tile_warpgroups(c->rows);
+    const int between = warpgroups * (OUT_BYTES + c->tokens * 4);
     int stages = (SM_BYTES - CTA_BYTES - between - 8) / (stage + 16 + scale_bytes);
     stages = stages < MAX_STAGES ? stages : MAX_STAGES;
     plan_shared(pl, stages, stage, between, scale_bytes);
@@ -195,9 +196,9 @@ plan_tile(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
         p->whole = 0;
     for (p->split_log = 0; 1 << p->split_log < c->split;)
         p->split_log++;
-    p->lag = tiles > workers;
+    p->lag = tiles > workers && warpgroups == 2;
     pl->cluster = cluster ? c->split : c->share;
-    pl->threads = 384;
+    pl->threads = 128 + 128 * (unsigned)warpgroups;
     pl->grid = dim3((unsigned)(workers * pl->cluster));
     pl->x_box = c->tokens / c->share;
     return rc;
@@ -263,13 +264,13 @@ dlq_k_w8_prepare(void)
     for (int t : tokens) {
         for (int rows = 64; rows <= 128 && rc == 0; rows += 64)
             rc = prepare_one(dlq_k_w8_stream_i8(rows, t));
-        for (int rows = 128; rows <= 256 && rc == 0; rows += 128)
+        for (int rows = 128; rows <= 256 && rc == 0; rows += 64)
             for (int turn = 0; turn <= 1 && rc == 0; turn++)
                 rc = prepare_one(dlq_k_w8_tile_i8(rows, t, turn));
         for (int mode = DLQ_K_W8_FAST; mode <= DLQ_K_W8_BLOCK_SCALED; mode++) {
             for (int rows = 64; rows <= 128 && rc == 0; rows += 64)
                 rc = prepare_one(dlq_k_w8_stream_f8(rows, t, mode));
-            for (int rows = 128; rows <= 256 && rc == 0; rows += 128)
+            for (int rows = 128; rows <= 256 && rc == 0; rows += 64)
                 for (int turn = 0; turn <= 1 && rc == 0; turn++)
                     rc = prepare_one(dlq_k_w8_tile_f8(rows, t, turn, mode));
         }

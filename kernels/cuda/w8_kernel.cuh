@@ -28,6 +28,13 @@
 
 enum { W8_BLOCK_K = 128 };
 
+// Warpgroups of a tile's CTA that multiply.
+constexpr __host__ __device__ int
+w8_tile_warpgroups(int rows)
+{
+    return rows == 192 ? 3 : 2;
+}
+
 struct w8_params {
     const uint8_t *w; // DLQ_K_W8_TILES
     const uint8_t *x;

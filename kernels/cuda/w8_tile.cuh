@@ -16,9 +16,9 @@
 //              of K (w8_tile_share.cuh)
 //     split:   each to its own cluster, whose CTAs share its K and exchange the sums
 //
-// Warpgroup 0 feeds the ring, two consumer warpgroups compute:
+// Warpgroup 0 feeds the ring, two consumer warpgroups compute, three where a tile has 192 rows:
 //
-//     together:  each takes half of the rows of every part of a tile
+//     together:  each takes as many rows of every part of a tile
 //     in turn:   each takes all rows of every other part, so that one's epilogue runs under the
 //                other's products
 //
@@ -31,23 +31,27 @@
 
 template <int Rows, int Tokens, bool InTurn> struct w8_tile_shape {
     static constexpr int rows = Rows;
-    static constexpr int rows64 = Rows / (InTurn ? 64 : 128); // of a warpgroup
+    static constexpr int warpgroups = w8_tile_warpgroups(Rows);          // that multiply
+    static constexpr int rows64 = Rows / 64 / (InTurn ? 1 : warpgroups); // of a warpgroup
     static constexpr int tokens = Tokens;
     static constexpr bool in_turn = InTurn;
-    static constexpr int threads = 384;
+    static constexpr int threads = 128 + 128 * warpgroups;
+    // Registers of a thread that feeds and of one that multiplies.
+    static constexpr int few = warpgroups == 3 ? 32 : 40;
+    static constexpr int many = warpgroups == 3 ? 160 : 232;
     static constexpr int w_bytes = rows * W8_BLOCK_K;
     static constexpr int x_bytes = Tokens * W8_BLOCK_K;
     static constexpr int stage_bytes = w_bytes + x_bytes;
     static constexpr int out_bytes = 64 * 128;
-    static constexpr int consumers = InTurn ? 1 : 2; // warpgroups that read one stage
+    static constexpr int consumers = InTurn ? 1 : warpgroups; // that read one stage
 };
 
-enum { W8_TURN_BAR = 3 }; // and 4: whose turn it is; 1 and 2 are the warpgroups' own
+enum { W8_TURN_BAR = 4 }; // and 5: whose turn it is; 1 to 3 are the warpgroups' own
 
 // Together and with several tiles to do, the second warpgroup begins two K blocks after the first
 // and so stays behind it: one's epilogue falls into the other's last or first products instead of
 // both leaving the tensor cores.
-enum { W8_LAG_BAR = 5 };
+enum { W8_LAG_BAR = 6 };
 
 // One stage's copies; what does not change from stage to stage is computed once.
 template <class Shape, bool Scaled> struct w8_tile_copies {
@@ -354,8 +358,9 @@ w8_tile_consume(const CUtensorMap *y_map, const w8_params &p, w8_walk walk, uint
     const uint32_t smem = ptx_smem(shared);
     const int me = __shfl_sync(0xffffffffu, threadIdx.x >> 7, 0) - 1; // warpgroup 0 produces
     const uint32_t out = smem + p.stages * Shape::stage_bytes + me * 2 * Shape::out_bytes;
-    float *scales =
-        (float *)(shared + p.stages * Shape::stage_bytes + 4 * Shape::out_bytes) + me * tokens;
+    float *scales = (float *)(shared + p.stages * Shape::stage_bytes +
+                              2 * Shape::warpgroups * Shape::out_bytes) +
+                    me * tokens;
     const int row64 = Shape::in_turn ? 0 : me * Shape::rows64; // this warpgroup's first 64 rows
     w8_ring ring = w8_ring_start(p, smem);
     uint32_t turn = 0;
@@ -405,7 +410,8 @@ w8_tile_consume(const CUtensorMap *y_map, const w8_params &p, w8_walk walk, uint
 }
 
 template <class Op, int Rows, int Tokens, bool InTurn, int Mode>
-__global__ void __launch_bounds__(384, 1)
+__global__ void
+__launch_bounds__(w8_tile_shape<Rows, Tokens, InTurn>::threads, 1)
     w8_tile(const __grid_constant__ CUtensorMap w_map, const __grid_constant__ CUtensorMap x_map,
             const __grid_constant__ CUtensorMap s_map, const __grid_constant__ CUtensorMap y_map,
             const __grid_constant__ w8_params p)
@@ -448,7 +454,7 @@ __global__ void __launch_bounds__(384, 1)
     }
     ptx_pdl_wait();
     if (threadIdx.x < 128) {
-        ptx_reg_dec<40>();
+        ptx_reg_dec<shape::few>();
         if (threadIdx.x == 0)
             w8_tile_produce(copies, p, walk, smem, rank, asked);
         else if (threadIdx.x >> 5 == 1)
@@ -459,7 +465,7 @@ __global__ void __launch_bounds__(384, 1)
             ptx_cluster_wait();
         }
     } else {
-        ptx_reg_inc<232>();
+        ptx_reg_inc<shape::many>();
         w8_tile_consume<Op, shape, Mode>(&y_map, p, walk, shared, rank);
     }
     // A CTA may not leave while its neighbour still frees stages in it.

@@ -81,7 +81,7 @@ w8_walk_at(const w8_walk &w, const w8_params &p, int tile, int rank, int *n0, in
 
 // Consumers only move sums; one warp that has nothing else to do raises and awaits the flags,
 // for the fence in front of a flag takes about a microsecond.
-enum { W8_SENT_BAR = 6, W8_THERE_BAR = 7 };
+enum { W8_SENT_BAR = 7, W8_THERE_BAR = 8 };
 
 // Threads of those barriers: a part has all consumers, or one warpgroup of them.
 template <class Shape>

@@ -141,8 +141,9 @@ struct tile {
     int rows, tokens, turn;
 };
 
-const struct tile tiles[] = {{128, 64, 0},  {256, 64, 0},  {128, 128, 0}, {128, 128, 1},
-                             {256, 128, 0}, {128, 192, 0}, {128, 192, 1}, {128, 256, 0}};
+const struct tile tiles[] = {{128, 64, 0},  {256, 64, 0},  {128, 128, 0},
+                             {128, 128, 1}, {192, 128, 0}, {256, 128, 0},
+                             {128, 192, 0}, {128, 192, 1}, {128, 256, 0}};
 
 // Configurations worth trying for a shape.
 int

@@ -282,18 +282,21 @@ check_shape(const struct arena *a, int64_t n, int64_t k, uint32_t dtype, int mod
         for (int layout = k % 16 == 0 ? DLQ_K_W8_ROWS : DLQ_K_W8_TILES; layout <= DLQ_K_W8_TILES;
              layout++)
             for (int share = 1; share <= 4; share *= 2)
-                for (int how = 0; how < 18; how++) {
+                for (int how = 0; how < 21; how++) {
                     // 0..7: stream with 64 or 128 rows and 1, 2, 4, 8 parts; 8, 9: tile, whole or
-                    // shared; 10, 11: in turn; 12, 13: with 256 rows; 14..17: split by clusters
+                    // shared; 10, 11: in turn; 12, 13: with 256 rows; 14..17: split by clusters;
+                    // 18..20: with 192 rows, shared, whole and split
                     struct dlq_k_w8_config c = {};
                     c.kernel = how >= 8;
-                    c.rows = (uint16_t)(how >= 16 || how / 2 == 6 ? 256
-                                        : how >= 8                ? 128
-                                                                  : 64 << (how >> 2));
+                    c.rows = (uint16_t)(how >= 18                   ? 192
+                                        : how >= 16 || how / 2 == 6 ? 256
+                                        : how >= 8                  ? 128
+                                                                    : 64 << (how >> 2));
                     c.tokens = (uint16_t)tokens;
-                    c.split = (uint8_t)(how >= 14  ? 2 << (how & 1)
-                                        : how >= 8 ? how & 1
-                                                   : 1 << (how & 3));
+                    c.split = (uint8_t)(how >= 18   ? how - 18
+                                        : how >= 14 ? 2 << (how & 1)
+                                        : how >= 8  ? how & 1
+                                                    : 1 << (how & 3));
                     c.share = (uint8_t)share;
                     c.per_sm = (uint8_t)(1 + (variation >> 1) % 2);
                     c.pingpong = how == 10 || how == 11;
