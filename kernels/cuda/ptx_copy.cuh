@@ -202,11 +202,4 @@ ptx_bulk_wait_read(void)
     asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(N) : "memory");
 }
 
-template <int N>
-DLQ_DEV void
-ptx_bulk_wait(void)
-{
-    asm volatile("cp.async.bulk.wait_group %0;" ::"n"(N) : "memory");
-}
-
 #endif

@@ -183,8 +183,8 @@ plan_tile(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
     plan_shared(pl, stages, stage, between, scale_bytes);
     p->share = c->share;
     p->group = c->group;
-    const int64_t tiles =
-        dlq::divide_up(g->n, c->rows * c->share) * dlq::divide_up(g->m, c->tokens);
+    const int64_t row_blocks = dlq::divide_up(g->n, c->rows * c->share);
+    const int64_t token_blocks = dlq::divide_up(g->m, c->tokens), tiles = row_blocks * token_blocks;
     int64_t workers = multiprocessors() / c->share;
     if (tiles > INT32_MAX / 256 || workers == 0)
         return DLQ_K_W8_BAD_CONFIG;
@@ -196,11 +196,22 @@ plan_tile(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
         p->whole = 0;
     for (p->split_log = 0; 1 << p->split_log < c->split;)
         p->split_log++;
+    // A group of more token blocks than there are is as good as one of all.
+    if (p->group > token_blocks)
+        p->group = (int)token_blocks;
+    p->token_blocks = (int)token_blocks;
+    p->by_share.set(c->share);
+    p->by_group.set(p->group);
+    p->by_last.set(token_blocks % p->group ? (int)(token_blocks % p->group) : p->group);
+    p->by_area.set((int)(row_blocks * p->group));
+    p->by_k.set(p->k_blocks);
     p->lag = tiles > workers && warpgroups == 2;
     pl->cluster = cluster ? c->split : c->share;
     pl->threads = 128 + 128 * (unsigned)warpgroups;
+    p->workers = (int)(cluster ? workers * c->split : workers);
     pl->grid = dim3((unsigned)(workers * pl->cluster));
-    pl->x_box = c->tokens / c->share;
+    p->x_box = c->tokens / c->share;
+    pl->x_box = (unsigned)p->x_box;
     return rc;
 }
 

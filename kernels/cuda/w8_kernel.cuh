@@ -35,6 +35,31 @@ w8_tile_warpgroups(int rows)
     return rows == 192 ? 3 : 2;
 }
 
+// Division by a number that the host knows: a CTA's first copy waits for where its tile is, and the
+// device's own division takes 100 cycles.
+struct w8_divisor {
+    int by;
+    uint32_t inverse; // floor(2^32 / by), or 2^32 - 1
+
+    __host__ void set(int divisor)
+    {
+        by = divisor;
+        inverse = divisor == 1 ? UINT32_MAX : (uint32_t)((1ull << 32) / (uint32_t)divisor);
+    }
+
+    // x / by, for x from 0 on: the product with the inverse is that or one less.
+    __device__ __forceinline__ int divide(int x, int *rest) const
+    {
+        int q = (int)__umulhi((uint32_t)x, inverse);
+        *rest = x - q * by;
+        if (*rest >= by) {
+            *rest -= by;
+            q++;
+        }
+        return q;
+    }
+};
+
 struct w8_params {
     const uint8_t *w; // DLQ_K_W8_TILES
     const uint8_t *x;
@@ -54,15 +79,21 @@ struct w8_params {
     int row_blocks; // of 64, DLQ_K_W8_TILES
     int w_scale_ld; // block-scaled: blocks of K
     int stages;
-    int reduce_at; // stream: byte of the cluster's reduction buffer, 0 when it reuses the ring
-    int consts_at; // stream: byte of the rows' and tokens' scales
-    int scales_at; // block-scaled: byte of the stages' token scales
-    int bars_at;   // byte of the barriers in shared memory
-    int split_log; // binary logarithm of the CTAs of a cluster that share a K
-    int share;     // tile: CTAs sharing x
-    int group;     // tile: token blocks walked together
-    int whole;     // tile: tiles before this one are computed whole
-    int run;       // tile: K blocks of the others a worker; the first `run_extra` have one more
+    int reduce_at;    // stream: byte of the cluster's reduction buffer, 0 when it reuses the ring
+    int consts_at;    // stream: byte of the rows' and tokens' scales
+    int scales_at;    // block-scaled: byte of the stages' token scales
+    int bars_at;      // byte of the barriers in shared memory
+    int split_log;    // binary logarithm of the CTAs of a cluster that share a K
+    int share;        // tile: CTAs sharing x
+    int x_box;        // tokens that one of them brings
+    int group;        // tile: token blocks walked together
+    int token_blocks; // tile
+    int workers;      // tile: CTAs, or clusters that share x
+    w8_divisor by_share, by_group, by_last; // tile: by_last: token blocks of the last group
+    w8_divisor by_area;                     // tile: tiles of a whole group
+    w8_divisor by_k;                        // tile: K blocks
+    int whole;                              // tile: tiles before this one are computed whole
+    int run; // tile: K blocks of the others a worker; the first `run_extra` have one more
     int run_extra;
     float4 *partials; // tile: sums of shared tiles, one tile a CTA
     unsigned *flags;  // tile: one a CTA: its sums are there; 0 between calls

@@ -68,7 +68,7 @@ template <class Shape, bool Scaled> struct w8_tile_copies {
                                               const CUtensorMap *s, const w8_params &p,
                                               uint32_t smem, int rank)
         : w_map(w), x_map(x), s_map(s), ring(smem), full(smem + p.bars_at),
-          scales(smem + p.scales_at), share(p.share), x_rows(rank * (Shape::tokens / p.share)),
+          scales(smem + p.scales_at), share(p.share), x_rows(rank * p.x_box),
           x_at(Shape::w_bytes + x_rows * W8_BLOCK_K), everyone((uint16_t)((1u << p.share) - 1)),
           tiles(p.tiles), w_once(p.m <= Shape::tokens), policy(ptx_policy_first())
     {
@@ -110,7 +110,7 @@ w8_tile_begin(const w8_tile_copies<Shape, Scaled> &copies, const w8_params &p, w
     int s = 0;
     while (s < p.stages && walk.next(p, &part)) {
         int n0, m0;
-        w8_walk_at<Shape>(walk, p, part.tile, 0, &n0, &m0);
+        w8_walk_at<Shape>(p, part.tile, 0, &n0, &m0);
         for (int kb = part.k0; kb < part.k1 && s < p.stages; kb++, s++) {
             copies.ask(n0, kb, s);
             if (!p.early)
@@ -134,7 +134,7 @@ w8_tile_produce(const w8_tile_copies<Shape, Scaled> &copies, const w8_params &p,
     w8_part part;
     while (walk.next(p, &part)) {
         int n0, m0;
-        w8_walk_at<Shape>(walk, p, part.tile, rank, &n0, &m0);
+        w8_walk_at<Shape>(p, part.tile, rank, &n0, &m0);
 #pragma unroll 1
         for (int kb = part.k0; kb < part.k1; kb++, count++) {
             if (count >= asked) {
@@ -377,7 +377,7 @@ w8_tile_consume(const CUtensorMap *y_map, const w8_params &p, w8_walk walk, uint
         }
         skip = Shape::in_turn ? 1 : 0;
         int n0, m0;
-        w8_walk_at<Shape>(walk, p, part.tile, rank, &n0, &m0);
+        w8_walk_at<Shape>(p, part.tile, rank, &n0, &m0);
         const int first_row = n0 + row64 * 64;
         w8_tile_scales<Shape> s;
         s.load(p, first_row, m0);
@@ -405,8 +405,9 @@ w8_tile_consume(const CUtensorMap *y_map, const w8_params &p, w8_walk walk, uint
                                         w8_split_owned<Shape>(p, row64 + i), out,
                                         first_row + i * 64, m0, 1 + me, &turn);
     }
+    // The buffers must outlive their stores; that these have arrived is for the end of the kernel.
     if ((threadIdx.x & 127) == 0)
-        ptx_bulk_wait<0>();
+        ptx_bulk_wait_read<0>();
 }
 
 template <class Op, int Rows, int Tokens, bool InTurn, int Mode>
@@ -420,16 +421,17 @@ __launch_bounds__(w8_tile_shape<Rows, Tokens, InTurn>::threads, 1)
     extern __shared__ __align__(1024) uint8_t shared[];
     const uint32_t smem = ptx_smem(shared);
     const int rank = p.share > 1 ? (int)ptx_cluster_rank() : 0; // of those that share x
-
-    const w8_walk walk = w8_walk_start<shape>(p);
+    if (threadIdx.x == 0) { // before anything else: the first copies wait for them
+        ptx_tma_prefetch(&x_map);
+        ptx_tma_prefetch(&w_map);
+    }
+    const w8_walk walk = w8_walk_start(p);
     constexpr bool scaled = Mode == DLQ_K_W8_BLOCK_SCALED;
     const w8_tile_copies<shape, scaled> copies(&w_map, &x_map, &s_map, p, smem, rank);
     int asked = 0;
 
     ptx_pdl_launch();
     if (threadIdx.x == 0) {
-        ptx_tma_prefetch(&x_map);
-        ptx_tma_prefetch(&w_map);
         for (int s = 0; s < p.stages; s++)
             ptx_mbar_init(smem + p.bars_at + 8 * s, 1);
         if (p.split_log > 0) {

@@ -25,7 +25,6 @@ struct w8_walk {
     int tile, step; // whole tiles
     int at, end;    // K blocks of the shared ones
     int worker;
-    int row_blocks, token_blocks;
 
     __device__ __forceinline__ bool next(const w8_params &p, w8_part *part)
     {
@@ -36,25 +35,22 @@ struct w8_walk {
         }
         if (at >= end)
             return false;
-        part->tile = p.whole + at / p.k_blocks;
-        part->k0 = at % p.k_blocks;
+        part->tile = p.whole + p.by_k.divide(at, &part->k0);
         part->k1 = min(p.k_blocks, part->k0 + end - at);
         at += part->k1 - part->k0;
         return true;
     }
 };
 
-template <class Shape>
 DLQ_DEV w8_walk
 w8_walk_start(const w8_params &p)
 {
     w8_walk w;
-    w.row_blocks = (p.n + Shape::rows * p.share - 1) / (Shape::rows * p.share);
-    w.token_blocks = (p.m + Shape::tokens - 1) / Shape::tokens;
-    w.step = (int)gridDim.x / p.share;
+    int of_cluster;
+    w.step = p.workers;
+    w.tile = p.by_share.divide((int)blockIdx.x, &of_cluster);
     // The owner of a shared tile waits for workers of earlier CTAs, which run already.
-    w.worker = w.step - 1 - (int)blockIdx.x / p.share;
-    w.tile = (int)blockIdx.x / p.share;
+    w.worker = w.step - 1 - w.tile;
     w.at = w8_run_begin(p, w.worker);
     w.end = w8_run_begin(p, w.worker + 1);
     if (p.split_log > 0) {
@@ -69,14 +65,14 @@ w8_walk_start(const w8_params &p)
 // The first row and token of this CTA's part of a tile.
 template <class Shape>
 DLQ_DEV void
-w8_walk_at(const w8_walk &w, const w8_params &p, int tile, int rank, int *n0, int *m0)
+w8_walk_at(const w8_params &p, int tile, int rank, int *n0, int *m0)
 {
-    const int area = p.group * w.row_blocks;
-    const int first = tile / area * p.group;
-    const int height = min(p.group, w.token_blocks - first);
-    const int rest = tile % area;
-    *m0 = (first + rest % height) * Shape::tokens;
-    *n0 = (rest / height * p.share + rank) * Shape::rows;
+    int in_area, in_column;
+    const int first = p.by_area.divide(tile, &in_area) * p.group;
+    const w8_divisor height = first + p.group <= p.token_blocks ? p.by_group : p.by_last;
+    const int column = height.divide(in_area, &in_column);
+    *m0 = (first + in_column) * Shape::tokens;
+    *n0 = (column * p.share + rank) * Shape::rows;
 }
 
 // Consumers only move sums; one warp that has nothing else to do raises and awaits the flags,
