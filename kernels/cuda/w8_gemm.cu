@@ -351,7 +351,7 @@ dlq_k_w8_gemm_run(const struct dlq_k_w8_gemm *g, const struct dlq_k_w8_config *c
     else if (c.kernel == 1)
         rc = dlq_k_tensormap_blocks(&w_map, g->w, 8192, (uint64_t)pl.params.k_padded,
                                     (uint64_t)pl.params.row_blocks, c.rows / 64);
-    if (!rc && (c.kernel == 1 || c.tokens > 64))
+    if (!rc && (c.kernel == 1 || c.tokens >= 64))
         rc = dlq_k_tensormap_2d(&x_map, g->x, 1, (uint64_t)g->m, (uint64_t)g->k, (uint64_t)g->ldx,
                                 pl.x_box, W8_BLOCK_K, DLQ_K_SWIZZLE_128);
     if (!rc && g->accumulate == DLQ_K_W8_BLOCK_SCALED)

@@ -12,9 +12,9 @@
 // A stage is 256 bytes of K: [64 rows][block of K] of weights, then [block of K] of tokens.
 //
 // One warp feeds the weights and asks for the first ones before anything else, because nothing that
-// runs can change them. Up to 64 tokens, x comes by 16-byte copies of other warps: the copy engine
-// serves its requests in order, those of all CTAs of the multiprocessor, and x would wait behind
-// every weight asked for before.
+// runs can change them. Up to 32 tokens, and up to 64 after an early launch, x comes by 16-byte
+// copies of other warps: the copy engine serves its requests in order, those of all CTAs of the
+// multiprocessor, and x would wait behind every weight asked for before.
 #ifndef DLQ_KERNELS_CUDA_W8_STREAM_CUH
 #define DLQ_KERNELS_CUDA_W8_STREAM_CUH
 
@@ -29,6 +29,11 @@ template <int Groups, int Tokens> struct w8_stream_shape {
     static constexpr int w_bytes = rows * 2 * W8_BLOCK_K;
     static constexpr int x_bytes = Tokens * 2 * W8_BLOCK_K;
     static constexpr int stage_bytes = w_bytes + x_bytes;
+
+    static __device__ __forceinline__ bool by_threads(const w8_params &p)
+    {
+        return x_by_threads && (Tokens <= 32 || p.early);
+    }
 };
 
 // Scales and zero points of the CTA's rows and tokens in shared memory.
@@ -144,7 +149,7 @@ w8_stream_ask(const CUtensorMap *w_map, const w8_params &p, uint32_t smem, int n
 {
     using shape = w8_stream_shape<Groups, Tokens>;
     const uint32_t bar = smem + p.bars_at + 8 * s, dst = smem + s * shape::stage_bytes;
-    ptx_mbar_arrive_expect(bar, shape::w_bytes + (shape::x_by_threads ? 0 : shape::x_bytes) +
+    ptx_mbar_arrive_expect(bar, shape::w_bytes + (shape::by_threads(p) ? 0 : shape::x_bytes) +
                                     (Scaled ? Tokens * 8 : 0));
 #pragma unroll
     for (int i = 0; i < Groups; i++) {
@@ -159,17 +164,30 @@ w8_stream_ask(const CUtensorMap *w_map, const w8_params &p, uint32_t smem, int n
     }
 }
 
+// And for x, where the copy engine brings it.
+template <int Groups, int Tokens>
+DLQ_DEV void
+w8_stream_ask_x(const CUtensorMap *x_map, const w8_params &p, uint32_t smem, int m0, int k, int s)
+{
+    using shape = w8_stream_shape<Groups, Tokens>;
+    const uint32_t dst = smem + s * shape::stage_bytes + shape::w_bytes;
+    for (int h = 0; h < 2; h++)
+        ptx_tma_load(dst + h * Tokens * W8_BLOCK_K, x_map, (2 * k + h) * W8_BLOCK_K, m0,
+                     smem + p.bars_at + 8 * s);
+}
+
 // Weights, and all that the copy engine brings with them. One thread; `asked` stages are on their
-// way.
+// way, with x unless it had to wait.
 template <int Groups, int Tokens, bool Scaled>
 DLQ_DEV void
 w8_stream_feed(const CUtensorMap *w_map, const CUtensorMap *x_map, const CUtensorMap *s_map,
                const w8_params &p, const w8_job &job, uint32_t smem, int asked)
 {
     using shape = w8_stream_shape<Groups, Tokens>;
-    constexpr bool x_too = !shape::x_by_threads;
+    const bool x_too = !shape::by_threads(p);
     const uint32_t full = smem + p.bars_at, empty = full + 8 * p.stages;
     const uint64_t policy = ptx_policy_first();
+    const int asked_x = p.early ? 0 : asked;
     int n0, m0;
     w8_job_at<Groups, Tokens>(job, job.first, &n0, &m0);
     if (x_too || Scaled) {
@@ -189,15 +207,11 @@ w8_stream_feed(const CUtensorMap *w_map, const CUtensorMap *x_map, const CUtenso
                 ptx_mbar_wait(empty + 8 * t.stage, t.phase);
             if (i >= asked)
                 w8_stream_ask<Groups, Tokens, Scaled>(w_map, p, smem, n0, kb, t.stage, policy);
-            for (int h = 0; h < 2; h++) {
-                if (x_too)
-                    ptx_tma_load(smem + t.stage * shape::stage_bytes + shape::w_bytes +
-                                     h * Tokens * W8_BLOCK_K,
-                                 x_map, (2 * kb + h) * W8_BLOCK_K, m0, full + 8 * t.stage);
-                if (Scaled)
-                    ptx_tma_load(smem + p.scales_at + (2 * t.stage + h) * w8_scale_bytes(Tokens),
-                                 s_map, m0, 2 * kb + h, full + 8 * t.stage);
-            }
+            if (x_too && i >= asked_x)
+                w8_stream_ask_x<Groups, Tokens>(x_map, p, smem, m0, kb, t.stage);
+            for (int h = 0; Scaled && h < 2; h++)
+                ptx_tma_load(smem + p.scales_at + (2 * t.stage + h) * w8_scale_bytes(Tokens), s_map,
+                             m0, 2 * kb + h, full + 8 * t.stage);
             w8_turn_next(&t, p.stages);
         }
     }
@@ -385,28 +399,33 @@ __launch_bounds__(w8_stream_shape<Groups, Tokens>::threads)
     const uint32_t smem = ptx_smem(shared), full = smem + p.bars_at, empty = full + 8 * p.stages;
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
     const int part = p.split_log > 0 ? (int)ptx_cluster_rank() : 0;
+    const bool by_threads = shape::by_threads(p);
     const w8_job job = w8_job_make<Groups, Tokens>(p, part);
+    const int arrivals = by_threads ? 1 + 32 * shape::x_warps : 1;
     int asked = 0;
 
     ptx_pdl_launch();
     // One thread of each warp: one after the other the barriers would cost as much as a load.
     if (lane == 0 && warp == shape::warps) {
+        if (!by_threads)
+            ptx_tma_prefetch(&x_map);
         for (int s = 0; s < min(before, p.stages); s++)
-            ptx_mbar_init(full + 8 * s, 1 + 32 * shape::x_warps);
+            ptx_mbar_init(full + 8 * s, arrivals);
         ptx_mbar_init_fence();
-        if (shape::x_by_threads || p.early) {
-            const uint64_t policy = ptx_policy_first();
-            int n0, m0;
-            w8_job_at<Groups, Tokens>(job, job.first, &n0, &m0);
-            for (; asked < min(before, min(p.stages, job.k1 - job.k0)); asked++)
-                w8_stream_ask<Groups, Tokens, scaled>(&w_map, p, smem, n0, job.k0 + asked, asked,
-                                                      policy);
+        const uint64_t policy = ptx_policy_first();
+        int n0, m0;
+        w8_job_at<Groups, Tokens>(job, job.first, &n0, &m0);
+        for (; asked < min(before, min(p.stages, job.k1 - job.k0)); asked++) {
+            w8_stream_ask<Groups, Tokens, scaled>(&w_map, p, smem, n0, job.k0 + asked, asked,
+                                                  policy);
+            if (!by_threads && !p.early)
+                w8_stream_ask_x<Groups, Tokens>(&x_map, p, smem, m0, job.k0 + asked, asked);
         }
     } else if (lane == 0) {
         const int me = warp < shape::warps ? warp : warp - 1;
         for (int s = me; s < p.stages; s += shape::threads / 32 - 1) {
             if (s >= before)
-                ptx_mbar_init(full + 8 * s, 1 + 32 * shape::x_warps);
+                ptx_mbar_init(full + 8 * s, arrivals);
             ptx_mbar_init(empty + 8 * s, shape::warps);
         }
         if (warp == 0 && p.split_log > 0) {
@@ -423,9 +442,9 @@ __launch_bounds__(w8_stream_shape<Groups, Tokens>::threads)
         w8_stream_consume<Op, Groups, Tokens, Mode>(p, job, shared, part);
         return;
     }
-    if (warp > shape::warps)
+    if (warp > shape::warps && by_threads)
         w8_stream_feed_x<Groups, Tokens>(p, job, smem, warp - shape::warps - 1);
-    else if (lane == 0)
+    else if (warp == shape::warps && lane == 0)
         w8_stream_feed<Groups, Tokens, scaled>(&w_map, &x_map, &s_map, p, job, smem, asked);
     __syncwarp();
     if (p.split_log > 0) {
