@@ -7,8 +7,8 @@
 # On a machine with several GPUs: every checkpoint folder under DATA on one GPU and on RANKS of them
 # (default: all powers of two that are there), judged against its golden folder; the same bits from
 # one GPU, from sums over memory of peers and from NCCL on small integers; ranks as processes, also
-# as if each were on a host of its own, and killed, where there is mpirun; then the time of sums and
-# of row layers of decode size. Ends with "N passed, N failed, N skipped".
+# as if each were on a host of its own, and killed, where there is mpirun; the calls of groups; then
+# the time of sums and of row layers of decode size. Ends with "N passed, N failed, N skipped".
 set -uo pipefail
 build=${1:?usage: gpu_tp.sh BUILD DATA [RANKS...]}
 data=${2:?usage: gpu_tp.sh BUILD DATA [RANKS...]}
@@ -145,6 +145,7 @@ for ranks in "${counts[@]}"; do
     skip "$ranks processes: no mpirun"
   fi
   program "sums over peers, $ranks ranks" "$build/tests/tp/gpu_peers" check "$ranks"
+  program "groups of $ranks" "$build/tests/tp/gpu_group" "$ranks"
   "$build/tests/tp/gpu_peers" time "$ranks"
 done
 
