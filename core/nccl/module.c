@@ -63,6 +63,10 @@ make_scratch(struct dlq_nccl_group *g, struct dlq_error *err)
         g->scratch = scratch;
         rc = cudaMemset(scratch, 0, (size_t)DLQ_NCCL_STEP * sizeof(*g->scratch));
     }
+    if (rc == cudaSuccess) {
+        // Zeroes are written later than that returns, and not before what other streams do.
+        rc = cudaDeviceSynchronize();
+    }
     return dlq_nccl_cuda_result(g, "setup", rc, err);
 }
 
