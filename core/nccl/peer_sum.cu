@@ -233,20 +233,24 @@ counters(const dlq_peer_ends &ends)
     return (counter *)ends.turns;
 }
 
-// Whether a thread has to end its waiting, which began at `begin`, 0 at its first look: the limit
-// has passed, the host says so, or another thread gave up.
-__device__ bool
-is_over(const dlq_peer_ends &ends, int64_t *begin)
+// When a thread began to wait, at `begin`, or now if that is 0; OVER when it has to end: the limit
+// has passed, the host says so, or another thread gave up. These two are out of line, for they are
+// seldom called and the code of a kernel is read anew in every launch.
+constexpr int64_t OVER = -1;
+
+__device__ __noinline__ int64_t
+keep_waiting(const dlq_peer_ends &ends, int64_t begin)
 {
-    const int64_t now = ends.limit_ns > 0 ? now_ns() : 0;
-    *begin = *begin == 0 ? now : *begin;
-    return (ends.limit_ns > 0 && now - *begin >= ends.limit_ns) ||
-           *(volatile uint32_t *)&counters(ends)[0].gone != 0 ||
-           *(volatile uint32_t *)&ends.mail->stop != 0;
+    const int64_t now = ends.limit_ns > 0 ? now_ns() : 1;
+    begin = begin == 0 ? now : begin;
+    const bool over = (ends.limit_ns > 0 && now - begin >= ends.limit_ns) ||
+                      *(volatile uint32_t *)&counters(ends)[0].gone != 0 ||
+                      *(volatile uint32_t *)&ends.mail->stop != 0;
+    return over ? OVER : begin;
 }
 
 // The host learns whom the first thread that gives up waited for.
-__device__ void
+__device__ __noinline__ void
 give_up(const dlq_peer_ends &ends, int rank)
 {
     counter *const c = counters(ends);
@@ -302,9 +306,11 @@ struct rank_thread {
     {
         int64_t begin = 0;
         for (unsigned n = 1; !has_come(s, turn) && !stopped; n++) {
-            const bool last = n % PATIENCE == 0 && is_over(ends, &begin);
+            if (n % PATIENCE == 0) {
+                begin = keep_waiting(ends, begin);
+            }
             s = look(from);
-            stopped = last && !has_come(s, turn);
+            stopped = begin == OVER && !has_come(s, turn);
         }
         if (stopped) {
             give_up(ends, rank);
