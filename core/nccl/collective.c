@@ -130,11 +130,18 @@ nccl_all_gather(void *ctx, const void *send, void *recv, const int64_t *counts, 
     }
     const size_t width = width_of(dtype);
     bool equal = true;
+    int64_t most = counts[0];
     for (int32_t r = 1; r < g->size; r++) {
         equal = equal && counts[r] == counts[0];
+        most = counts[r] > most ? counts[r] : most;
     }
-    if (equal && counts[0] == 0) {
+    if (most == 0) {
         return DLQ_OK;
+    }
+    if (width > 1 && (size_t)most * width <= g->peers.part) {
+        return dlq_nccl_cuda_result(
+            g, "all_gather", dlq_peer_gather(&g->peers.ends, send, recv, counts, width, stream),
+            err);
     }
     const ncclResult_t result =
         equal ? ncclAllGather(send, recv, (size_t)counts[0] * width, ncclInt8, g->comm, stream)
@@ -169,6 +176,12 @@ nccl_barrier(void *ctx, void *stream, struct dlq_error *err)
     const int32_t rc = dlq_nccl_check(g, stream, "barrier", err);
     if (rc != DLQ_OK) {
         return rc;
+    }
+    if (g->peers.limit > 0) {
+        return dlq_nccl_cuda_result(
+            g, "barrier",
+            dlq_peer_sum(&g->peers.ends, g->scratch, 1, DLQ_PEER_F32, DLQ_PEER_AT_ONCE, stream),
+            err);
     }
     return dlq_nccl_result(
         g, "barrier", ncclAllReduce(g->scratch, g->scratch, 1, ncclFloat, ncclSum, g->comm, stream),

@@ -17,9 +17,9 @@
 /// A group of GPUs from the inside.
 ///
 /// Calls enqueue on the caller's stream and return. What happens to them later, a wait sees: it
-/// looks at the stream and at NCCL, and asks the group on the host who is missing. Sums over memory
-/// of peers have the time limit on the GPU as well, for who launches may be kept from waiting by a
-/// sum that does not end; that it gave up, the next call sees.
+/// looks at the stream and at NCCL, and asks the group on the host who is missing. What goes over
+/// memory of peers has the time limit on the GPU as well, for who launches may be kept from waiting
+/// by a kernel that does not end; that it gave up, the next call sees.
 
 /// Elements that are summed in fp32 at a time; what is longer goes in several steps.
 #define DLQ_NCCL_STEP ((int64_t)1 << 20)
@@ -82,8 +82,8 @@ dlq_nccl_meet(struct dlq_nccl_group *g, const struct dlq_collective_nccl_options
 int32_t
 dlq_nccl_exchange(struct dlq_nccl_group *g, void *all, size_t each, struct dlq_error *err);
 
-/// DLQ_OK unless the group is broken, which a sum that gave up on the GPU makes it here: every call
-/// begins with this.
+/// DLQ_OK unless the group is broken, which a kernel that gave up on the GPU makes it here: every
+/// call begins with this.
 int32_t
 dlq_nccl_check(struct dlq_nccl_group *g, cudaStream_t stream, const char *what,
                struct dlq_error *err);

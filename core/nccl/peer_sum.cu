@@ -330,9 +330,9 @@ struct rank_thread {
         }
     }
 
-    // The sum in rank order, of what came from rank r at `at` + r * `step`.
-    template <typename T, int MOST>
-    __device__ uint2 add_up(int size, size_t at, size_t step, uint2 own)
+    // What came from each rank r at `at` + r * `step`, and `own` from this one, in rank order.
+    template <int MOST, typename F>
+    __device__ void take_all(int size, size_t at, size_t step, uint2 own, F take)
     {
         const slot *const from = inbox(ends.rank, at);
         slot come[MOST];
@@ -342,13 +342,20 @@ struct rank_thread {
                 come[r] = look(from + (size_t)r * step);
             }
         }
-        sum<T> s;
 #pragma unroll
         for (int r = 0; r < MOST; r++) {
             if (r < size) {
-                s.add(r == ends.rank ? own : wait(come[r], from + (size_t)r * step, r));
+                take(r, r == ends.rank ? own : wait(come[r], from + (size_t)r * step, r));
             }
         }
+    }
+
+    // Their sum.
+    template <typename T, int MOST>
+    __device__ uint2 add_up(int size, size_t at, size_t step, uint2 own)
+    {
+        sum<T> s;
+        take_all<MOST>(size, at, step, own, [&s](int, uint2 data) { s.add(data); });
         return s.result();
     }
 };
@@ -402,6 +409,43 @@ __launch_bounds__(THREADS, 4)
     count_turns(c, tiles);
 }
 
+// Where in the whole each rank's part is.
+struct parts {
+    int64_t begin[DLQ_PEER_RANKS], count[DLQ_PEER_RANKS];
+};
+
+// All ranks send as many tiles as the largest part has, so that their turns stay the same.
+template <typename T, int SIZE>
+__global__ void
+__launch_bounds__(THREADS, 4)
+    gather(const __grid_constant__ dlq_peer_ends ends, const __grid_constant__ parts p,
+           const T *from, T *to, int tiles)
+{
+    constexpr int MOST = SIZE ? SIZE : DLQ_PEER_RANKS;
+    const layout l = {SIZE ? SIZE : ends.size};
+    const int64_t count = p.count[ends.rank];
+    counter *const c = counters(ends);
+    rank_thread me = {ends, 0, false};
+    wait_for_data();
+    for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
+        const counter now = c[t];
+        if (now.gone) {
+            return;
+        }
+        me.turn = now.turn + 1;
+        me.send_all<MOST>(l.size, l.at_once(me.turn, ends.rank) + (size_t)t * THREADS,
+                          load(from, element<T>(t), count));
+    }
+    for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
+        const int64_t at = element<T>(t);
+        me.turn = c[t].turn + 1;
+        me.take_all<MOST>(l.size, l.at_once(me.turn, 0) + (size_t)t * THREADS,
+                          (size_t)tiles_at_once(l.size) * THREADS, load(from, at, count),
+                          [&](int r, uint2 data) { store(to + p.begin[r], at, p.count[r], data); });
+    }
+    count_turns(c, tiles);
+}
+
 // Tiles belong to the ranks in turn.
 template <typename T, int SIZE>
 __global__ void
@@ -448,10 +492,10 @@ __launch_bounds__(THREADS, 4)
     count_turns(c, tiles);
 }
 
-template <typename T, int SIZE>
+template <typename... Parameters, typename... Arguments>
 cudaError_t
-launch_size(const dlq_peer_ends &ends, T *data, int64_t count, int tiles, dlq_peer_way way,
-            cudaStream_t stream)
+launch_tiles(void (*kernel)(const dlq_peer_ends, Parameters...), const dlq_peer_ends &ends,
+             int tiles, cudaStream_t stream, Arguments... arguments)
 {
     cudaLaunchAttribute early = {};
     early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -462,9 +506,22 @@ launch_size(const dlq_peer_ends &ends, T *data, int64_t count, int tiles, dlq_pe
     config.stream = stream;
     config.attrs = &early;
     config.numAttrs = ends.early ? 1 : 0;
-    return cudaLaunchKernelEx(
-        &config, way == DLQ_PEER_AT_ONCE ? sum_at_once<T, SIZE> : sum_in_shares<T, SIZE>, ends,
-        data, count, tiles);
+    return cudaLaunchKernelEx(&config, kernel, ends, arguments..., tiles);
+}
+
+template <typename T, int SIZE>
+cudaError_t
+launch_size(const dlq_peer_ends &ends, T *data, int64_t count, int tiles, dlq_peer_way way,
+            cudaStream_t stream)
+{
+    return launch_tiles(way == DLQ_PEER_AT_ONCE ? sum_at_once<T, SIZE> : sum_in_shares<T, SIZE>,
+                        ends, tiles, stream, data, count);
+}
+
+int
+tiles_of(size_t bytes)
+{
+    return (int)((bytes + TILE - 1) / TILE);
 }
 
 template <typename T>
@@ -475,10 +532,38 @@ launch(const dlq_peer_ends &ends, T *data, int64_t count, dlq_peer_way way, cuda
     if (count < 1 || bytes > dlq_peer_limit(way, ends.size) || ends.size > DLQ_PEER_RANKS) {
         return cudaErrorInvalidValue;
     }
-    const int tiles = (int)((bytes + TILE - 1) / TILE);
+    const int tiles = tiles_of(bytes);
     return ends.size == 2   ? launch_size<T, 2>(ends, data, count, tiles, way, stream)
            : ends.size == 4 ? launch_size<T, 4>(ends, data, count, tiles, way, stream)
                             : launch_size<T, 0>(ends, data, count, tiles, way, stream);
+}
+
+// `each`: elements of T that make one of the caller's.
+template <typename T>
+cudaError_t
+launch_gather(const dlq_peer_ends &ends, const T *from, T *to, const int64_t *counts, int64_t each,
+              cudaStream_t stream)
+{
+    parts p = {};
+    int64_t all = 0;
+    int64_t most = 0;
+    if (ends.size > DLQ_PEER_RANKS) {
+        return cudaErrorInvalidValue;
+    }
+    for (int r = 0; r < ends.size; r++) {
+        p.begin[r] = all;
+        p.count[r] = counts[r] * each;
+        all += p.count[r];
+        most = p.count[r] > most ? p.count[r] : most;
+    }
+    const size_t bytes = (size_t)most * sizeof(T);
+    if (most < 1 || bytes > dlq_peer_limit(DLQ_PEER_AT_ONCE, ends.size)) {
+        return cudaErrorInvalidValue;
+    }
+    const int tiles = tiles_of(bytes);
+    return ends.size == 2   ? launch_tiles(gather<T, 2>, ends, tiles, stream, p, from, to)
+           : ends.size == 4 ? launch_tiles(gather<T, 4>, ends, tiles, stream, p, from, to)
+                            : launch_tiles(gather<T, 0>, ends, tiles, stream, p, from, to);
 }
 
 } // namespace
@@ -509,4 +594,15 @@ dlq_peer_sum(const dlq_peer_ends *ends, void *data, int64_t count, enum dlq_peer
     default:
         return launch(*ends, (uint32_t *)data, count, way, stream);
     }
+}
+
+cudaError_t
+dlq_peer_gather(const dlq_peer_ends *ends, const void *from, void *to, const int64_t *counts,
+                size_t width, cudaStream_t stream)
+{
+    return width == 2
+               ? launch_gather(*ends, (const uint16_t *)from, (uint16_t *)to, counts, 1, stream)
+           : width == 4 || width == 8 ? launch_gather(*ends, (const uint32_t *)from, (uint32_t *)to,
+                                                      counts, (int64_t)width / 4, stream)
+                                      : cudaErrorInvalidValue;
 }

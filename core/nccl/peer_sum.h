@@ -11,7 +11,7 @@
 
 /// Sums of few elements over memory that GPUs read and write of each other, in one launch. Elements
 /// are added in fp32 and in rank order, whichever way they take, so that all ranks have the same
-/// bits.
+/// bits. Few elements of each rank are gathered in the same way.
 
 #ifdef __cplusplus
 extern "C" {
@@ -65,6 +65,14 @@ dlq_peer_limit(enum dlq_peer_way way, int32_t size);
 cudaError_t
 dlq_peer_sum(const struct dlq_peer_ends *ends, void *data, int64_t count, enum dlq_peer_type type,
              enum dlq_peer_way way, cudaStream_t stream);
+
+/// `to` becomes all ranks' elements one after the other, of rank r counts[r] of `width` bytes: 2, 4
+/// or 8, to which both are aligned. `from` may be this rank's place in `to`; else they do not
+/// overlap. The largest part has dlq_peer_limit() of DLQ_PEER_AT_ONCE at most, and 1 element at
+/// least. Otherwise as dlq_peer_sum(), with which it takes turns.
+cudaError_t
+dlq_peer_gather(const struct dlq_peer_ends *ends, const void *from, void *to, const int64_t *counts,
+                size_t width, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

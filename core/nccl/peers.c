@@ -244,6 +244,7 @@ set_limits(struct dlq_nccl_group *g)
     g->peers.ends.limit_ns = (int64_t)g->timeout_ms * 1000000;
     g->peers.at_once = g->size == 2 ? 1024 * kib : g->size <= 4 ? 256 * kib : 64 * kib;
     g->peers.limit = g->size <= 4 ? 1024 * kib : 64 * kib;
+    g->peers.part = g->size == 2 ? 512 * kib : g->size <= 4 ? 256 * kib : 64 * kib;
 }
 
 int32_t

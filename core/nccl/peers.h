@@ -14,12 +14,13 @@
 
 struct dlq_nccl_group;
 
-/// Memory of all ranks that this one's kernels reach, for sums of few bytes without NCCL. Zeroes:
+/// Memory of all ranks that this one's kernels reach, for few bytes without NCCL. Zeroes:
 /// none.
 struct dlq_nccl_peers {
     struct dlq_peer_ends ends;   ///< `mail` NULL: nothing is allocated
     size_t at_once;              ///< Bytes of the largest sum that goes this way
     size_t limit;                ///< And of the largest at all; 0: all go over NCCL
+    size_t part;                 ///< Of the largest part that is gathered
     bool mapped[DLQ_PEER_RANKS]; ///< Which inboxes are of other processes
 };
 

@@ -69,18 +69,18 @@ static void
 blame(struct dlq_nccl_group *g, cudaStream_t stream, int32_t code, const char *sign)
 {
     char reason[DLQ_NCCL_REASON];
-    char sum[48] = "";
+    char peer[48] = "";
     char host[320] = "without a group on the host it is unknown which rank";
     // First, so that the GPU gets done with what waits there while the ranks meet on the host.
     const int32_t late = dlq_nccl_late_peer(g, stream);
     if (late >= 0) {
-        snprintf(sum, sizeof(sum), "; missing in a sum: rank %d", (int)late);
+        snprintf(peer, sizeof(peer), "; missing on the GPU: rank %d", (int)late);
     }
     if (g->host) {
         code = dlq_nccl_ask_host(g, code, host, sizeof(host));
     }
     const bool told = g->host || late < 0;
-    snprintf(reason, sizeof(reason), "%s%s%s%s", sign, sum, told ? "; " : "", told ? host : "");
+    snprintf(reason, sizeof(reason), "%s%s%s%s", sign, peer, told ? "; " : "", told ? host : "");
     dlq_nccl_break(g, code, reason);
 }
 

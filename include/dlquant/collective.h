@@ -163,17 +163,18 @@ dlq_collective_nccl_id(dlq_runtime *rt, void *id, struct dlq_error *err);
 /// from rank 0.
 ///
 /// The calls only enqueue: nothing waits on the host, and a CUDA graph may capture them. Those of
-/// one rank come from one thread at a time, and sums on one stream. Groups that share GPUs take
+/// one rank come from one thread at a time, and on one stream. Groups that share GPUs take
 /// turns: kernels of one that wait for its ranks may leave no room for the other's.
 ///
 /// Where all GPUs reach each other's memory, sums of few bytes do without NCCL: one kernel adds
-/// them up in fp32 and in rank order, in less than half of the time for most. Setup tries that
-/// memory with a sum; it takes 11 to 16 MiB of each GPU. DLQ_PEER_SUMS=0 or NCCL_P2P_DISABLE=1 in
-/// the environment of any rank leaves all sums to NCCL.
+/// them up in fp32 and in rank order, in less than half of the time for most. So do gathers of few
+/// bytes, of elements of 16 bits and more, and barriers. Setup tries that memory with a sum; it
+/// takes 11 to 16 MiB of each GPU. DLQ_PEER_SUMS=0 or NCCL_P2P_DISABLE=1 in the environment of any
+/// rank leaves all to NCCL.
 ///
 /// Such a kernel gives up when what another rank sends does not come within `timeout_ms`, counted
 /// from when the kernel begins to wait; those behind it end at once, in graphs too, and what they
-/// leave is no sum. Ranks that pause for longer with sums enqueued need a longer limit.
+/// leave is no result. Ranks that pause for longer with these enqueued need a longer limit.
 ///
 /// What fails on the GPU is found by dlq_collective_nccl_wait(), a sum that gave up by the next
 /// call as well. On success the caller owns `*out` until dlq_collective_nccl_destroy().

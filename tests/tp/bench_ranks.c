@@ -3,7 +3,8 @@
 
 // bench_ranks RANKS [K N]...: row layers on that many GPUs, one thread each. For each layer and few
 // rows: the multiplication of one rank alone, the sum over the ranks alone, and the layer that does
-// both, each many times in a graph that is replayed. Plugins are found by DLQ_PLUGIN_PATH.
+// both; beside them what gathers so many outputs. Each many times in a graph that is replayed.
+// Plugins are found by DLQ_PLUGIN_PATH.
 
 #include <dlquant/dlquant.h>
 
@@ -42,6 +43,7 @@ struct bench {
     int32_t ranks;
     dlq_collective_threads *host;
     double gemm[MAX_RANKS][N_ROWS], sum[MAX_RANKS][N_ROWS], both[MAX_RANKS][N_ROWS];
+    double gather[MAX_RANKS][N_ROWS];
     char kernel[96];
 };
 
@@ -134,7 +136,7 @@ make_buffers(struct rank *r)
     return rc;
 }
 
-enum what { GEMM, SUM, BOTH };
+enum what { GEMM, SUM, BOTH, GATHER };
 
 static int32_t
 enqueue(struct rank *r, enum what what, int64_t m)
@@ -143,6 +145,16 @@ enqueue(struct rank *r, enum what what, int64_t m)
         const struct dlq_collective *const c = dlq_collective_nccl_get(r->nccl);
         return c->all_reduce(c->ctx, r->y, m * r->b->n, DLQ_F16, 0, dlq_stream_handle(r->stream),
                              &r->err);
+    }
+    if (what == GATHER) {
+        const struct dlq_collective *const c = dlq_collective_nccl_get(r->nccl);
+        const int64_t each = m * r->b->n / r->b->ranks;
+        int64_t counts[MAX_RANKS];
+        for (int32_t i = 0; i < r->b->ranks; i++) {
+            counts[i] = each;
+        }
+        return c->all_gather(c->ctx, (char *)r->y + r->index * each * 2, r->y, counts, DLQ_F16,
+                             dlq_stream_handle(r->stream), &r->err);
     }
     const struct dlq_linear_io io = {
         .struct_size = sizeof(io),
@@ -231,6 +243,7 @@ measure_all(struct rank *r)
         if (rc == DLQ_OK && r->nccl) {
             rc = measure(r, SUM, rows[i], &r->b->sum[r->index][i]);
             rc = rc == DLQ_OK ? measure(r, BOTH, rows[i], &r->b->both[r->index][i]) : rc;
+            rc = rc == DLQ_OK ? measure(r, GATHER, rows[i], &r->b->gather[r->index][i]) : rc;
         }
     }
     return rc;
@@ -320,7 +333,8 @@ print(struct bench *b)
         printf("ranks,%d,%s,K,%lld,N,%lld,m,%lld,gemm,%.2f", (int)b->ranks, b->scheme,
                (long long)b->k, (long long)b->n, (long long)rows[i], gemm);
         if (b->ranks > 1) {
-            printf(",sum,%.2f,both,%.2f,ratio,%.3f", sum, both, both / (gemm + sum));
+            printf(",sum,%.2f,both,%.2f,ratio,%.3f,gather,%.2f", sum, both, both / (gemm + sum),
+                   slowest(b->gather, b->ranks, i));
         }
         printf(",%s\n", b->kernel);
     }

@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// gpu_peers: sums over memory of peers, by ranks that are threads with a stream each, on a GPU
-/// each or, where there are too few, several on one.
+/// gpu_peers: sums and gathering over memory of peers, by ranks that are threads with a stream
+/// each, on a GPU each or, where there are too few, several on one.
 
 struct peers_world;
 
@@ -62,12 +62,16 @@ peers_run(struct peers_world *w, void (*body)(struct peers_rank *r));
 bool
 peers_check(struct peers_world *w);
 
+/// Part of that: what ranks gather.
+bool
+peers_check_gather(struct peers_world *w);
+
 /// Part of that: ranks that wait for one that does not come, until they are told to stop or to
 /// their limit.
 bool
 peers_check_lost(struct peers_world *w);
 
-/// Microseconds by size and way.
+/// Microseconds by size and way, and of gathering so many bytes.
 void
 peers_time(struct peers_world *w);
 

@@ -260,5 +260,6 @@ peers_check(struct peers_world *w)
             ok = check_type(w) && ok;
         }
     }
+    ok = peers_check_gather(w) && ok;
     return peers_check_lost(w) && ok;
 }

@@ -10,6 +10,7 @@ enum { CALLS = 20, REPLAYS = 5, BATCHES = 9 };
 
 static struct {
     enum dlq_peer_way way;
+    bool gathers; // Parts of all ranks, of so many bytes together
     size_t bytes;
     double us[DLQ_PEER_RANKS];
 } step;
@@ -20,6 +21,23 @@ compare(const void *a, const void *b)
     const float x = *(const float *)a;
     const float y = *(const float *)b;
     return (x > y) - (x < y);
+}
+
+static void
+enqueue(struct peers_rank *r)
+{
+    if (!step.gathers) {
+        PEERS_MUST(dlq_peer_sum(&r->ends, r->data, (int64_t)(step.bytes / 2), DLQ_PEER_F16,
+                                step.way, r->stream));
+        return;
+    }
+    const size_t each = step.bytes / 2 / (size_t)r->w->size;
+    int64_t counts[DLQ_PEER_RANKS];
+    for (int i = 0; i < r->w->size; i++) {
+        counts[i] = (int64_t)each;
+    }
+    PEERS_MUST(dlq_peer_gather(&r->ends, r->data + (size_t)r->rank * each * 2, r->data, counts, 2,
+                               r->stream));
 }
 
 // The median of batches of replays, each of several sums.
@@ -36,8 +54,7 @@ time_one(struct peers_rank *r)
     PEERS_MUST(cudaMemsetAsync(r->data, 0, DLQ_PEER_BYTES, r->stream));
     PEERS_MUST(cudaStreamBeginCapture(r->stream, cudaStreamCaptureModeThreadLocal));
     for (int i = 0; i < CALLS; i++) {
-        PEERS_MUST(dlq_peer_sum(&r->ends, r->data, (int64_t)(step.bytes / 2), DLQ_PEER_F16,
-                                step.way, r->stream));
+        enqueue(r);
     }
     PEERS_MUST(cudaStreamEndCapture(r->stream, &graph));
     PEERS_MUST(cudaGraphInstantiate(&exec, graph, 0));
@@ -84,6 +101,9 @@ peers_time(struct peers_world *w)
                 printf(",");
             }
         }
-        printf("\n");
+        step.gathers = true;
+        peers_run(w, time_one);
+        step.gathers = false;
+        printf(",%.2f\n", slowest(w));
     }
 }

@@ -190,13 +190,30 @@ dlq_peer_sum(const struct dlq_peer_ends *ends, void *data, int64_t count, enum d
     if (bytes > dlq_peer_limit(way, ends->size)) {
         return cudaErrorInvalidValue;
     }
-
     const struct fake_op op = {.kind = FAKE_PEERS,
                                .from = data,
                                .to = data,
                                .count = (size_t)count,
                                .type = (int)type,
                                .ends = *ends};
+    fake_enqueue(stream, &op);
+    return cudaSuccess;
+}
+
+cudaError_t
+dlq_peer_gather(const struct dlq_peer_ends *ends, const void *from, void *to, const int64_t *counts,
+                size_t width, cudaStream_t stream)
+{
+    struct fake_op op = {
+        .kind = FAKE_PEERS, .from = from, .to = to, .ends = *ends, .gathers = true};
+    size_t most = 0;
+    for (int r = 0; r < ends->size; r++) {
+        op.recv_bytes[r] = (size_t)counts[r] * width;
+        most = op.recv_bytes[r] > most ? op.recv_bytes[r] : most;
+    }
+    if (width < 2 || most == 0 || most > dlq_peer_limit(DLQ_PEER_AT_ONCE, ends->size)) {
+        return cudaErrorInvalidValue;
+    }
     fake_enqueue(stream, &op);
     return cudaSuccess;
 }

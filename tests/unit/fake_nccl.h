@@ -31,6 +31,7 @@ struct fake_nccl {
     bool hanging_peers;            ///< Sums over memory of peers never end
     bool wrong_peers;              ///< Sums of integers over it are one too large
     atomic_int peer_sums;          ///< Sums over memory of peers done
+    atomic_int peer_gathers;       ///< And what it gathered
     atomic_int opened;             ///< Memory of other processes that is open
     atomic_int async_error;        ///< ncclResult_t of every communicator
     atomic_int calls;              ///< Collectives done, those of a group counting alone

@@ -185,6 +185,21 @@ sum_peers(struct CUstream_st **found, int n)
     }
 }
 
+static void
+gather_peers(struct CUstream_st **found, int n)
+{
+    const struct fake_op *const op = fake_head(found[0]);
+    size_t at = 0;
+    fake_nccl.peer_gathers++;
+    for (int from = 0; from < n; from++) {
+        for (int to = 0; to < n; to++) {
+            memmove((char *)fake_head(found[to])->to + at, fake_head(found[from])->from,
+                    op->recv_bytes[from]);
+        }
+        at += op->recv_bytes[from];
+    }
+}
+
 // Whether a sum of this rank gave up; none after it sends or waits.
 static uint32_t *
 gone(const struct dlq_peer_ends *ends)
@@ -213,7 +228,11 @@ do_peers(struct CUstream_st *s)
     }
     if (find_peers(op, found)) {
         const int n = op->ends.size;
-        sum_peers(found, n);
+        if (op->gathers) {
+            gather_peers(found, n);
+        } else {
+            sum_peers(found, n);
+        }
         for (int r = 0; r < n; r++) {
             found[r]->first++;
         }

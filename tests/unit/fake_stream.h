@@ -22,7 +22,7 @@ enum fake_kind {
     FAKE_GATHER,
     FAKE_BROADCAST,
     FAKE_PAIRS, ///< One group of sends and receives
-    FAKE_PEERS  ///< A sum over memory of peers
+    FAKE_PEERS  ///< A sum over memory of peers, or what it gathers: `recv_bytes` of each rank
 };
 
 /// What a stream has to do.
@@ -38,6 +38,7 @@ struct fake_op {
     void *recv[FAKE_NCCL_RANKS];
     size_t send_bytes[FAKE_NCCL_RANKS], recv_bytes[FAKE_NCCL_RANKS];
     struct dlq_peer_ends ends;
+    bool gathers;
     int64_t begin; ///< When a sum over memory of peers began to wait, in ns; 0: not yet
 };
 

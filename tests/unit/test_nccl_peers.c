@@ -108,6 +108,85 @@ small_sums_go_over_peers_and_large_ones_do_not(void **state)
     assert_int_equal(fake_nccl.opened, 0);
 }
 
+// `each` elements of rank 0, twice as many of rank 1, none of rank 2, with values of their own; in
+// place or out of it.
+static void
+gather(struct seat *s, int64_t each, uint32_t dtype, bool in_place)
+{
+    const struct dlq_collective *const c = dlq_collective_nccl_get(s->group);
+    const int64_t counts[RANKS] = {each, 2 * each, 0};
+    const size_t width = DLQ_DTYPE_BITS(dtype) / 8;
+    const size_t size = (size_t)(3 * each) * width;
+    char *const all = calloc(1, size + 1);
+    char *const own = calloc(1, size + 1);
+    char *const place = all + (s->rank == 0 ? 0 : (size_t)each * width * (s->rank == 1 ? 1 : 3));
+    memset(in_place ? place : own, 'a' + s->rank, (size_t)counts[s->rank] * width);
+    seat_settle(
+        s, c->all_gather(c->ctx, in_place ? place : own, all, counts, dtype, s->stream, &s->err));
+    for (size_t i = 0; i < size && s->rc == DLQ_OK; i++) {
+        s->rc = all[i] == (i < size / 3 ? 'a' : 'b') ? DLQ_OK : -1;
+    }
+    free(own);
+    free(all);
+}
+
+static void
+gather_below_and_above_the_limit(struct seat *s)
+{
+    const int64_t most = (int64_t)((struct dlq_nccl_group *)s->group)->peers.part;
+    gather(s, 5, DLQ_F16, false);
+    for (int i = 0; i < 2 && s->rc == DLQ_OK; i++) {
+        gather(s, most / 4 / 2, DLQ_F32, i == 0);
+    }
+    if (s->rc == DLQ_OK) {
+        gather(s, 3, DLQ_I64, true);
+    }
+    const int gathers = fake_nccl.peer_gathers;
+    // Bytes, and more than the limit.
+    if (s->rc == DLQ_OK) {
+        gather(s, 5, DLQ_I8, false);
+    }
+    if (s->rc == DLQ_OK) {
+        gather(s, most / 4 / 2 + 1, DLQ_F32, false);
+    }
+    s->rc = s->rc == DLQ_OK && gathers != fake_nccl.peer_gathers ? -2 : s->rc;
+    if (s->rc == DLQ_OK) {
+        gather(s, 0, DLQ_F32, false);
+    }
+}
+
+static void
+few_bytes_are_gathered_over_peers_and_many_are_not(void **state)
+{
+    (void)state;
+    struct world w;
+    world_begin(&w);
+    world_run(&w, gather_below_and_above_the_limit);
+    world_assert(&w, DLQ_OK, "");
+    assert_int_equal(fake_nccl.peer_gathers, 4);
+    assert_int_equal(fake_nccl.peer_sums, TRIALS);
+    world_end(&w);
+}
+
+static void
+meet(struct seat *s)
+{
+    const struct dlq_collective *const c = dlq_collective_nccl_get(s->group);
+    seat_settle(s, c->barrier(c->ctx, s->stream, &s->err));
+}
+
+static void
+barriers_are_sums(void **state)
+{
+    (void)state;
+    struct world w;
+    world_begin(&w);
+    world_run(&w, meet);
+    world_assert(&w, DLQ_OK, "");
+    assert_int_equal(fake_nccl.peer_sums, TRIALS + 1);
+    world_end(&w);
+}
+
 static bool
 begins_early(const struct world *w)
 {
@@ -331,7 +410,7 @@ a_stalled_rank_is_named_by_the_host(void **state)
     world_begin_with(&w, HOST_MS);
     world_run(&w, stall);
     world_assert(&w, DLQ_ETIMEOUT, "rank 1");
-    assert_non_null(strstr(w.seats[2].err.msg, "missing in a sum: rank 1; on the host: "));
+    assert_non_null(strstr(w.seats[2].err.msg, "missing on the GPU: rank 1; on the host: "));
     assert_non_null(strstr(w.seats[2].err.msg, "missing after the time limit: rank 1"));
     assert_int_equal(fake_nccl.peer_sums, TRIALS);
     world_end(&w);
@@ -355,8 +434,8 @@ a_stalled_rank_is_named_by_the_kernel_without_a_host(void **state)
     }
     world_run(&w, stall);
     world_assert(&w, DLQ_ETIMEOUT, "rank 1");
-    assert_non_null(strstr(w.seats[0].err.msg, "not done after the time limit (300 ms); missing in "
-                                               "a sum: rank 1"));
+    assert_non_null(strstr(w.seats[0].err.msg, "not done after the time limit (300 ms); missing on "
+                                               "the GPU: rank 1"));
     world_end(&w);
 }
 
@@ -365,6 +444,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_sums_go_over_peers_and_large_ones_do_not),
+        cmocka_unit_test(few_bytes_are_gathered_over_peers_and_many_are_not),
+        cmocka_unit_test(barriers_are_sums),
         cmocka_unit_test(sums_begin_early_where_gpus_can_and_nobody_says_no),
         cmocka_unit_test(processes_map_their_peers),
         cmocka_unit_test(a_kernel_without_namespaces_has_peers),

@@ -53,12 +53,16 @@ call_group(struct seat *s, struct dlq_error *err)
                                     : c->barrier(c->ctx, s->stream, err);
 }
 
-// Two sums without rank 1, of which the stream gets done by itself: a thread that is in a launch
-// behind them goes on.
+static bool gathers;
+
+// Two sums, or what is gathered, without rank 1, of which the stream gets done by itself: a thread
+// that is in a launch behind them goes on.
 static bool
 sum_without_rank_1(struct seat *s)
 {
     static float data[RANKS];
+    static float all[RANKS][RANKS];
+    const int64_t counts[RANKS] = {1, 1, 1};
     const struct dlq_collective *const c = dlq_collective_nccl_get(s->group);
     if (s->rank == 1) {
         s->rc = DLQ_ETIMEOUT;
@@ -67,7 +71,9 @@ sum_without_rank_1(struct seat *s)
     }
     ends_of(s)->limit_ns = (int64_t)SHORT_MS * 1000000;
     for (int i = 0; i < 2 && s->rc == DLQ_OK; i++) {
-        s->rc = c->all_reduce(c->ctx, &data[s->rank], 1, DLQ_F32, 0, s->stream, &s->err);
+        s->rc = gathers ? c->all_gather(c->ctx, &data[s->rank], all[s->rank], counts, DLQ_F32,
+                                        s->stream, &s->err)
+                        : c->all_reduce(c->ctx, &data[s->rank], 1, DLQ_F32, 0, s->stream, &s->err);
     }
     (void)cudaStreamSynchronize(s->stream);
     if (s->rc == DLQ_OK && ends_of(s)->mail->stop != 0) {
@@ -103,19 +109,22 @@ a_sum_that_gave_up_is_found_by_the_next_call_and_by_a_wait(void **state)
 {
     (void)state;
     static const char *const names[CALLS] = {"all_reduce", "all_gather", "broadcast", "barrier"};
-    for (next_call = ALL_REDUCE; next_call < CALLS; next_call++) {
+    for (int i = 0; i < 2 * CALLS; i++) {
         struct world w;
+        next_call = (enum call)(i / 2);
+        gathers = i % 2 == 1;
         char first[160];
         world_begin_with(&w, HOST_MS);
         world_run(&w, find_out);
         world_assert(&w, DLQ_ETIMEOUT, "rank 1");
         (void)snprintf(first, sizeof(first),
-                       "rank 0 of 3, %s: not done after the time limit (30000 ms); missing in a "
-                       "sum: rank 1; on the host: ",
+                       "rank 0 of 3, %s: not done after the time limit (30000 ms); missing on "
+                       "the GPU: rank 1; on the host: ",
                        names[next_call]);
         assert_non_null(strstr(w.seats[0].err.msg, first));
-        assert_non_null(strstr(w.seats[2].err.msg, "wait: not done after the time limit (30000 "
-                                                   "ms); missing in a sum: rank 1; on the host: "));
+        assert_non_null(strstr(w.seats[2].err.msg,
+                               "wait: not done after the time limit (30000 "
+                               "ms); missing on the GPU: rank 1; on the host: "));
         for (int32_t r = 0; r < RANKS; r += 2) {
             assert_non_null(
                 strstr(w.seats[r].err.msg, "missing after the time limit: rank 1 (limit 1000 ms)"));
