@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The dlquant authors
 # SPDX-License-Identifier: Apache-2.0
-"""What ranks over MPI report when one of them is killed, stops, cannot load, or has another checkpoint.
+"""What ranks over MPI report when one of them is killed, stops, cannot load, or has another checkpoint or dtype.
 
 faults.py DLQUANT CHECKPOINT [KILLS [RANKS [SECONDS [OPTION...]]]]
 
@@ -49,9 +49,9 @@ def launcher():
 
 
 class Job:
-    """One run; `paths` has a checkpoint a rank."""
+    """One run; `paths` has a checkpoint a rank, `last` options of the last rank alone."""
 
-    def __init__(self, dlquant, paths, folder):
+    def __init__(self, dlquant, paths, folder, last=()):
         self.folder = folder
         self.pids = {}
         command = launcher()
@@ -59,7 +59,7 @@ class Job:
         for i, path in enumerate(paths):
             command += ([':'] if i else []) + [
                 '-n', '1', 'sh', '-c', RANK, folder, dlquant, 'run', path, '--tp', 'mpi', '--timeout', str(TIMEOUT),
-                '--threads', '1', '--m', rows, '-v', *OPTIONS]
+                '--threads', '1', '--m', rows, '-v', *OPTIONS, *(last if i == RANKS - 1 else ())]
         with open(os.path.join(folder, 'err.launcher'), 'w', encoding='utf-8') as file:
             # pylint: disable-next=consider-using-with
             self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
@@ -218,6 +218,19 @@ def load_error(dlquant, path):
             job.end()
 
 
+def differs(dlquant, paths, scratch, last=()):
+    """What goes wrong when the last rank is not like the others."""
+    folder = os.path.join(scratch, 'job')
+    os.mkdir(folder)
+    job = Job(dlquant, paths, folder, last)
+    job.wait_for_start()
+    try:
+        text = f'rank {RANKS - 1} has another checkpoint or other options than rank 0'
+        return survivors_name(job, None, text, 120)[0]
+    finally:
+        job.end()
+
+
 def other_checkpoint(dlquant, path):
     with tempfile.TemporaryDirectory() as scratch:
         other = os.path.join(scratch, 'other')
@@ -228,15 +241,12 @@ def other_checkpoint(dlquant, path):
             file.seek(0)
             json.dump(config, file)
             file.truncate()
-        folder = os.path.join(scratch, 'job')
-        os.mkdir(folder)
-        job = Job(dlquant, [path] * (RANKS - 1) + [other], folder)
-        job.wait_for_start()
-        try:
-            text = f'rank {RANKS - 1} has another checkpoint or other options than rank 0'
-            return survivors_name(job, None, text, 120)[0]
-        finally:
-            job.end()
+        return differs(dlquant, [path] * (RANKS - 1) + [other], scratch)
+
+
+def other_dtype(dlquant, path):
+    with tempfile.TemporaryDirectory() as scratch:
+        return differs(dlquant, [path] * RANKS, scratch, ('--dtype', 'bf16'))
 
 
 def main():
@@ -269,6 +279,7 @@ def main():
         note(f'rank {victim} killed after {delay:.2f} of {ran:.2f} s', wrong, times)
     note('an error in load reaches all ranks', load_error(dlquant, path))
     note('another checkpoint is named', other_checkpoint(dlquant, path))
+    note('another dtype is named', other_dtype(dlquant, path))
     wrong, times = hurt(dlquant, path, signal.SIGSTOP, ran / 3, 1)
     note('a stopped rank is named', 'the run was over before' if wrong is None else wrong, times)
     print(f'{named} of {kills} kills named')
