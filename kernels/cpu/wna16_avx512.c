@@ -6,16 +6,16 @@
 #include "wna16.h"
 #include "wna16_fast.h"
 
-// AVX-512 VNNI. Few rows: int8 limbs against codes unpacked in registers, bound by memory. Many
-// rows: int16 codes against (q - z) unpacked once for a chunk of panels into L1, which needs one
-// accumulator an output instead of two and no zero point correction.
+// AVX-512 VNNI. Few rows, or one limb: bytes of x against codes unpacked in registers, a panel
+// through all groups. More rows: int16 codes against (q - z), which needs one accumulator an output
+// instead of two and no zero point correction, all panels of a task through a group.
 
 enum {
     GROUPS_AHEAD = 2, // hides the arithmetic of a thread that reads memory alone
     MAX_ROWS = 6,     // rows of a tile
-    CHUNK_ROWS = 144, // rows that share unpacked weights
+    CHUNK_ROWS = 144, // of a task
     LIMB_ROWS = 4,    // rows of a limb tile
-    LIMB_MAX_M = 32   // up to here limbs win: unpacking for few rows costs more than it saves
+    LIMB_MAX_M = 16   // up to here limbs win where pairs pad as many rows
 };
 
 // Rows [0, MR) of one panel times NB blocks, fp32 sums to c[MR][64]. Also brings weights to the
@@ -217,141 +217,6 @@ limb_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
     }
 }
 
-// (q - z) of a packed group of four blocks as int16 pairs: dwords [k / 2][64 columns], in the order
-// of DLQ_WNA16_PAIRS.
-static void
-unpack_pairs(const struct dlq_k_wna16 *w, int64_t block, int n_blocks, int64_t group, int16_t *out)
-{
-    for (int b = 0; b < n_blocks; b++) {
-        const uint8_t *p = dlq_wna16_codes(w, block + b, group);
-        const __m512i z32 = dlq_load_zeros(dlq_wna16_zeros(w, block + b, group));
-        const __m512i z = _mm512_or_si512(z32, _mm512_slli_epi32(z32, 16));
-        int16_t *to = out + b * 32;
-        const int64_t lines = w->group_k * w->code_bits / 32;
-        const __m512i nibble = _mm512_set1_epi16(15);
-        for (int64_t i = 0; i < lines; i++, p += 64) {
-            const __m512i line = _mm512_load_si512(p);
-            if (w->code_bits == 8) {
-                const __m512i even = _mm512_and_si512(line, _mm512_set1_epi16(255));
-                const __m512i odd = _mm512_srli_epi16(line, 8);
-                _mm512_store_si512(to, _mm512_sub_epi16(even, z));
-                _mm512_store_si512(to + 128, _mm512_sub_epi16(odd, z));
-                to += 256;
-                continue;
-            }
-            const __m512i q0 = _mm512_and_si512(line, nibble);
-            const __m512i q1 = _mm512_and_si512(_mm512_srli_epi16(line, 4), nibble);
-            const __m512i q2 = _mm512_and_si512(_mm512_srli_epi16(line, 8), nibble);
-            const __m512i q3 = _mm512_srli_epi16(line, 12);
-            _mm512_store_si512(to, _mm512_sub_epi16(q0, z));
-            _mm512_store_si512(to + 128, _mm512_sub_epi16(q1, z));
-            _mm512_store_si512(to + 256, _mm512_sub_epi16(q2, z));
-            _mm512_store_si512(to + 384, _mm512_sub_epi16(q3, z));
-            to += 512;
-        }
-    }
-}
-
-// One panel and group: c[MR][64] += products, with scales.
-DLQ_INLINE void
-pair_tile(const int MR, int64_t group_k, const int16_t *weights, const uint8_t *a, const float *sx,
-          const __m512 *scales, float *c)
-{
-    const int64_t row_bytes = 2 * group_k;
-    __m512i acc[MAX_ROWS][4];
-    DLQ_UNROLL for (int m = 0; m < MR; m++)
-    {
-        DLQ_UNROLL for (int b = 0; b < 4; b++)
-        {
-            acc[m][b] = _mm512_setzero_si512();
-        }
-    }
-    for (int64_t k = 0; k < group_k; k += 2, weights += 128, a += 4) {
-        __m512i v[4];
-        DLQ_UNROLL for (int b = 0; b < 4; b++)
-        {
-            v[b] = _mm512_load_si512(weights + b * 32);
-        }
-        DLQ_UNROLL for (int m = 0; m < MR; m++)
-        {
-            __m512i x;
-            DLQ_BROADCAST(x, a + m * row_bytes);
-            DLQ_UNROLL for (int b = 0; b < 4; b++)
-            {
-                DLQ_DPWSSD(acc[m][b], v[b], x);
-            }
-        }
-    }
-    DLQ_UNROLL for (int m = 0; m < MR; m++)
-    {
-        const __m512 s = _mm512_set1_ps(sx[m]);
-        DLQ_UNROLL for (int b = 0; b < 4; b++)
-        {
-            float *to = c + m * DLQ_WNA16_UNIT + b * 16;
-            const __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[m][b]), s);
-            _mm512_store_ps(to, _mm512_fmadd_ps(t, scales[b], _mm512_load_ps(to)));
-        }
-    }
-}
-
-typedef void (*pair_fn)(int64_t group_k, const int16_t *weights, const uint8_t *a, const float *sx,
-                        const __m512 *scales, float *c);
-#define PAIR_TILE(MR)                                                                              \
-    static __attribute__((noinline)) void pair_##MR(int64_t group_k, const int16_t *weights,       \
-                                                    const uint8_t *a, const float *sx,             \
-                                                    const __m512 *scales, float *c)                \
-    {                                                                                              \
-        pair_tile(MR, group_k, weights, a, sx, scales, c);                                         \
-    }
-PAIR_TILE(4)
-PAIR_TILE(5)
-PAIR_TILE(6)
-
-// A panel's share of the packed group that is unpacked next.
-DLQ_INLINE void
-bring_next(const struct dlq_k_wna16 *w, int64_t block, int n_blocks, int64_t group, int64_t panel,
-           int64_t n_panels, int64_t next_block)
-{
-    const bool last = group + 1 == w->groups;
-    for (int b = 0; b < n_blocks; b++) {
-        const uint8_t *p =
-            last ? dlq_wna16_codes(w, next_block + b, 0) : dlq_wna16_codes(w, block + b, group + 1);
-        for (int64_t at = panel * 64; at < w->group_bytes; at += n_panels * 64) {
-            _mm_prefetch((const char *)(p + at), _MM_HINT_T1);
-        }
-    }
-}
-
-static void
-pair_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t block,
-             int n_blocks)
-{
-    const struct dlq_k_wna16 *w = run->w;
-    const pair_fn tile = run->rows == 4 ? pair_4 : run->rows == 5 ? pair_5 : pair_6;
-    int16_t weights[DLQ_WNA16_MAX_GROUP * DLQ_WNA16_UNIT] __attribute__((aligned(64)));
-    float c[CHUNK_ROWS * DLQ_WNA16_UNIT] __attribute__((aligned(64)));
-    memset(c, 0, (size_t)(part->n_panels * run->rows) * DLQ_WNA16_UNIT * sizeof(*c));
-    if (n_blocks < 4) {
-        memset(weights, 0, sizeof(weights));
-    }
-    for (int64_t g = 0; g < w->groups; g++) {
-        __m512 scales[4];
-        for (int b = 0; b < 4; b++) {
-            scales[b] = b < n_blocks
-                            ? dlq_load_scales(dlq_wna16_scales(w, block + b, g), w->scale_dtype)
-                            : _mm512_setzero_ps();
-        }
-        unpack_pairs(w, block, n_blocks, g, weights);
-        const int64_t slot = g * part->group_step;
-        for (int64_t i = 0; i < part->n_panels; i++) {
-            bring_next(w, block, n_blocks, g, i, part->n_panels, part->next_block);
-            tile(w->group_k, weights, part->codes + (slot + i) * run->group_bytes,
-                 part->sx + (slot + i) * run->rows, scales, c + i * run->rows * DLQ_WNA16_UNIT);
-        }
-    }
-    dlq_wna16_finish(run, part, 0, part->n_panels, block, c);
-}
-
 // Height of a limb tile: the fewer padded rows of 3 and 4.
 static int
 limb_panel_rows(int64_t m)
@@ -362,13 +227,20 @@ limb_panel_rows(int64_t m)
     return dlq_round_up(m, 3) < dlq_round_up(m, 4) ? 3 : 4;
 }
 
+static bool
+limbs_win(int64_t m)
+{
+    return m <= LIMB_MAX_M &&
+           dlq_round_up(m, limb_panel_rows(m)) <= dlq_round_up(m, dlq_panel_rows(m, MAX_ROWS));
+}
+
 void
 dlq_wna16_choose_avx512_vnni(const struct dlq_k_wna16 *w, int limbs, int64_t m,
                              struct dlq_wna16_run *run)
 {
     (void)w;
     run->quantize = dlq_wna16_quantize_avx512;
-    if (m <= LIMB_MAX_M || limbs == 1) {
+    if (limbs == 1 || limbs_win(m)) {
         run->format = DLQ_WNA16_LIMB_ROWS;
         run->rows = limbs == 2 || m <= LIMB_ROWS ? limb_panel_rows(m) : dlq_panel_rows(m, MAX_ROWS);
         run->chunk = CHUNK_ROWS / run->rows;
@@ -377,8 +249,8 @@ dlq_wna16_choose_avx512_vnni(const struct dlq_k_wna16 *w, int limbs, int64_t m,
     }
     run->format = DLQ_WNA16_PAIR_ROWS;
     run->rows = dlq_panel_rows(m, MAX_ROWS);
-    run->chunk = CHUNK_ROWS / run->rows;
-    run->product = pair_product;
+    run->chunk = DLQ_WNA16_PAIR_CHUNK / run->rows;
+    run->product = dlq_wna16_pair_product_avx512;
 }
 
 DLQ_WNA16_LEVEL(avx512_vnni, dlq_wna16_choose_avx512_vnni)

@@ -60,16 +60,23 @@ dlq_wna16_fast_workspace(const struct dlq_wna16_level *level, const struct dlq_k
 }
 
 void
-dlq_wna16_finish(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t panel,
-                 int64_t n_panels, int64_t block, const float *c)
+dlq_wna16_finish_columns(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
+                         int64_t panel, int64_t n_panels, int64_t block, const float *c,
+                         int64_t columns)
 {
     const int64_t m0 = (part->panel + panel) * run->rows;
     const int64_t left = run->call->m - m0;
     const int64_t left_columns = run->w->shape.n - block * 16;
-    const int64_t columns = run->unit_blocks * 16;
     DLQ_ROWS(finish)
     (run->call, m0, left < n_panels * run->rows ? left : n_panels * run->rows, block * 16,
-     left_columns < columns ? left_columns : columns, c, DLQ_WNA16_UNIT);
+     left_columns < columns ? left_columns : columns, c, columns);
+}
+
+void
+dlq_wna16_finish(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t panel,
+                 int64_t n_panels, int64_t block, const float *c)
+{
+    dlq_wna16_finish_columns(run, part, panel, n_panels, block, c, DLQ_WNA16_UNIT);
 }
 
 static void

@@ -94,7 +94,13 @@ dlq_wna16_slot(const struct dlq_wna16_part *part, int64_t panel, int64_t group)
     return panel * part->panel_step + group * part->group_step;
 }
 
-/// Outputs of panels [panel, panel + n_panels) of a part, c[row][64], into y.
+/// Outputs of panels [panel, panel + n_panels) of a part, c[row][columns], into y.
+void
+dlq_wna16_finish_columns(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
+                         int64_t panel, int64_t n_panels, int64_t block, const float *c,
+                         int64_t columns);
+
+/// The same of a whole unit, c[row][64].
 void
 dlq_wna16_finish(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t panel,
                  int64_t n_panels, int64_t block, const float *c);
@@ -130,6 +136,13 @@ dlq_wna16_store_codes(const struct dlq_wna16_run *run, const int16_t *q, int row
 /// The same for tiles and whole rows, which it makes itself where it can.
 void
 dlq_wna16_quantize_avx512(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part);
+
+/// product() of AVX-512 VNNI for panels of 4 to 6 rows of PAIR_ROWS, at most so many rows of a
+/// part: outputs and codes of x pass through L1 with every group.
+#define DLQ_WNA16_PAIR_CHUNK 96
+void
+dlq_wna16_pair_product_avx512(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
+                              int64_t block, int n_blocks);
 
 /// What every level ends with: its entries of struct dlq_k_wna16_ops and their init function.
 #define DLQ_WNA16_LEVEL(NAME, CHOOSE)                                                              \

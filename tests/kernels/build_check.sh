@@ -45,7 +45,8 @@ x86_64*)
         wna16_avx2 wna16_quantize wna16_quantize_avx2
     compile "$avx2 -DDLQ_AVX_VNNI" kernels/cpu/wna16_avx2.c wna16_avx_vnni
     all "$avx512" float_avx512
-    all "$avx512 -mavx512vnni" w8a8_avx512 w8a8_rows_avx512 wna16_avx512 wna16_quantize_avx512
+    all "$avx512 -mavx512vnni" w8a8_avx512 w8a8_rows_avx512 wna16_avx512 wna16_avx512_pairs \
+        wna16_quantize_avx512
     all "$avx512 -mavx512vnni $amx" w8a8_amx wna16_amx dense_amx_bf16
     all "$avx512 -mavx512bf16" dense_avx512_bf16
     ;;
