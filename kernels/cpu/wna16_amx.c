@@ -25,9 +25,10 @@
 
 enum {
     PANEL = 16,
+    FEW_PANELS = 4,        // that a task may always have
     MAX_PANELS = 8,        // of a task
     CODES_BYTES = 3 << 19, // of a task's panels: they stay in L2
-    PASS_PANELS = 4,       // panels that share unpacked weights: their outputs stay in L1
+    C_ROWS = 128,          // of a pair's outputs: they stay in L1
     PAIR = 32,             // columns of a pair of blocks
     GROUPS_AHEAD = 2,      // that packed weights are brought to L2 before they are unpacked
     MIN_ROWS = 5,          // below, int8 limbs on VNNI read the weights as fast
@@ -41,7 +42,6 @@ typedef int32_t item_sums[2][2][PANEL][16];
 struct state {
     const struct dlq_wna16_run *run;
     const struct dlq_wna16_part *part;
-    int64_t panel; // first of the pass
     int n_panels;
     int n_pairs;
     int width;                // rows of K of a tile: 64 or 32
@@ -50,7 +50,7 @@ struct state {
     const uint8_t *packed[4]; // the blocks
     const uint8_t *next[4];   // those of the unit after this one
     int8_t *weights;          // [turn][block of a pair][group_k * 16]
-    float *c;                 // [panels * 16][64]
+    float *c;                 // [pairs][panels * 16][32]
 };
 
 // Scales and zero points of a group's blocks.
@@ -132,7 +132,7 @@ scale_rows(const int L, const bool FIX, const struct pending *item, int begin, i
                 dot = _mm512_sub_epi32(dot, offset);
             }
             const __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), sx);
-            float *to = item->c + r * DLQ_WNA16_UNIT + b * 16;
+            float *to = item->c + r * PAIR + b * 16;
             _mm512_store_ps(to, _mm512_fmadd_ps(t, scales[b], _mm512_load_ps(to)));
         }
     }
@@ -245,8 +245,8 @@ run_items(const int L, const bool FIX, const int BITS, const int STEPS, struct s
     struct factors factors[4];
     // There are no two items before the first: zeros.
     struct pending last = {.sums = &sums[0],
-                           .sx = part->sx + dlq_wna16_slot(part, s->panel, 0) * PANEL,
-                           .x_sums = part->sums + dlq_wna16_slot(part, s->panel, 0) * PANEL,
+                           .sx = part->sx + dlq_wna16_slot(part, 0, 0) * PANEL,
+                           .x_sums = part->sums + dlq_wna16_slot(part, 0, 0) * PANEL,
                            .scales = factors[3].scales,
                            .zeros = factors[3].zeros,
                            .c = s->c};
@@ -263,7 +263,7 @@ run_items(const int L, const bool FIX, const int BITS, const int STEPS, struct s
     int buffer = 0;
     int turn = 0;
     for (int64_t g = 0; g < w->groups; g++) {
-        const int64_t slot = dlq_wna16_slot(part, s->panel, g);
+        const int64_t slot = dlq_wna16_slot(part, 0, g);
         struct factors *f = &factors[g & 3];
         load_factors(s, g, f);
         for (int pair = 0; pair < s->n_pairs; pair++, buffer ^= 1) {
@@ -284,7 +284,7 @@ run_items(const int L, const bool FIX, const int BITS, const int STEPS, struct s
                                         .x_sums = part->sums + (slot + p) * PANEL,
                                         .scales = f->scales + 2 * pair,
                                         .zeros = f->zeros + 2 * pair,
-                                        .c = s->c + p * PANEL * DLQ_WNA16_UNIT + pair * PAIR};
+                                        .c = s->c + (pair * s->n_panels + p) * PANEL * PAIR};
             }
         }
     }
@@ -329,19 +329,19 @@ static const items_fn items_by_steps[8][3][2] = {
     [1] = ROW(1), [2] = ROW(2), [3] = ROW(3), [4] = ROW(4), [5] = ROW(5), [7] = ROW(7)};
 #undef ROW
 
-// Some panels of a part times up to four blocks.
+// All panels of a part times blocks [block, block + n_blocks): two, or four where panels are few.
+// `next`: the blocks that follow.
 static void
-pass_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t panel,
-             int64_t n_panels, int64_t block, int n_blocks)
+pass_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t block,
+             int n_blocks, int64_t next)
 {
     const struct dlq_k_wna16 *w = run->w;
-    float c[PASS_PANELS * PANEL * DLQ_WNA16_UNIT] __attribute__((aligned(64)));
+    float c[C_ROWS * PAIR] __attribute__((aligned(64)));
     int8_t weights[2 * 2 * DLQ_WNA16_MAX_GROUP * 16] __attribute__((aligned(64)));
     const int width = w->group_k % 64 == 0 ? 64 : 32;
     struct state s = {.run = run,
                       .part = part,
-                      .panel = panel,
-                      .n_panels = (int)n_panels,
+                      .n_panels = (int)part->n_panels,
                       .n_pairs = (n_blocks + 1) / 2,
                       .width = width,
                       .lines = w->group_k * w->code_bits / 32,
@@ -351,13 +351,17 @@ pass_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
     for (int b = 0; b < 4; b++) {
         // A block that is missing repeats the first; its outputs are dropped.
         s.packed[b] = dlq_wna16_codes(w, block + (b < n_blocks ? b : 0), 0);
-        s.next[b] = dlq_wna16_codes(w, part->next_block + b, 0);
+        s.next[b] = dlq_wna16_codes(w, next + b, 0);
     }
-    memset(c, 0, (size_t)n_panels * PANEL * DLQ_WNA16_UNIT * sizeof(*c));
+    const int64_t pair_floats = part->n_panels * PANEL * PAIR;
+    memset(c, 0, (size_t)(s.n_pairs * pair_floats) * sizeof(*c));
     items_by_steps[w->group_k / width][w->code_bits == 4 ? 0
                                        : s.fix_zeros     ? 2
                                                          : 1][run->limbs - 1](&s);
-    dlq_wna16_finish(run, part, panel, n_panels, block, c);
+    for (int pair = 0; pair < s.n_pairs; pair++) {
+        dlq_wna16_finish_columns(run, part, 0, part->n_panels, block + 2 * pair,
+                                 c + pair * pair_floats, PAIR);
+    }
 }
 
 static void
@@ -371,11 +375,11 @@ amx_product(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, 
         config.rows[t] = (uint8_t)(t >= 6 ? width / 4 : PANEL);
     }
     dlq_tile_configure(&config);
-    const int64_t passes = (part->n_panels + PASS_PANELS - 1) / PASS_PANELS;
-    for (int64_t i = 0; i < passes; i++) {
-        const int64_t first = part->n_panels * i / passes;
-        const int64_t end = part->n_panels * (i + 1) / passes;
-        pass_product(run, part, first, end - first, block, n_blocks);
+    const int step = part->n_panels * PANEL * 2 <= C_ROWS ? 4 : 2;
+    for (int b = 0; b < n_blocks; b += step) {
+        const bool last = b + step >= n_blocks;
+        pass_product(run, part, block + b, last ? n_blocks - b : step,
+                     last ? part->next_block : block + b + step);
     }
     dlq_tile_release();
 }
@@ -390,7 +394,7 @@ choose(const struct dlq_k_wna16 *w, int limbs, int64_t m, struct dlq_wna16_run *
     run->format = DLQ_WNA16_TILES;
     run->rows = PANEL;
     const int64_t fit = CODES_BYTES / (w->groups * w->group_k * limbs * PANEL);
-    run->chunk = fit < PASS_PANELS ? PASS_PANELS : fit > MAX_PANELS ? MAX_PANELS : fit;
+    run->chunk = fit < FEW_PANELS ? FEW_PANELS : fit > MAX_PANELS ? MAX_PANELS : fit;
     run->codes_cost = CODES_COST;
     run->halves = m > HALVES_ROWS;
     run->quantize = dlq_wna16_quantize_avx512;
