@@ -57,6 +57,28 @@ dlq_load16(const void *x, const uint32_t DTYPE, int64_t i)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
 
+/// 16 fp32 to y[i .. i + 16) of fp16, bf16 or fp32, rounded to nearest even; a NaN stays one.
+DLQ_INLINE void
+dlq_store16(void *y, const uint32_t DTYPE, int64_t i, __m512 v)
+{
+    if (DTYPE == DLQ_F32) {
+        _mm512_storeu_ps((float *)y + i, v);
+        return;
+    }
+    __m256i *to = (__m256i *)(void *)((uint16_t *)y + i);
+    if (DTYPE == DLQ_F16) {
+        _mm256_storeu_si256(to, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+        return;
+    }
+    const __m512i bits = _mm512_castps_si512(v);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i rounded =
+        _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    const __mmask16 is_nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    const __m512i high = _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x400000));
+    _mm256_storeu_si256(to, _mm512_cvtepi32_epi16(_mm512_srli_epi32(high, 16)));
+}
+
 /// Bits of the largest magnitude of x[count] as fp32, count a multiple of 32; NaN is above infinity
 /// is above the rest.
 DLQ_INLINE uint32_t

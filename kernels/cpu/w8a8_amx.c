@@ -36,6 +36,7 @@ choose(int64_t m, struct dlq_w8a8_run *run)
     run->chunk = DLQ_W8A8_CHUNK_ROWS / PANEL;
     run->quantize = dlq_w8a8_quantize_avx512;
     run->product = product;
+    run->outputs = dlq_w8a8_outputs_avx512;
 }
 
 DLQ_W8A8_LEVEL(amx_int8, choose)

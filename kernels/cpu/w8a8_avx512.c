@@ -35,6 +35,7 @@ dlq_w8a8_choose_avx512_vnni(int64_t m, struct dlq_w8a8_run *run)
     run->chunk = DLQ_W8A8_CHUNK_ROWS / run->rows;
     run->quantize = dlq_w8a8_quantize_avx512;
     run->product = product;
+    run->outputs = dlq_w8a8_outputs_avx512;
 }
 
 DLQ_W8A8_LEVEL(avx512_vnni, dlq_w8a8_choose_avx512_vnni)

@@ -59,6 +59,9 @@ struct dlq_w8a8_run {
     /// c[n_panels * rows][64] = int32 sums of a part times blocks [block, block + n_blocks).
     void (*product)(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part, int64_t block,
                     int n_blocks, int32_t *c);
+    /// Sums of four blocks as product() leaves them to rows [m0, m0 + n_rows) of y, or NULL.
+    void (*outputs)(const struct dlq_w8a8_run *run, const struct dlq_w8a8_row *rows, int64_t m0,
+                    int64_t n_rows, int64_t block, const int32_t *c);
     struct dlq_grid grid;
     uint8_t *slots;
     int64_t slot_bytes; ///< 0 where all tasks use one slot
@@ -66,7 +69,7 @@ struct dlq_w8a8_run {
 
 struct dlq_w8a8_level {
     const char *name;
-    /// Sets format, rows, offset, chunk, quantize and product for m rows.
+    /// Sets format, rows, offset, chunk, quantize and product for m rows, outputs where it has one.
     void (*choose)(int64_t m, struct dlq_w8a8_run *run);
 };
 
@@ -85,6 +88,11 @@ dlq_w8a8_quantize_avx2(const struct dlq_w8a8_run *run, const struct dlq_w8a8_par
 /// The same for tiles, which it makes itself where it can.
 void
 dlq_w8a8_quantize_avx512(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part);
+
+/// outputs() of the levels that have AVX-512.
+void
+dlq_w8a8_outputs_avx512(const struct dlq_w8a8_run *run, const struct dlq_w8a8_row *rows, int64_t m0,
+                        int64_t n_rows, int64_t block, const int32_t *c);
 
 /// Of each architecture: takes out of the sums c[n_rows][64] of a unit what the kernel's weights
 /// are too large by and what zero points add.

@@ -5,7 +5,7 @@
 #include "rows.h"
 #include "w8a8_fast.h"
 
-// Rows of x straight to lines of int8 codes.
+// Rows of x straight to lines of int8 codes, and sums straight to y.
 
 // Codes of a row, 64 bytes every `step`; returns their sum.
 DLQ_INLINE int32_t
@@ -101,5 +101,66 @@ dlq_w8a8_quantize_avx512(const struct dlq_w8a8_run *run, const struct dlq_w8a8_p
         part->row[i] = call->x_dtype == DLQ_F32   ? quantize_row(DLQ_F32, run, m, out, step)
                        : call->x_dtype == DLQ_F16 ? quantize_row(DLQ_F16, run, m, out, step)
                                                   : quantize_row(DLQ_BF16, run, m, out, step);
+    }
+}
+
+// What a unit's sums become outputs with.
+struct unit_factors {
+    __m512i zero[4];  // of the weights, as the kernel has them
+    __m512i w_sum[4]; // of w - z
+    __m512 scale[4];
+    __m512 bias[4];
+};
+
+// What dlq_w8a8_correct_avx2, dlq_w8a8_scale_avx2 and dlq_rows_finish_avx2 do, in one pass.
+DLQ_INLINE void
+store_outputs(const uint32_t DTYPE, const struct dlq_k_linear_call *call, int64_t m0, int64_t n0,
+              const struct dlq_w8a8_row *rows, int64_t n_rows, const struct unit_factors *f,
+              const int32_t *c)
+{
+    const bool has_bias = call->bias != NULL;
+    for (int64_t r = 0; r < n_rows; r++, c += DLQ_W8A8_UNIT) {
+        void *y = dlq_call_y(call, m0 + r);
+        const __m512i sum = _mm512_set1_epi32(rows[r].sum);
+        const __m512i azp = _mm512_set1_epi32(rows[r].azp);
+        const __m512 row_scale = _mm512_set1_ps(rows[r].scale);
+        DLQ_UNROLL for (int b = 0; b < 4; b++)
+        {
+            const __m512i too_much = _mm512_add_epi32(_mm512_mullo_epi32(sum, f->zero[b]),
+                                                      _mm512_mullo_epi32(azp, f->w_sum[b]));
+            const __m512i exact = _mm512_sub_epi32(_mm512_loadu_si512(c + 16 * b), too_much);
+            __m512 v =
+                _mm512_mul_ps(_mm512_cvtepi32_ps(exact), _mm512_mul_ps(f->scale[b], row_scale));
+            v = has_bias ? _mm512_add_ps(v, f->bias[b]) : v;
+            dlq_store16(y, DTYPE, n0 + 16 * b, v);
+        }
+    }
+}
+
+void
+dlq_w8a8_outputs_avx512(const struct dlq_w8a8_run *run, const struct dlq_w8a8_row *rows, int64_t m0,
+                        int64_t n_rows, int64_t block, const int32_t *c)
+{
+    const struct dlq_k_linear_call *call = run->call;
+    const int64_t n0 = block * 16;
+    struct unit_factors f;
+    for (int b = 0; b < 4; b++) {
+        const struct dlq_w8a8_tail *tail = dlq_w8a8_tail(run->w, block + b);
+        f.zero[b] =
+            _mm512_add_epi32(_mm512_loadu_si512(tail->zero), _mm512_set1_epi32(run->offset));
+        f.w_sum[b] = _mm512_loadu_si512(tail->sum);
+        f.scale[b] = _mm512_loadu_ps(tail->scale);
+        float bias[16];
+        for (int i = 0; i < 16; i++) {
+            bias[i] = dlq_call_bias(call, n0 + 16 * b + i);
+        }
+        f.bias[b] = _mm512_loadu_ps(bias);
+    }
+    if (call->y_dtype == DLQ_F32) {
+        store_outputs(DLQ_F32, call, m0, n0, rows, n_rows, &f, c);
+    } else if (call->y_dtype == DLQ_F16) {
+        store_outputs(DLQ_F16, call, m0, n0, rows, n_rows, &f, c);
+    } else {
+        store_outputs(DLQ_BF16, call, m0, n0, rows, n_rows, &f, c);
     }
 }
