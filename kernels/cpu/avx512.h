@@ -4,6 +4,7 @@
 #ifndef DLQ_KERNELS_CPU_AVX512_H
 #define DLQ_KERNELS_CPU_AVX512_H
 
+#include "call.h"
 #include "wna16_layout.h"
 
 #include <immintrin.h>
@@ -77,6 +78,23 @@ dlq_store16(void *y, const uint32_t DTYPE, int64_t i, __m512 v)
     const __mmask16 is_nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
     const __m512i high = _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x400000));
     _mm256_storeu_si256(to, _mm512_cvtepi32_epi16(_mm512_srli_epi32(high, 16)));
+}
+
+/// Brings lines of y, of n columns, that are written soon: rows [m0, m0 + rows) and columns
+/// [n0, n0 + 64), as far as there are.
+DLQ_INLINE void
+dlq_bring_outputs(const struct dlq_k_linear_call *call, int64_t m0, int64_t rows, int64_t n0,
+                  int64_t n)
+{
+    const size_t size = dlq_k_act_size(call->y_dtype);
+    const size_t bytes = (size_t)(n - n0 < 64 ? n - n0 : 64) * size;
+    const int64_t end = m0 + rows < call->m ? m0 + rows : call->m;
+    for (int64_t m = m0; m < end; m++) {
+        const char *y = (const char *)dlq_call_y(call, m) + (size_t)n0 * size;
+        for (size_t i = 0; i < bytes; i += 64) {
+            __asm__ volatile("prefetchw %0" : : "m"(y[i]));
+        }
+    }
 }
 
 /// Bits of the largest magnitude of x[count] as fp32, count a multiple of 32; NaN is above infinity

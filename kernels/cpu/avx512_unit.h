@@ -27,6 +27,10 @@ struct dlq_avx512_unit {
     int64_t n_panels;
     int rows;
     uint8_t *c; ///< [n_panels * rows][64] of int32 or fp32
+    /// Where not NULL: called with the first row of each panel before its last part of K, and with
+    /// `done` when its sums are whole. Needs four blocks.
+    void (*outputs)(const void *ctx, int64_t row, bool done);
+    const void *ctx;
 };
 
 /// A panel times NB blocks for `steps` dwords of K. Also brings weights to the caches: without
@@ -134,10 +138,17 @@ dlq_avx512_unit_run(const struct dlq_avx512_tiles *tiles, const struct dlq_avx51
         for (int64_t s = 0; s < u->steps; s += depth) {
             const int64_t left = u->steps - s;
             const uint8_t *next = left > depth ? weights + (s + depth) * 64 : after;
+            const bool last = left <= depth && u->outputs != NULL;
             for (int64_t p = 0; p < u->n_panels; p++) {
+                if (last) {
+                    u->outputs(u->ctx, p * u->rows, false);
+                }
                 fn(left < depth ? left : depth, u->x + p * u->panel_bytes + s * 4 * u->rows,
                    weights + s * 64, u->block_bytes, next + p * lines % step * u->block_bytes,
                    s == 0, u->c + p * u->rows * 256 + b * 64);
+                if (last) {
+                    u->outputs(u->ctx, p * u->rows, true);
+                }
             }
         }
     }

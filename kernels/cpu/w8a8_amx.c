@@ -21,6 +21,9 @@ product(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part, int64_
     dlq_amx_unit_blocks(&unit, dlq_w8a8_codes(w, block), n_blocks,
                         dlq_w8a8_codes(w, part->next_block), w->block_bytes);
     dlq_amx_unit_run(true, &unit);
+    if (part->to_y) {
+        dlq_w8a8_outputs_avx512(run, part, 0, part->n_panels * PANEL, block, c);
+    }
 }
 
 static void
@@ -36,7 +39,7 @@ choose(int64_t m, struct dlq_w8a8_run *run)
     run->chunk = DLQ_W8A8_CHUNK_ROWS / PANEL;
     run->quantize = dlq_w8a8_quantize_avx512;
     run->product = product;
-    run->outputs = dlq_w8a8_outputs_avx512;
+    run->writes_y = true;
 }
 
 DLQ_W8A8_LEVEL(amx_int8, choose)

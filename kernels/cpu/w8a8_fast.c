@@ -98,9 +98,9 @@ run_rows(struct dlq_w8a8_run *run, int range, uint8_t *slot)
         const int64_t block = u * 4;
         const int n_blocks = (int)(run->w->blocks - block < 4 ? run->w->blocks - block : 4);
         part.next_block = 4 * dlq_grid_unit_after(&run->grid, u);
+        part.to_y = run->writes_y && run->sums == NULL && block * 16 + DLQ_W8A8_UNIT <= run->w->n;
         run->product(run, &part, block, n_blocks, c);
-        if (run->outputs != NULL && run->sums == NULL && block * 16 + DLQ_W8A8_UNIT <= run->w->n) {
-            run->outputs(run, part.row, m0, n_rows, block, c);
+        if (part.to_y) {
             continue;
         }
         DLQ_SIMD(dlq_w8a8_correct)(run, part.row, n_rows, block, n_blocks, c);

@@ -39,6 +39,7 @@ struct dlq_w8a8_part {
     int64_t panel; ///< First
     int64_t n_panels;
     int64_t next_block;       ///< Of the product that probably follows the one in flight
+    bool to_y;                ///< product() writes y; c is for itself
     uint8_t *codes;           ///< [panel][panel_bytes]
     struct dlq_w8a8_row *row; ///< [panel * rows]
     float *buffer;            ///< fp32 row
@@ -53,15 +54,13 @@ struct dlq_w8a8_run {
     int64_t panels;      ///< ceil(m / rows)
     int64_t chunk;       ///< Most panels of a part
     int64_t panel_bytes; ///< Codes of a panel
+    bool writes_y;       ///< product() can, of four whole blocks
     int32_t *sums;       ///< Where the sums [m, n] go instead of y, or NULL
     /// Makes the codes of a part.
     void (*quantize)(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part);
     /// c[n_panels * rows][64] = int32 sums of a part times blocks [block, block + n_blocks).
     void (*product)(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part, int64_t block,
                     int n_blocks, int32_t *c);
-    /// Sums of four blocks as product() leaves them to rows [m0, m0 + n_rows) of y, or NULL.
-    void (*outputs)(const struct dlq_w8a8_run *run, const struct dlq_w8a8_row *rows, int64_t m0,
-                    int64_t n_rows, int64_t block, const int32_t *c);
     struct dlq_grid grid;
     uint8_t *slots;
     int64_t slot_bytes; ///< 0 where all tasks use one slot
@@ -69,7 +68,7 @@ struct dlq_w8a8_run {
 
 struct dlq_w8a8_level {
     const char *name;
-    /// Sets format, rows, offset, chunk, quantize and product for m rows, outputs where it has one.
+    /// Sets format, rows, offset, chunk, writes_y, quantize and product for m rows.
     void (*choose)(int64_t m, struct dlq_w8a8_run *run);
 };
 
@@ -89,10 +88,10 @@ dlq_w8a8_quantize_avx2(const struct dlq_w8a8_run *run, const struct dlq_w8a8_par
 void
 dlq_w8a8_quantize_avx512(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part);
 
-/// outputs() of the levels that have AVX-512.
+/// Sums of four blocks of rows [row, row + n_rows) of a part to y; c is that of the part.
 void
-dlq_w8a8_outputs_avx512(const struct dlq_w8a8_run *run, const struct dlq_w8a8_row *rows, int64_t m0,
-                        int64_t n_rows, int64_t block, const int32_t *c);
+dlq_w8a8_outputs_avx512(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part,
+                        int64_t row, int64_t n_rows, int64_t block, const int32_t *c);
 
 /// Of each architecture: takes out of the sums c[n_rows][64] of a unit what the kernel's weights
 /// are too large by and what zero points add.

@@ -7,17 +7,22 @@
 
 // Rows of x straight to lines of int8 codes, and sums straight to y.
 
-// Codes of a row, 64 bytes every `step`; returns their sum.
+// Codes of a row, 64 bytes every `step`; returns their sum. Meanwhile brings the row at `next`.
 DLQ_INLINE int32_t
 store_codes(const uint32_t DTYPE, const void *x, int64_t count, const struct dlq_w8a8_codes *c,
-            uint8_t *out, int64_t step)
+            const char *next, uint8_t *out, int64_t step)
 {
+    const int64_t size = DTYPE == DLQ_F32 ? 4 : 2;
     const __m512 factor = _mm512_set1_ps(c->factor);
     const __m512i azp = _mm512_set1_epi32(c->azp);
     const __m512i order = dlq_unpack_order();
     __m512i sums = _mm512_setzero_si512();
     for (int64_t k = 0; k < count; k += 64, out += step) {
         __m512i codes[4];
+        DLQ_UNROLL for (int i = 0; i < size; i++)
+        {
+            _mm_prefetch(next + k * size + 64 * i, _MM_HINT_T0);
+        }
         DLQ_UNROLL for (int i = 0; i < 4; i++)
         {
             const __m512 t = _mm512_mul_ps(dlq_load16(x, DTYPE, k + 16 * i), factor);
@@ -72,7 +77,8 @@ quantize_row(const uint32_t DTYPE, const struct dlq_w8a8_run *run, int64_t m, ui
     if (c.factor == 0.0f) {
         zero_codes(w->k, out, step);
     } else {
-        row.sum = store_codes(DTYPE, x, w->k, &c, out, step);
+        const char *next = dlq_call_x(run->call, m + 1 < run->call->m ? m + 1 : m);
+        row.sum = store_codes(DTYPE, x, w->k, &c, next, out, step);
     }
     return row;
 }
@@ -138,11 +144,15 @@ store_outputs(const uint32_t DTYPE, const struct dlq_k_linear_call *call, int64_
 }
 
 void
-dlq_w8a8_outputs_avx512(const struct dlq_w8a8_run *run, const struct dlq_w8a8_row *rows, int64_t m0,
-                        int64_t n_rows, int64_t block, const int32_t *c)
+dlq_w8a8_outputs_avx512(const struct dlq_w8a8_run *run, const struct dlq_w8a8_part *part,
+                        int64_t row, int64_t n_rows, int64_t block, const int32_t *c)
 {
     const struct dlq_k_linear_call *call = run->call;
+    const struct dlq_w8a8_row *rows = part->row + row;
+    const int64_t m0 = part->panel * run->rows + row;
     const int64_t n0 = block * 16;
+    n_rows = m0 + n_rows < call->m ? n_rows : call->m - m0;
+    c += row * DLQ_W8A8_UNIT;
     struct unit_factors f;
     for (int b = 0; b < 4; b++) {
         const struct dlq_w8a8_tail *tail = dlq_w8a8_tail(run->w, block + b);

@@ -161,24 +161,6 @@ pair_group_init(const struct dlq_wna16_run *run, const struct dlq_wna16_part *pa
     g->sx = part->sx + slot * run->rows;
 }
 
-// Lines of y that a panel writes.
-static void
-bring_outputs(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t panel,
-              int64_t block)
-{
-    const size_t size = dlq_k_act_size(run->call->y_dtype);
-    const int64_t left = run->w->shape.n - block * 16;
-    const size_t bytes = (size_t)(left < DLQ_WNA16_UNIT ? left : DLQ_WNA16_UNIT) * size;
-    const int64_t m0 = (part->panel + panel) * run->rows;
-    const int64_t end = m0 + run->rows < run->call->m ? m0 + run->rows : run->call->m;
-    for (int64_t m = m0; m < end; m++) {
-        const char *y = (const char *)dlq_call_y(run->call, m) + (size_t)block * 16 * size;
-        for (size_t i = 0; i < bytes; i += 64) {
-            __asm__ volatile("prefetchw %0" : : "m"(y[i]));
-        }
-    }
-}
-
 void
 dlq_wna16_pair_product_avx512(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
                               int64_t block, int n_blocks)
@@ -207,7 +189,8 @@ dlq_wna16_pair_product_avx512(const struct dlq_wna16_run *run, const struct dlq_
     // next.
     g.n_panels = 1;
     for (int64_t i = 0; i < part->n_panels; i++) {
-        bring_outputs(run, part, i, block);
+        dlq_bring_outputs(run->call, (part->panel + i) * run->rows, run->rows, block * 16,
+                          w->shape.n);
         fn(&g);
         dlq_wna16_finish(run, part, i, 1, block, g.c);
         g.x += g.x_bytes;
