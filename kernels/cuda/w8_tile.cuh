@@ -152,15 +152,19 @@ w8_tile_produce(const w8_tile_copies<Shape, Scaled> &copies, const w8_params &p,
 }
 
 // Where a consumer is in the ring, and how it frees a stage: for every CTA whose copies write it
-// one lane of the warpgroup arrives there.
+// one lane of the warpgroup arrives there, or of each of its warps where they read scales from it
+// themselves: that a warp has seen the warpgroup's products says nothing of what another reads
+// behind them.
 struct w8_ring {
     int stage;
     uint32_t phase;
     uint32_t full, empty;
     bool frees, alone;
 
-    __device__ __forceinline__ void release(int s) const
+    template <bool Scaled> __device__ __forceinline__ void release(int s) const
     {
+        if (Scaled)
+            __syncwarp();
         if (frees) {
             if (alone)
                 ptx_mbar_arrive(empty + 8 * s);
@@ -170,11 +174,12 @@ struct w8_ring {
     }
 };
 
+template <bool Scaled>
 DLQ_DEV w8_ring
 w8_ring_start(const w8_params &p, uint32_t smem)
 {
     w8_ring r = {0, 0, smem + p.bars_at, smem + p.bars_at + 8 * p.stages, false, p.share == 1};
-    const int lane = threadIdx.x & 127;
+    const int lane = threadIdx.x & (Scaled ? 31 : 127);
     r.frees = lane < p.share;
     if (r.frees && !r.alone)
         r.empty = ptx_mapa(r.empty, lane);
@@ -225,14 +230,14 @@ DLQ_DEV void w8_tile_multiply(typename Op::acc (*acc)[Shape::tokens / 2], const 
             ptx_wgmma_commit();
             ptx_wgmma_wait<1>();
             if (kb > part.k0)
-                ring->release(last);
+                ring->template release<false>(last);
         } else {
             const float ws = Mode == DLQ_K_W8_BLOCK_SCALED ? __ldg(w_scale + kb) : 1.0f;
             ptx_mbar_wait(ring->full + 8 * s, ring->phase);
             w8_block_promoted<Op, Shape::tokens, Mode>(
                 acc[0], w + w_at, w + Shape::w_bytes, ws,
                 smem + p.scales_at + s * w8_scale_bytes(Shape::tokens), lane);
-            ring->release(s);
+            ring->template release<Mode == DLQ_K_W8_BLOCK_SCALED>(s);
         }
         if (kb == lag_at)
             ptx_bar_arrive(W8_LAG_BAR, 256);
@@ -248,7 +253,7 @@ DLQ_DEV void w8_tile_multiply(typename Op::acc (*acc)[Shape::tokens / 2], const 
         ptx_bar_arrive(W8_TURN_BAR + 1 - me, 256);
     if constexpr (Mode == DLQ_K_W8_FAST) {
         ptx_wgmma_wait<0>();
-        ring->release(last);
+        ring->template release<false>(last);
     }
 }
 
@@ -362,7 +367,7 @@ w8_tile_consume(const CUtensorMap *y_map, const w8_params &p, w8_walk walk, uint
                               2 * Shape::warpgroups * Shape::out_bytes) +
                     me * tokens;
     const int row64 = Shape::in_turn ? 0 : me * Shape::rows64; // this warpgroup's first 64 rows
-    w8_ring ring = w8_ring_start(p, smem);
+    w8_ring ring = w8_ring_start<Mode == DLQ_K_W8_BLOCK_SCALED>(p, smem);
     uint32_t turn = 0;
     int skip = Shape::in_turn ? me : 0;
     bool lag = p.lag;
@@ -427,6 +432,7 @@ __launch_bounds__(w8_tile_shape<Rows, Tokens, InTurn>::threads, 1)
     }
     const w8_walk walk = w8_walk_start(p);
     constexpr bool scaled = Mode == DLQ_K_W8_BLOCK_SCALED;
+    constexpr int freers = shape::consumers * (scaled ? 4 : 1);
     const w8_tile_copies<shape, scaled> copies(&w_map, &x_map, &s_map, p, smem, rank);
     int asked = 0;
 
@@ -446,7 +452,7 @@ __launch_bounds__(w8_tile_shape<Rows, Tokens, InTurn>::threads, 1)
             asked = w8_tile_begin(copies, p, walk);
     } else if ((threadIdx.x & 31) == 0) {
         for (int s = (threadIdx.x >> 5) - 1; s < p.stages; s += shape::threads / 32 - 1)
-            ptx_mbar_init(smem + p.bars_at + 8 * (p.stages + s), shape::consumers * p.share);
+            ptx_mbar_init(smem + p.bars_at + 8 * (p.stages + s), freers * p.share);
         ptx_mbar_init_fence();
     }
     __syncthreads();
