@@ -217,10 +217,12 @@ cmd_run(const struct tool_options *opt)
 
 const struct tool_command tool_cmd_run = {
     .name = "run",
-    .usage =
-        "CKPT [--golden DIR | --check] [--device cpu|cuda|cuda:N] [--tp N|mpi] [--m ROWS] "
-        "[--dtype fp16|bf16|fp32] [--threads N] [--timeout S] [--integers] [--no-fuse] [--json]",
+    .usage = "CKPT [--golden DIR | --check] [--device cpu|cuda|cuda:N] [--tp N|mpi] [--m ROWS] "
+             "[--dtype fp16|bf16|fp32] [--threads N] [--timeout S] [--integers] [--no-fuse] "
+             "[--no-times] "
+             "[--json]",
     .summary = "Load every linear layer, run it and judge the result",
-    .options = "check device dtype golden integers json m no-fuse plugin-dir threads timeout tp ",
+    .options =
+        "check device dtype golden integers json m no-fuse no-times plugin-dir threads timeout tp ",
     .run = cmd_run,
 };

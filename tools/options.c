@@ -13,6 +13,7 @@ enum {
     OPT_JSON = 256,
     OPT_CHECK,
     OPT_NO_FUSE,
+    OPT_NO_TIMES,
     OPT_EXPLAIN,
     OPT_GOLDEN,
     OPT_INTEGERS,
@@ -43,6 +44,7 @@ static const struct option long_options[] = {
     {"json", no_argument, NULL, OPT_JSON},
     {"m", required_argument, NULL, OPT_M},
     {"no-fuse", no_argument, NULL, OPT_NO_FUSE},
+    {"no-times", no_argument, NULL, OPT_NO_TIMES},
     {"op", required_argument, NULL, OPT_OP},
     {"plugin-dir", required_argument, NULL, OPT_PLUGIN_DIR},
     {"shapes", required_argument, NULL, OPT_SHAPES},
@@ -204,6 +206,9 @@ take(const struct tool_command *cmd, int code, const char *value, struct tool_op
         return TOOL_OK;
     case OPT_NO_FUSE:
         opt->no_fuse = true;
+        return TOOL_OK;
+    case OPT_NO_TIMES:
+        opt->no_times = true;
         return TOOL_OK;
     case OPT_EXPLAIN:
         opt->explain = true;

@@ -46,9 +46,11 @@ tool_result_json(const struct tool_result *row)
     tool_json_int("k", row->layer->k);
     tool_json_int("n", row->layer->n);
     tool_json_str("dtype", tool_dtype_name(row->dtype));
-    tool_json_num("us", row->times.us);
-    tool_json_num("host_us", row->times.host_us);
-    tool_json_num("gbps", row->gbps);
+    if (row->times.us > 0.0) {
+        tool_json_num("us", row->times.us);
+        tool_json_num("host_us", row->times.host_us);
+        tool_json_num("gbps", row->gbps);
+    }
     tool_json_int("bytes", (int64_t)row->bytes);
     tool_json_str("reference", v->reference);
     if (v->compared) {
@@ -114,6 +116,17 @@ line_add(struct line *line, const struct tool_result *row)
     line->compared |= v->compared;
 }
 
+/// A mean of a line, "-" where nothing was timed.
+static void
+print_mean(struct tool_table *t, const struct line *line, int digits, double sum)
+{
+    if (line->us > 0.0) {
+        tool_table_cell(t, "%.*f", digits, sum / (double)line->count);
+    } else {
+        tool_table_cell(t, "-");
+    }
+}
+
 static void
 print_line(struct tool_table *t, const struct line *line, bool graphs)
 {
@@ -124,12 +137,12 @@ print_line(struct tool_table *t, const struct line *line, bool graphs)
     tool_table_cell(t, "%s", row->kernel);
     tool_table_cell(t, "%lld x %lld", (long long)row->layer->n, (long long)row->layer->k);
     tool_table_cell(t, "%lld", (long long)row->m);
-    tool_table_cell(t, "%.1f", line->us / (double)line->count);
+    print_mean(t, line, 1, line->us);
     if (graphs) {
-        tool_table_cell(t, "%.1f", line->host_us / (double)line->count);
+        print_mean(t, line, 1, line->host_us);
         tool_table_cell(t, "%s", replays[line->replay]);
     }
-    tool_table_cell(t, "%.2f", line->gbps / (double)line->count);
+    print_mean(t, line, 2, line->gbps);
     if (line->compared) {
         tool_table_cell(t, "%.2g", line->err);
         tool_table_cell(t, "%.2g", line->bound);

@@ -76,7 +76,7 @@ add_result(struct tool_run *run, const struct tool_ranks *ranks, int64_t m, cons
     }
     const double act =
         (double)m * (double)(ranks->layer->k + ranks->layer->n) * (double)tool_act_size(run->dtype);
-    row->gbps = ((double)row->bytes + act) / row->times.us * 1e-3;
+    row->gbps = run->opt->no_times ? 0.0 : ((double)row->bytes + act) / row->times.us * 1e-3;
     dlq_linear *first = ranks->rank[0].layer;
     struct dlq_explanation e = {.struct_size = sizeof(e)};
     if (dlq_linear_explain(first, &e, NULL) == DLQ_OK) {
@@ -107,7 +107,7 @@ run_seeded(struct tool_run *run, struct tool_ranks *ranks, const float *bias, bo
     } else {
         tool_fill_inputs(x, m, layer->k, layer->prefix);
     }
-    int32_t status = tool_ranks_apply(ranks, x, m, 1, y, err);
+    int32_t status = tool_ranks_apply(ranks, x, m, !run->opt->no_times, y, err);
     struct tool_ranks *judge = tool_ranks_judge(ranks);
     if (status == DLQ_OK && check && judge) {
         status = tool_verify_float64(judge, y, bias, &verdict, err);
@@ -123,7 +123,7 @@ run_seeded(struct tool_run *run, struct tool_ranks *ranks, const float *bias, bo
     return status;
 }
 
-/// Recorded inputs of one part. The first part is timed, all are judged.
+/// Recorded inputs of one part. The first part may be timed, all are judged.
 static int32_t
 run_recorded(struct tool_ranks *ranks, const struct tool_recorded *rec, int64_t first, int64_t m,
              bool timed, const float *bias, struct tool_verdict *verdict, struct dlq_error *err)
@@ -164,7 +164,8 @@ run_golden(struct tool_run *run, struct tool_ranks *ranks, const float *bias, in
             status = tool_recorded_read(run->golden, path, layer->k, n, &rec, err);
             if (status == DLQ_OK) {
                 rows = m > 0 ? m : rec.m;
-                status = run_recorded(ranks, &rec, first, rows, *found == 0, bias, &verdict, err);
+                const bool timed = *found == 0 && !run->opt->no_times;
+                status = run_recorded(ranks, &rec, first, rows, timed, bias, &verdict, err);
             }
             tool_recorded_free(&rec);
             ++*found;

@@ -33,6 +33,7 @@ struct tool_options {
     bool check;                 ///< run: compare with the float64 product of dequantized weights
     bool integers;              ///< run: seeded inputs are -1, 0 and 1
     bool no_fuse;               ///< Leave q, k, v and gate, up as single layers
+    bool no_times;              ///< run: no call more than results need
     bool explain;               ///< inspect: the rule behind each layer
     bool help;                  ///< Usage was asked for
     int verbose;                ///< Log level above warnings

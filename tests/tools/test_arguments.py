@@ -60,7 +60,7 @@ def manual_and_completion_name_every_option(_):
 def completion_offers_subcommands_and_options(_):
     script = f". '{ROOT}/completion/dlquant'; COMP_WORDS=(dlquant %s); COMP_CWORD=%d; _dlquant; " \
              'echo "${COMPREPLY[*]}"'
-    for words, index, want in (("r", 1, "run"), ("run --no", 2, "--no-fuse"), ("b", 1, "bench"),
+    for words, index, want in (("r", 1, "run"), ("run --no-f", 2, "--no-fuse"), ("b", 1, "bench"),
                                ("bench --sv", 2, "--svg"),
                                ("plan --device sm9", 3, "sm90"), ("run --dtype b", 3, "bf16")):
         out = subprocess.run(["bash", "-c", script % (words, index)], capture_output=True,

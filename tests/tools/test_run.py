@@ -77,6 +77,23 @@ def without_a_judge_nothing_is_compared(_):
     assert lines(run)[-1]["compared"] == 0 and lines(run)[0]["err"] is None
 
 
+def verdicts_need_no_times(_):
+    path = os.path.join(JARGON, "fp16")
+    golden = ["--golden", os.path.join(path, "golden")]
+    for judge in (golden, ["--check", "--m", "3"]):
+        timed = lines(dlquant("run", path, "--json", *judge))
+        run = dlquant("run", path, "--json", "--no-times", *judge)
+        expect(run, 0)
+        rows = lines(run)
+        assert rows[-1]["us"] == 0 and rows[-1]["compared"] == rows[-1]["layers"], rows[-1]
+        for before, row in zip(timed[:-1], rows[:-1]):
+            assert not {"us", "host_us", "gbps"} & set(row), row
+            assert all(before[key] == row[key] for key in row), row
+    run = dlquant("run", path, "--no-times", *golden)
+    expect(run, 0)
+    assert {line.split().count("-") for line in run.stdout.splitlines()[1:-2]} == {2}, run
+
+
 def the_table_ends_with_the_sums(_):
     run = dlquant("run", os.path.join(JARGON, "awq"), "--m", "1")
     expect(run, 0)
