@@ -6,6 +6,7 @@
 #include "grouped_gemm.h"
 #include "grouped_kernels.h"
 #include "grouped_layout.h"
+#include "launch.cuh"
 #include "ptx.cuh"
 #include "round.cuh"
 #include "sm90_grouped.h"
@@ -274,16 +275,8 @@ launch_reduce(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call *ca
     a.splits = splits;
     a.parts = call->x.parts;
     a.y_dtype = call->y_dtype;
-    cudaLaunchAttribute attribute;
-    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute.val.programmaticStreamSerializationAllowed = 1;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = dim3((unsigned)dlq::divide_up(call->m * (w->padded_n / 4), 256));
-    config.blockDim = dim3(256);
-    config.stream = stream;
-    config.attrs = &attribute;
-    config.numAttrs = call->early ? 1 : 0;
-    return (int)cudaLaunchKernelEx(&config, reduce, a);
+    const dim3 grid((unsigned)dlq::divide_up(call->m * (w->padded_n / 4), 256));
+    return dlq::launch_config(grid, 256, 0, call->early, stream).run(reduce, a);
 }
 
 template <class T>

@@ -10,6 +10,7 @@
 
 #include "grouped_kernels.h"
 #include "grouped_operand.cuh"
+#include "launch.cuh"
 
 #include <cuda_bf16.h>
 #include <dlquant/types.h>
@@ -584,17 +585,9 @@ start(const struct grouped_launch *launch, const struct grouped_args *args, cuda
     if (args == nullptr)
         return (int)cudaFuncSetAttribute(grouped<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                          launch->shared);
-    cudaLaunchAttribute attribute;
-    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute.val.programmaticStreamSerializationAllowed = 1;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = launch->grid;
-    config.blockDim = dim3(THREADS);
-    config.dynamicSmemBytes = (size_t)launch->shared;
-    config.stream = stream;
-    config.attrs = &attribute;
-    config.numAttrs = launch->early ? 1 : 0;
-    return (int)cudaLaunchKernelEx(&config, grouped<T>, *args);
+    const dlq::launch_config config(launch->grid, THREADS, (size_t)launch->shared, launch->early,
+                                    stream);
+    return config.run(grouped<T>, *args);
 }
 
 template <int Code, bool Bf16, groups Groups>

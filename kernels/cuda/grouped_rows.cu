@@ -4,6 +4,7 @@
 // Rows of x in packed order, in the operand's type. fp32 rows become three bf16 rows that add up to
 // them exactly: 8 bits of the significand each, cut off and not rounded, so that none overflows.
 #include "grouped_gemm.h"
+#include "launch.cuh"
 #include "ptx.cuh"
 
 #include <cuda_fp16.h>
@@ -79,17 +80,9 @@ template <uint32_t Dtype>
 int
 launch(const gather_args &a, bool early, cudaStream_t stream)
 {
-    cudaLaunchAttribute attribute;
-    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute.val.programmaticStreamSerializationAllowed = 1;
-    cudaLaunchConfig_t config = {};
-    config.gridDim =
-        dim3((unsigned)((a.padded_k / 8 + 255) / 256), (unsigned)(a.m < 32768 ? a.m : 32768));
-    config.blockDim = dim3(256);
-    config.stream = stream;
-    config.attrs = &attribute;
-    config.numAttrs = early ? 1 : 0;
-    return (int)cudaLaunchKernelEx(&config, gather<Dtype>, a);
+    const dim3 grid((unsigned)((a.padded_k / 8 + 255) / 256),
+                    (unsigned)(a.m < 32768 ? a.m : 32768));
+    return dlq::launch_config(grid, 256, 0, early, stream).run(gather<Dtype>, a);
 }
 
 } // namespace

@@ -8,6 +8,7 @@
 // The range is found on the bits of abs(x) as integers, where NaN is above Inf is above every
 // number, so nothing can hide a NaN.
 #include "divide.cuh"
+#include "launch.cuh"
 #include "ptx.cuh"
 #include "w8.h"
 
@@ -322,20 +323,12 @@ launch(const dlq_k_quantize_act &a, cudaStream_t stream)
     const int64_t threads = kept ? (chunks + 32 * kept - 1) / (32 * kept) * 32 : 1024;
     const size_t bytes = sizeof(X);
     bool aligned = (uintptr_t)a.x % 16 == 0 && (uint64_t)a.ldx * bytes % 16 == 0;
-    cudaLaunchAttribute attr;
-    attr.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attr.val.programmaticStreamSerializationAllowed = 1;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = dim3((unsigned)a.m);
-    config.blockDim = dim3((unsigned)threads);
-    config.stream = stream;
-    config.attrs = &attr;
-    config.numAttrs = a.pdl ? 1 : 0;
+    const dlq::launch_config launch(dim3((unsigned)a.m), (unsigned)threads, 0, a.pdl, stream);
     if (kept == 1)
-        return cudaLaunchKernelEx(&config, quantize<X, Kind, 1>, a, aligned);
+        return launch.run(quantize<X, Kind, 1>, a, aligned);
     if (kept == 2)
-        return cudaLaunchKernelEx(&config, quantize<X, Kind, 2>, a, aligned);
-    return cudaLaunchKernelEx(&config, quantize<X, Kind, 0>, a, aligned);
+        return launch.run(quantize<X, Kind, 2>, a, aligned);
+    return launch.run(quantize<X, Kind, 0>, a, aligned);
 }
 
 template <int Kind>

@@ -12,6 +12,7 @@ extern "C" {
 
 #include "divide.cuh"
 #include "element.cuh"
+#include "launch.cuh"
 #include "ptx.cuh"
 
 #include <cuda_fp8.h>
@@ -400,16 +401,7 @@ int
 launch(void (*kernel)(Parameters...), dim3 grid, unsigned threads, bool early, cudaStream_t stream,
        Parameters... parameters)
 {
-    cudaLaunchAttribute attr;
-    attr.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attr.val.programmaticStreamSerializationAllowed = 1;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = grid;
-    config.blockDim = dim3(threads);
-    config.stream = stream;
-    config.attrs = &attr;
-    config.numAttrs = early ? 1 : 0;
-    return (int)cudaLaunchKernelEx(&config, kernel, parameters...);
+    return dlq::launch_config(grid, threads, 0, early, stream).run(kernel, parameters...);
 }
 
 bool

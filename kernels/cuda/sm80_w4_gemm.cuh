@@ -10,6 +10,7 @@
 #ifndef DLQ_KERNELS_CUDA_SM80_W4_GEMM_CUH
 #define DLQ_KERNELS_CUDA_SM80_W4_GEMM_CUH
 
+#include "launch.cuh"
 #include "sm80_w4_operand.cuh"
 #include "sm80_w4_stream.cuh"
 #include "sm80_w4_sums.cuh"
@@ -351,18 +352,8 @@ w4_launch(const sm80_w4_args *a, int grid, cudaStream_t stream)
     }
     if (err != cudaSuccess)
         return (int)err;
-    cudaLaunchAttribute early = {};
-    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    early.val.programmaticStreamSerializationAllowed = 1;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = dim3((unsigned)grid);
-    config.blockDim = dim3(S::threads);
-    config.dynamicSmemBytes = smem;
-    config.stream = stream;
-    config.attrs = &early;
-    config.numAttrs = a->pdl ? 1 : 0;
-    err = cudaLaunchKernelEx(&config, kernel, *a);
-    return (int)err;
+    const dlq::launch_config launch(dim3((unsigned)grid), S::threads, smem, a->pdl, stream);
+    return launch.run(kernel, *a);
 }
 
 // Tokens, warps along columns, tokens and k, k of a stage, words of 16 columns of a warp's step.

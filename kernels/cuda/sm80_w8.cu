@@ -10,6 +10,7 @@
 // the end, and K is split over blockIdx.z until the device is full; partial sums go to the
 // workspace and a second kernel adds them. int32 sums are the same in any order.
 #include "element.cuh"
+#include "launch.cuh"
 #include "ptx.cuh"
 #include "sm80_w8.h"
 
@@ -345,18 +346,9 @@ cudaError_t
 launch(const void *kernel, dim3 grid, int threads, int shared, params *p, bool early,
        cudaStream_t stream)
 {
-    cudaLaunchAttribute attr;
-    attr.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attr.val.programmaticStreamSerializationAllowed = 1;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = grid;
-    config.blockDim = dim3((unsigned)threads);
-    config.dynamicSmemBytes = (size_t)shared;
-    config.stream = stream;
-    config.attrs = &attr;
-    config.numAttrs = early ? 1 : 0;
+    const dlq::launch_config launch(grid, (unsigned)threads, (size_t)shared, early, stream);
     void *args[] = {p};
-    return cudaLaunchKernelExC(&config, kernel, args);
+    return cudaLaunchKernelExC(&launch.config, kernel, args);
 }
 
 } // namespace

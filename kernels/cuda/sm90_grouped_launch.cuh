@@ -5,6 +5,7 @@
 #ifndef DLQ_KERNELS_CUDA_SM90_GROUPED_LAUNCH_CUH
 #define DLQ_KERNELS_CUDA_SM90_GROUPED_LAUNCH_CUH
 
+#include "launch.cuh"
 #include "sm90_grouped.cuh"
 #include "sm90_grouped.h"
 #include "tensormap.h"
@@ -55,26 +56,9 @@ start_wide(const struct sm90_grouped_launch *l, const struct grouped_args *g, cu
         return err;
     const int tiles = a.tiles_n * a.tiles_m, size = C::Mc > 1 ? C::Mc : a.parts;
     const int most = a.parts > 1 ? tiles : l->multiprocessors / C::Mc;
-    cudaLaunchAttribute attributes[2];
-    int count = 0;
-    if (size > 1) {
-        attributes[count].id = cudaLaunchAttributeClusterDimension;
-        attributes[count].val.clusterDim.x = (unsigned)size;
-        attributes[count].val.clusterDim.y = 1;
-        attributes[count++].val.clusterDim.z = 1;
-    }
-    if (l->early) {
-        attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-        attributes[count++].val.programmaticStreamSerializationAllowed = 1;
-    }
-    cudaLaunchConfig_t config = {};
-    config.gridDim = dim3((unsigned)((tiles < most ? tiles : most) * size));
-    config.blockDim = dim3(C::threads);
-    config.dynamicSmemBytes = C::shared;
-    config.stream = stream;
-    config.attrs = attributes;
-    config.numAttrs = (unsigned)count;
-    return (int)cudaLaunchKernelEx(&config, sm90_grouped<C>, a, x, codes, scales);
+    const dlq::launch_config launch(dim3((unsigned)((tiles < most ? tiles : most) * size)),
+                                    C::threads, C::shared, l->early, stream, (unsigned)size);
+    return launch.run(sm90_grouped<C>, a, x, codes, scales);
 }
 
 template <int Code, bool Bf16, sm90_grouped_sums Sums>
