@@ -35,7 +35,7 @@ struct dlq_kg_wna16 {
     int64_t padded_n; ///< N that is computed
     int64_t bytes;    ///< Size of the packed form
     void *data;       ///< The caller's device memory, 256-byte aligned
-    int64_t own[16];  ///< The form's own numbers
+    int64_t own[20];  ///< The form's own numbers
 };
 
 /// Where the values of one layer are. Every pointer may be host or device memory.

@@ -56,6 +56,8 @@ struct shape {
     int refs;
     int buckets; // chosen so far
     choice choices[BUCKETS][KINDS][2];
+    size_t workspace[BUCKETS]; // the most of it and of the buckets before
+    bool wide[BUCKETS];        // WIDE is usable in it or in one before
 };
 
 pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -202,6 +204,8 @@ shape_extend(const dlq_cublaslt *lt, shape *s, int buckets)
     const size_t size = dlq_k_act_size(s->key.dtype);
     const bool can_align = s->key.weights_aligned && (size_t)s->key.n * size % 16 == 0;
     for (; s->buckets < buckets; s->buckets++) {
+        size_t most = s->buckets > 0 ? s->workspace[s->buckets - 1] : 0;
+        bool wide = s->buckets > 0 && s->wide[s->buckets - 1];
         for (int kind = 0; kind < KINDS; kind++) {
             for (int aligned = 0; aligned <= 1; aligned++) {
                 choice *const c = &s->choices[s->buckets][kind][aligned];
@@ -214,8 +218,12 @@ shape_extend(const dlq_cublaslt *lt, shape *s, int buckets)
                 if (!refused && (aligned == 0 || can_align || kind == WIDE)) {
                     *c = choose(lt, s, kind, aligned != 0, bucket_rows(s->buckets));
                 }
+                most = c->workspace > most ? c->workspace : most;
+                wide = wide || (kind == WIDE && c->usable);
             }
         }
+        s->workspace[s->buckets] = most;
+        s->wide[s->buckets] = wide;
     }
 }
 
@@ -384,18 +392,7 @@ workspace_size(const struct dlq_kg_dense *w, int64_t max_m)
         return 0;
     }
     const int last = layer_bucket(w, max_m);
-    size_t most = 0;
-    bool wide = false;
-    for (int b = 0; b <= last; b++) {
-        for (int kind = 0; kind < KINDS; kind++) {
-            for (int aligned = 0; aligned <= 1; aligned++) {
-                const choice &c = s->choices[b][kind][aligned];
-                most = c.usable && c.workspace > most ? c.workspace : most;
-                wide = wide || (kind == WIDE && c.usable);
-            }
-        }
-    }
-    return most + (wide ? wide_bytes(w, max_m) : 0);
+    return s->workspace[last] + (s->wide[last] ? wide_bytes(w, max_m) : 0);
 }
 
 bool

@@ -100,8 +100,7 @@ dlq::fp::parts_of(const struct dlq_kg_fp *w, int64_t m)
     if (!quantized || dtype == DLQ_F32 || g.order_at != 0 || g.desc.k % 8 != 0) {
         p.product += dlq::round_up(dlq_k_grouped_gather_bytes(&g, dtype, m), 256);
     }
-    p.product_bytes =
-        dlq_k_grouped_workspace(&g, m, dtype == DLQ_F32 ? 3 : 1, w->desc.device.multiprocessors);
+    p.product_bytes = dlq_k_grouped_workspace(&g, w->own + OWN_SIZES, m, dtype == DLQ_F32 ? 3 : 1);
     p.bytes = p.product + (int64_t)p.product_bytes;
     return p;
 }
@@ -191,6 +190,8 @@ plan(struct dlq_kg_fp *w, const struct dlq_kg_fp_desc *desc)
     w->padded_k = g.padded_k;
     w->padded_n = g.padded_n;
     w->bytes = g.bytes;
+    static_assert(OWN_SIZES + DLQ_K_GROUPED_SIZES <= sizeof(w->own) / sizeof(w->own[0]), "own");
+    dlq_k_grouped_sizes(&g, desc->device.multiprocessors, w->own + OWN_SIZES);
     return 0;
 }
 

@@ -37,8 +37,8 @@ namespace fp
 
 enum form { GROUPED, TILES };
 
-// What own[] keeps of a packed grouped form.
-enum { OWN_EVEN_SCALES };
+// What own[] keeps of a packed grouped form; OWN_SIZES: of dlq_k_grouped_sizes().
+enum { OWN_EVEN_SCALES, OWN_SIZES };
 
 // The parts of a call's workspace.
 struct parts {

@@ -33,8 +33,8 @@ act_bytes(uint32_t dtype)
     return DLQ_DTYPE_BITS(dtype) / 8;
 }
 
-// What own[] keeps of a packed grouped form: what packing may change.
-enum { OWN_PADDED_K, OWN_GROUPS, OWN_BLOCK_GROUPS, OWN_EVEN_SCALES };
+// What own[] keeps of a packed grouped form: what packing may change, and dlq_k_grouped_sizes().
+enum { OWN_PADDED_K, OWN_GROUPS, OWN_BLOCK_GROUPS, OWN_EVEN_SCALES, OWN_SIZES };
 
 int
 grouped_of(const struct dlq_kg_wna16_desc *d, struct dlq_k_grouped *g)
@@ -75,6 +75,8 @@ keep(struct dlq_kg_wna16 *w, const struct dlq_k_grouped *g)
     w->own[OWN_GROUPS] = g->groups;
     w->own[OWN_BLOCK_GROUPS] = g->block_groups;
     w->own[OWN_EVEN_SCALES] = g->even_scales;
+    static_assert(OWN_SIZES + DLQ_K_GROUPED_SIZES <= sizeof(w->own) / sizeof(w->own[0]), "own");
+    dlq_k_grouped_sizes(g, w->desc.device.multiprocessors, w->own + OWN_SIZES);
 }
 
 int
@@ -263,8 +265,8 @@ scratch_of(const struct dlq_kg_wna16 *w, const struct dlq_k_grouped *g, int64_t 
     s.sums = s.codes + (quantized(w) ? align(slice * code_pitch(w)) : 0);
     // Rows that are used as they lie are multiplied all at once.
     const int64_t sums = parts > 1 || quantized(w) ? slice : max_m;
-    s.end = s.sums + align((int64_t)dlq_k_grouped_workspace(g, sums, (int32_t)parts,
-                                                            w->desc.device.multiprocessors));
+    s.end = s.sums +
+            align((int64_t)dlq_k_grouped_workspace(g, w->own + OWN_SIZES, sums, (int32_t)parts));
     return s;
 }
 

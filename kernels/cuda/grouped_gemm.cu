@@ -156,23 +156,27 @@ choose(const struct dlq_k_grouped *w, int64_t rows, int multiprocessors)
         tile++;
     if (tile < GROUPED_TILES - 2)
         return cut(w, tile, 2 * multiprocessors / tiles_of(w, tile, rows));
-    choice best = cut(w, tile, 1);
+    choice best = {};
+    int64_t least = INT64_MAX;
     for (; tile < GROUPED_TILES && (tile == GROUPED_TILES - 2 || rows > 64); tile++) {
         const int most = tiles_of(w, tile, rows) < 2 * multiprocessors ? MAX_SPLITS : 1;
         for (int splits = 1; splits <= most; splits++) {
             const choice c = cut(w, tile, splits);
-            if (cost_of(w, &c, rows, multiprocessors) < cost_of(w, &best, rows, multiprocessors))
+            const int64_t cost = cost_of(w, &c, rows, multiprocessors);
+            if (cost < least) {
+                least = cost;
                 best = c;
+            }
         }
     }
     return best;
 }
 
+// What the parts of K of so many rows of x take, which may be parts of rows themselves.
 int64_t
-partial_bytes(const struct dlq_k_grouped *w, int64_t m, int parts, int multiprocessors)
+partial_bytes(const struct dlq_k_grouped *w, const choice *c, int64_t rows, int parts)
 {
-    const choice c = choose(w, m * parts, multiprocessors);
-    return c.splits > 1 || parts > 1 ? c.splits * m * parts * w->padded_n * 4 : 0;
+    return c->splits > 1 || parts > 1 ? c->splits * rows * w->padded_n * 4 : 0;
 }
 
 // Shared memory of a block and of a multiprocessor.
@@ -331,21 +335,35 @@ grouped_prepare(const struct dlq_k_grouped *w)
     return result == 0 ? prepare_wide(w, device) : result;
 }
 
-extern "C" size_t
-dlq_k_grouped_workspace(const struct dlq_k_grouped *w, int64_t max_m, int32_t parts,
-                        int32_t multiprocessors)
+extern "C" void
+dlq_k_grouped_sizes(const struct dlq_k_grouped *w, int32_t multiprocessors,
+                    int64_t sizes[DLQ_K_GROUPED_SIZES])
 {
-    // The most of all m up to max_m: choices change only from tile to tile, and many tiles are not
-    // split.
-    int64_t most = partial_bytes(w, max_m, parts, multiprocessors);
-    for (int64_t rows = 8; rows < max_m * parts; rows = rows < 64 ? 2 * rows : rows + 64) {
-        const int64_t m = rows / parts;
-        const int64_t bytes = m > 0 ? partial_bytes(w, m, parts, multiprocessors) : 0;
+    // Choices change only from tile to tile, and many tiles are not split.
+    int64_t most = 0;
+    int at = 0;
+    for (int64_t rows = 8; rows < 128 || tiles_of(w, GROUPED_TILES - 1, rows) < 2 * multiprocessors;
+         rows = rows < 64 ? 2 * rows : rows + 64) {
+        const choice c = choose(w, rows, multiprocessors);
+        const int64_t bytes = partial_bytes(w, &c, rows, 1);
         most = bytes > most ? bytes : most;
-        if (rows >= 128 && tiles_of(w, GROUPED_TILES - 1, rows) >= 2 * multiprocessors)
-            break;
+        if (at < DLQ_K_GROUPED_SIZES - 1 && rows == 8ll << at)
+            sizes[at++] = most;
     }
-    return (size_t)most;
+    while (at < DLQ_K_GROUPED_SIZES)
+        sizes[at++] = most;
+}
+
+extern "C" size_t
+dlq_k_grouped_workspace(const struct dlq_k_grouped *w, const int64_t sizes[DLQ_K_GROUPED_SIZES],
+                        int64_t max_m, int32_t parts)
+{
+    const int64_t rows = max_m * parts;
+    int at = 0;
+    while (at < DLQ_K_GROUPED_SIZES - 1 && 8ll << at < rows)
+        at++;
+    const int64_t whole = parts > 1 ? rows * w->padded_n * 4 : 0;
+    return (size_t)(sizes[at] > whole ? sizes[at] : whole);
 }
 
 extern "C" bool
@@ -453,7 +471,7 @@ dlq_k_grouped_run(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call
     }
     const choice c = choose(w, rows, call->multiprocessors);
     const struct grouped_tile *const t = &grouped_tiles[c.tile];
-    const int64_t partial = partial_bytes(w, call->m, call->x.parts, call->multiprocessors);
+    const int64_t partial = partial_bytes(w, &c, rows, call->x.parts);
     if ((int64_t)call->workspace_size < partial)
         return -DLQ_K_ESHAPE;
     struct grouped_args a = arguments_of(w, call);

@@ -171,11 +171,18 @@ struct dlq_k_grouped_call {
     size_t workspace_size;
 };
 
+/// Fills `sizes`: the workspace that up to 8 << i rows of x need, for dlq_k_grouped_workspace().
+/// Takes microseconds, and a millisecond for a few columns: done once a layer. [any-thread]
+enum { DLQ_K_GROUPED_SIZES = 14 };
+void
+dlq_k_grouped_sizes(const struct dlq_k_grouped *w, int32_t multiprocessors,
+                    int64_t sizes[DLQ_K_GROUPED_SIZES]);
+
 /// Bytes of workspace for products of up to max_m rows, `parts` as in the rows; grows with max_m.
 /// [any-thread]
 size_t
-dlq_k_grouped_workspace(const struct dlq_k_grouped *w, int64_t max_m, int32_t parts,
-                        int32_t multiprocessors);
+dlq_k_grouped_workspace(const struct dlq_k_grouped *w, const int64_t sizes[DLQ_K_GROUPED_SIZES],
+                        int64_t max_m, int32_t parts);
 
 /// Whether a layer's products take scales for groups of x: e4m3 codes, bf16 x in one part, several
 /// groups of a multiple of 64 rows.

@@ -372,7 +372,9 @@ extern "C" int64_t
 dlq_k_w8_mma_workspace(int64_t n, int64_t k, int64_t max_m, int32_t multiprocessors)
 {
     int64_t most = 0;
-    for (int64_t m = 1; m <= max_m && m <= SPLIT_ROWS; m++) {
+    // A tile's parts grow with the rows that it takes.
+    for (int64_t rows = 16, m = 0; m < max_m && rows <= SPLIT_ROWS; rows *= 2) {
+        m = max_m < rows ? max_m : rows;
         const variant v = choose(m, n, multiprocessors);
         const int splits = splits_of(v, m, n, blocks_of(k), multiprocessors);
         const int64_t bytes = splits > 1 ? splits * m * pitch_of(n) * 4 : 0;

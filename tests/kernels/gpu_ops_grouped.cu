@@ -8,6 +8,7 @@ extern "C" {
 #include "tools/bounds.h"
 }
 #include "kernels/cuda/grouped_gemm.h"
+#include "kernels/cuda/grouped_layout.h"
 
 #include "gpu_ops.cuh"
 
@@ -176,8 +177,9 @@ workspace_size(const void *w, int64_t m)
     const pair *const p = ((const context *)w)->p;
     const int parts = p->l.act == DLQ_F32 ? 3 : 1;
     const size_t rows = (size_t)dlq_k_grouped_gather_bytes(&p->gpu, p->l.act, m);
-    return (rows + 255) / 256 * 256 +
-           dlq_k_grouped_workspace(&p->gpu, m, parts, device_info().multiprocessors);
+    int64_t sizes[DLQ_K_GROUPED_SIZES];
+    dlq_k_grouped_sizes(&p->gpu, device_info().multiprocessors, sizes);
+    return (rows + 255) / 256 * 256 + dlq_k_grouped_workspace(&p->gpu, sizes, m, parts);
 }
 
 int
@@ -281,6 +283,55 @@ check_one(const layout &l, const variant &v)
     pair_free(&p);
 }
 
+// Any number of rows fits the workspace that is said to be enough for it, with which nothing runs:
+// the products go into a graph that is thrown away.
+void
+check_workspaces(void)
+{
+    static const int64_t shapes[][2] = {{8192, 8192}, {4096, 1000}, {14336, 64}, {300, 4096}};
+    cudaStream_t stream;
+    HARNESS_CUDA(cudaStreamCreate(&stream));
+    void *const memory = (void *)4096;
+    for (const auto &s : shapes) {
+        struct dlq_k_grouped_desc d = {};
+        struct dlq_k_grouped w;
+        int64_t sizes[DLQ_K_GROUPED_SIZES];
+        d.k = s[0];
+        d.n = s[1];
+        d.group = s[0];
+        d.code = DLQ_K_GROUPED_E4M3;
+        d.scale_dtype = DLQ_F32;
+        check(dlq_k_grouped_plan(&w, &d) == 0, "grouped: plan");
+        w.data = (const uint8_t *)memory;
+        check(grouped_prepare(&w) == 0, "grouped: kernels are made ready");
+        dlq_k_grouped_sizes(&w, device_info().multiprocessors, sizes);
+        for (int parts = 1; parts <= 3; parts += 2) {
+            size_t before = 0;
+            for (int64_t m = 1; m < 40000; m += m < 130 ? 1 : m < 1500 ? 61 : 3001) {
+                struct dlq_k_grouped_call c = {};
+                c.m = m;
+                c.x = {memory, w.padded_k, w.padded_k, true, parts};
+                c.y = c.workspace = memory;
+                c.y_stride = s[1];
+                c.y_dtype = DLQ_F32; // never on wgmma, which needs none
+                c.multiprocessors = device_info().multiprocessors;
+                c.capability = device_info().capability;
+                c.workspace_size = dlq_k_grouped_workspace(&w, sizes, m, parts);
+                cudaGraph_t graph;
+                HARNESS_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+                const int rc = dlq_k_grouped_run(&w, &c, stream);
+                HARNESS_CUDA(cudaStreamEndCapture(stream, &graph));
+                HARNESS_CUDA(cudaGraphDestroy(graph));
+                check(rc == 0 && c.workspace_size >= before,
+                      "grouped: %ld rows in %d parts, k %ld n %ld, give %d in %zu bytes", (long)m,
+                      parts, (long)s[0], (long)s[1], rc, c.workspace_size);
+                before = c.workspace_size;
+            }
+        }
+    }
+    HARNESS_CUDA(cudaStreamDestroy(stream));
+}
+
 // A value that is not a number, and where it is.
 void
 check_spoiled(void)
@@ -324,6 +375,7 @@ check_grouped(void)
                   {40, 512, 130}, {70, 320, 65}, {130, 224, 136}};
     unsigned turn = 0;
     check_spoiled();
+    check_workspaces();
     for (const auto &v : variants) {
         for (const auto &s : shapes) {
             for (int pass = 0; pass < 2; pass++) {

@@ -138,7 +138,9 @@ bed_make(bed *b, const kind &v, int64_t k, int64_t n)
     b->y[1] = device_memory<uint16_t>(MAX_M * n * 2);
     b->x_scale = device_memory<float>(k / 64 * PITCH * 4);
     fill_floats<<<1024, 256>>>(b->x_scale, (size_t)(k / 64 * PITCH), 5);
-    b->workspace_size = dlq_k_grouped_workspace(&b->w, MAX_M, 1, device_info().multiprocessors);
+    int64_t sizes[DLQ_K_GROUPED_SIZES];
+    dlq_k_grouped_sizes(&b->w, device_info().multiprocessors, sizes);
+    b->workspace_size = dlq_k_grouped_workspace(&b->w, sizes, MAX_M, 1);
     b->workspace = device_memory<void>((int64_t)b->workspace_size + 256);
     b->different = device_memory<unsigned long long>(8);
     HARNESS_CUDA(cudaDeviceSynchronize());
