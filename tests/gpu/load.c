@@ -168,16 +168,38 @@ run_loaders(struct work *w, double *seconds)
     return started == w->n_loaders ? rc : 1;
 }
 
-static void
+// Whether memory kept to its limits: on the device weights and for each loader one layer, as stored
+// and as packed, besides code and what allocations round up to; on the host 2 GiB beside the file.
+static bool
+is_bounded(const struct peaks *p, uint64_t kept, uint64_t layers)
+{
+    const uint64_t device = p->device - p->device_before;
+    const uint64_t most = kept + layers + kept / 100 + ((uint64_t)256 << 20);
+    if (device > most) {
+        fprintf(stderr, "device memory: %llu bytes, at most %llu wanted\n",
+                (unsigned long long)device, (unsigned long long)most);
+    }
+    if (p->anonymous > (size_t)2 << 30) {
+        fprintf(stderr, "host memory: %zu bytes beside the file\n", p->anonymous);
+    }
+    return device <= most && p->anonymous <= (size_t)2 << 30;
+}
+
+// Print rates and peaks; whether the peaks are bounded.
+static bool
 report(const struct work *w, double seconds, double first, double last)
 {
     const struct tool_model *const model = w->loaders[0].session.model;
     uint64_t bytes = 0;
     uint64_t kept = 0;
+    uint64_t largest = 0;
     struct times times = {0};
     for (size_t i = 0; i < model->n_layers; i++) {
+        const uint64_t packed = dlq_linear_param_bytes(w->layers[i]);
+        const uint64_t both = model->layers[i].bytes + packed;
         bytes += model->layers[i].bytes;
-        kept += dlq_linear_param_bytes(w->layers[i]);
+        kept += packed;
+        largest = both > largest ? both : largest;
     }
     for (int i = 0; i < w->n_loaders; i++) {
         times.create += w->loaders[i].times.create;
@@ -194,6 +216,7 @@ report(const struct work *w, double seconds, double first, double last)
            times.load, times.process, rate * 1e-9, first * 1e-9, last * 1e-9, rate / pinned,
            w->peaks.anonymous, status_bytes("VmHWM:"), w->peaks.device - w->peaks.device_before,
            (unsigned long long)kept);
+    return is_bounded(&w->peaks, kept, largest * (uint64_t)w->n_loaders);
 }
 
 // Load every layer of a checkpoint and keep them all.
@@ -209,7 +232,7 @@ load_all(const char *path, int n_loaders, int32_t n_threads)
         rc = run_loaders(&w, &seconds);
     }
     if (rc == TOOL_OK) {
-        report(&w, seconds, first, gpu_pinned_rate());
+        rc = report(&w, seconds, first, gpu_pinned_rate()) ? TOOL_OK : TOOL_FAILED;
     }
     for (size_t i = 0; w.layers && i < w.loaders[0].session.model->n_layers; i++) {
         dlq_linear_destroy(w.layers[i]);
@@ -227,7 +250,8 @@ main(int argc, char **argv)
     if (argc < 2) {
         fprintf(stderr, "usage: gpu_load CKPT [LOADERS [THREADS]]\n"
                         "Loads every layer on LOADERS threads (default 1), each with a runtime of\n"
-                        "THREADS, and prints rates and peaks as one line of JSON.\n");
+                        "THREADS, prints rates and peaks as one line of JSON, and fails where\n"
+                        "memory takes more than weights and a layer.\n");
         return 2;
     }
     return gpu_is_there()
