@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The GPU operations behind kernels/gpu_<op>.h against plain C: `check [dense | w8a8 | fp | grouped
-// | wna16]`, `bench [dense | quantized | wna16 | grouped [KIND] | plans [KIND]]`. The last line of
-// a check is `N passed, N failed, N skipped`.
+// | wna16]`, `host LIMIT` (microseconds of apply beyond its launches), `bench [dense [KxN] |
+// quantized | wna16 | grouped [KIND] | plans [KIND]]`. The last line of a check and of host is `N
+// passed, N failed, N skipped`.
 #include "gpu_ops.cuh"
 
 #include <string.h>
@@ -355,6 +356,13 @@ run_layer(const layer &op, const layout &l, const float *x, const float *bias, f
     return true;
 }
 
+static int
+verdict(void)
+{
+    printf("%d passed, %d failed, %d skipped\n", counts.passed, counts.failed, counts.skipped);
+    return counts.failed != 0;
+}
+
 } // namespace ops
 
 int
@@ -371,7 +379,7 @@ main(int argc, char **argv)
     }
     if (strcmp(what, "bench") == 0) {
         if (all || strcmp(only, "dense") == 0) {
-            ops::bench_dense();
+            ops::bench_dense(argc > 3 ? argv[3] : nullptr);
         }
         if (all || strcmp(only, "wna16") == 0) {
             ops::bench_wna16();
@@ -384,9 +392,14 @@ main(int argc, char **argv)
         }
         return 0;
     }
+    if (strcmp(what, "host") == 0 && argc > 2) {
+        ops::check_host(atof(argv[2]));
+        return ops::verdict();
+    }
     if (strcmp(what, "check") != 0) {
-        fprintf(stderr, "usage: gpu_ops check [dense | w8a8 | fp | grouped | wna16] | "
-                        "bench [dense | quantized | wna16 | grouped [KIND] | plans [KIND]]\n");
+        fprintf(stderr, "usage: gpu_ops check [dense | w8a8 | fp | grouped | wna16] | host LIMIT | "
+                        "bench [dense [KxN] | quantized | wna16 | grouped [KIND] | "
+                        "plans [KIND]]\n");
         return 2;
     }
     if (all || strcmp(only, "dense") == 0) {
@@ -405,7 +418,5 @@ main(int argc, char **argv)
     if (all || strcmp(only, "wna16") == 0) {
         ops::check_wna16();
     }
-    printf("%d passed, %d failed, %d skipped\n", ops::counts.passed, ops::counts.failed,
-           ops::counts.skipped);
-    return ops::counts.failed != 0;
+    return ops::verdict();
 }

@@ -80,8 +80,9 @@ run_layer(const layer &op, const layout &l, const float *x, const float *bias, f
 
 void
 check_dense(void);
+// Of all shapes, or of one with many turns: "4096x28672".
 void
-bench_dense(void);
+bench_dense(const char *only);
 void
 check_w8a8(void);
 void
@@ -99,6 +100,15 @@ void
 check_wna16(void);
 void
 bench_wna16(void);
+// That no layer's apply takes more than `limit` microseconds beyond its launches; prints each.
+void
+check_host(double limit);
+void
+check_host_dense(double limit);
+// The fastest of some turns that a thread takes to enqueue a call, and what is within it alone.
+void
+check_host_time(harness_call call, harness_call alone, void *context, cudaStream_t stream,
+                const char *what, double limit);
 
 } // namespace ops
 
