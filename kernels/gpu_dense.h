@@ -14,7 +14,7 @@ struct dlq_kg_dense_desc {
     struct dlq_kg_device device;
     uint32_t dtype;     ///< DLQ_F16, DLQ_BF16 or DLQ_F32: weights
     uint32_t act_dtype; ///< DLQ_F16, DLQ_BF16 or DLQ_F32: x and y
-    bool tf32;          ///< fp32 products may use tf32
+    bool tf32;          ///< fp32 products may use tf32, 10 bits of each factor
 };
 
 /// A layer. plan() fills everything but `weights`.

@@ -15,12 +15,14 @@ static const struct {
     int sum;    ///< K 2^-23 S: fp32 sums in any order, tensor cores that truncate
     int weight; ///< 8 u sqrt(sum (x w)^2): each weight rounded once, independently
     int limbs;  ///< 8 2^-14 max abs(x) sqrt(sum w^2): what two limbs leave of an activation
+    int cut;    ///< 2^-9 S: the bits of both factors beyond the tenth
 } table[TOOL_N_ARITH] = {
-    [TOOL_EXACT] = {"exact", 3e-4, 2.5e-3, 1e-5, 1, 0, 0},
-    [TOOL_ROUNDED] = {"rounded weights", 5e-4, 4e-3, 1e-5, 1, 1, 0},
-    [TOOL_LIMBS] = {"two limbs", 5e-4, 4e-3, 2e-4, 1, 0, 1},
-    [TOOL_INT8] = {"int8", 0.0, 0.0, 0.0, 0, 0, 0},
-    [TOOL_CODES] = {"codes", 0.0, 0.0, 0.0, 1, 0, 0},
+    [TOOL_EXACT] = {"exact", 3e-4, 2.5e-3, 1e-5, 1, 0, 0, 0},
+    [TOOL_ROUNDED] = {"rounded weights", 5e-4, 4e-3, 1e-5, 1, 1, 0, 0},
+    [TOOL_LIMBS] = {"two limbs", 5e-4, 4e-3, 2e-4, 1, 0, 1, 0},
+    [TOOL_INT8] = {"int8", 0.0, 0.0, 0.0, 0, 0, 0, 0},
+    [TOOL_CODES] = {"codes", 0.0, 0.0, 0.0, 1, 0, 0, 0},
+    [TOOL_TF32] = {"tf32", 3e-4, 2.5e-3, 1e-3, 1, 0, 0, 1},
 };
 
 const char *
@@ -69,6 +71,9 @@ tool_bound_element(const struct tool_bound_facts *facts, const struct tool_sums 
     }
     if (table[facts->arith].limbs) {
         bound += 8.0 * 0x1p-14 * sums->xmax * sqrt(sums->w2);
+    }
+    if (table[facts->arith].cut) {
+        bound += 0x1p-9 * sums->s;
     }
     if (facts->recomputed) {
         // Dequantized weights are rounded to float once, and the formula's products three times.

@@ -15,6 +15,7 @@ enum tool_arith {
     TOOL_LIMBS,   ///< Activations as two int8 limbs with one scale a row
     TOOL_INT8,    ///< Integer codes on both sides, exact accumulators
     TOOL_CODES,   ///< Activation codes of other forms: fp8, fp4, int8 against group scales
+    TOOL_TF32,    ///< fp32 products of weights and activations cut to 10 bits
     TOOL_N_ARITH
 };
 

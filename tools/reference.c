@@ -71,6 +71,9 @@ tool_rank_arith(const struct tool_rank *rank, int64_t *groups)
     if (!explained) {
         return TOOL_EXACT;
     }
+    if (strstr(e.kernel, "tf32")) {
+        return TOOL_TF32;
+    }
     return strstr(e.kernel, "rounded") || strstr(e.kernel, "marlin") ? TOOL_ROUNDED : TOOL_EXACT;
 }
 

@@ -39,6 +39,7 @@ resolve_all(void *handle, dlq_cublaslt *l)
     }
     const int v = (int)version();
     snprintf(l->name, sizeof(l->name), "dense cublasLt %d.%d", v / 10000, v / 100 % 100);
+    snprintf(l->tf32, sizeof(l->tf32), "%s, tf32", l->name);
     return true;
 }
 

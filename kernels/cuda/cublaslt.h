@@ -19,6 +19,7 @@ struct dlq_cublaslt {
     decltype(&cublasLtMatmulPreferenceInit_internal) preference_init;
     decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set;
     char name[32]; // "dense cublasLt 13.1"
+    char tf32[40]; // "dense cublasLt 13.1, tf32"
 };
 
 // The library, or NULL where there is none. Opened by the first call and never closed. [any thread]

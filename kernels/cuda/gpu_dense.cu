@@ -493,7 +493,8 @@ kernel(const struct dlq_kg_dense *w, int64_t m)
         return "dense simt";
     }
     const dlq_cublaslt *const lt = dlq_cublaslt_load();
-    return lt ? lt->name : "dense simt, no cublasLt";
+    const bool tf32 = w->desc.tf32 && w->desc.dtype == DLQ_F32;
+    return !lt ? "dense simt, no cublasLt" : tf32 ? lt->tf32 : lt->name;
 }
 
 const struct dlq_kg_dense_ops ops = {plan,           prepare, keep_bias, release,

@@ -7,6 +7,16 @@
 #include "../common/run.h"
 #include "method.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+static bool
+wants_tf32(void)
+{
+    const char *const tf32 = getenv("DLQ_TF32");
+    return tf32 && strcmp(tf32, "1") == 0;
+}
+
 int32_t
 unquantized_gpu_plan(const struct unquantized_method *m, const struct dlq_host *host,
                      const struct dlq_layer_info *info, struct dlq_kg_dense *out,
@@ -18,6 +28,7 @@ unquantized_gpu_plan(const struct unquantized_method *m, const struct dlq_host *
         .device = dlq_gpu_device(info),
         .dtype = info->params_dtype,
         .act_dtype = info->act_dtype,
+        .tf32 = wants_tf32(),
     };
     const int result = m->gpu_ops->plan(out, &desc);
     return result == DLQ_K_OK ? DLQ_OK : dlq_gpu_fail(host, info, "weight", result, 0, err);

@@ -55,6 +55,8 @@ each_term_of_an_element_is_in_its_arithmetic_only(void **state)
     assert_true(tool_bound_element(&f, &sums) == ulp);
     f.arith = TOOL_CODES;
     assert_true(tool_bound_element(&f, &sums) == ulp + sum);
+    f.arith = TOOL_TF32;
+    assert_true(tool_bound_element(&f, &sums) == ulp + sum + 0x1p-9 * 64.0);
 }
 
 static void
@@ -88,6 +90,7 @@ norms_grow_with_the_coarseness_of_the_dtype(void **state)
     assert_true(tool_bound_norm(TOOL_EXACT, DLQ_F16) == 3e-4);
     assert_true(tool_bound_norm(TOOL_LIMBS, DLQ_F32) == 2e-4);
     assert_true(tool_bound_norm(TOOL_INT8, DLQ_F16) == 0.0);
+    assert_true(tool_bound_norm(TOOL_TF32, DLQ_F32) == 1e-3);
 }
 
 static void
