@@ -6,6 +6,8 @@
 #ifndef DLQ_TESTS_KERNELS_GPU_HARNESS_CUH
 #define DLQ_TESTS_KERNELS_GPU_HARNESS_CUH
 
+#include "gpu_sampled.h"
+
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>

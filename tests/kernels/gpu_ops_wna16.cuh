@@ -56,6 +56,10 @@ pair_make(pair *p, const layout &l, const variant &v);
 void
 pair_free(pair *p);
 
+// Of plans and of packing.
+void
+check_refusals(void);
+
 } // namespace ops::wna16
 
 #endif
