@@ -14,7 +14,7 @@
 #   gpu.sh build 'gpu_marlin|module'          gpu.sh build 'memcheck golden/'
 #
 #   DLQ_TEST_DATA=DIR   also every checkpoint under DIR, as sweep.sh does ("sweep fp16", "sweep bf16")
-#   DLQ_GPU_SANITIZE=1  also under compute-sanitizer, "memcheck ..." and "racecheck ..."; takes minutes
+#   DLQ_GPU_SANITIZE=1  also under compute-sanitizer, "memcheck ..." and "racecheck ..."
 #   DLQ_GPU_LOAD=GB     also make an AWQ checkpoint of that size in DLQ_GPU_TMP (default /tmp), load it
 #                       from the page cache, and print rates and peaks
 set -uo pipefail
@@ -83,12 +83,13 @@ program() { # label, command...
 }
 
 # A checkpoint with a recording beside it.
-checkpoint() { # folder, arguments of dlquant run
+checkpoint() { # folder, "" or VARIABLE=value, arguments of dlquant run
   local dir=$1 label status
-  shift
-  label="${dir#"$data"/} $*"
+  local -a set=(env ${2:+"$2"})
+  label="${dir#"$data"/} ${*:3}${2:+, $2}"
+  shift 2
   chosen "$label" || return 0
-  timeout 120 "$dlquant" run "$dir" --golden "$dir/golden" --device cuda "$@" >"$tmp/log" 2>&1
+  timeout 120 "${set[@]}" "$dlquant" run "$dir" --golden "$dir/golden" --device cuda "$@" >"$tmp/log" 2>&1
   status=$?
   if [ "$status" -eq 0 ] && grep -q 'graph replays equal to their calls' "$tmp/log"; then
     ok "$label: $(grep ' layers: ' "$tmp/log")"
@@ -112,13 +113,20 @@ if [ -x "$build/tests/tp/gpu_peers" ]; then
   program "sums over memory of peers" timeout 120 "$build/tests/tp/gpu_peers" check 2 3 4 8
 fi
 program "host cost of apply" timeout 60 "$build/tests/gpu/gpu_core" apply 3
+if [ -x "$build/tests/kernels/gpu_ops" ]; then
+  program "host cost of layers" timeout 60 "$build/tests/kernels/gpu_ops" host 3
+fi
 
 mapfile -t folders < <(find -L "$data" -type d -name golden -path '*/*/golden' -printf '%h\n' | sort)
 for dtype in fp16 bf16; do
   for dir in "${folders[@]}"; do
-    [ -f "$dir/config.json" ] && checkpoint "$dir" --dtype "$dtype"
+    [ -f "$dir/config.json" ] && checkpoint "$dir" "" --dtype "$dtype"
   done
 done
+
+checkpoint "$data/golden/stories-fp32" "" --dtype fp32
+checkpoint "$data/golden/stories-fp32" DLQ_TF32=1 --dtype fp32
+checkpoint "$data/golden/nvfp4" DLQ_EARLY_LAUNCH=0 --dtype bf16
 
 if [ -n "${DLQ_TEST_DATA:-}" ]; then
   for dtype in fp16 bf16; do
@@ -134,25 +142,49 @@ if [ -n "${DLQ_TEST_DATA:-}" ]; then
   done
 fi
 
-if [ -n "${DLQ_GPU_SANITIZE:-}" ]; then
-  sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
-  for tool in memcheck racecheck; do
+# Under one tool: the module, every checkpoint, and of each program every Nth case. Sums over memory
+# of peers are left out: their kernels wait for each other, and the tools run one at a time.
+sanitize() { # tool, dtypes, rows, "program N [quick], ...", arguments of the tool...
+  local tool=$1 rows=$3 dir dtype name every more
+  local -a dtypes programs run
+  read -ra dtypes <<<"$2"
+  mapfile -t programs < <(tr ',' '\n' <<<"$4")
+  shift 4
+  run=(timeout 300 "$sanitizer" --tool "$tool" --error-exitcode 9 "$@")
+  program "$tool module" "${run[@]}" "$build/tests/gpu/gpu_core" check
+  for dtype in "${dtypes[@]}"; do
     for dir in "${folders[@]}"; do
       [ -f "$dir/config.json" ] || continue
-      program "$tool ${dir#"$data"/}" timeout 300 "$sanitizer" --tool "$tool" --error-exitcode 9 \
-        "$dlquant" run "$dir" --device cuda --m 1,17
+      program "$tool ${dir#"$data"/} $dtype" "${run[@]}" "$dlquant" run "$dir" \
+        --golden "$dir/golden" --device cuda --dtype "$dtype" --m "$rows" --no-times
     done
-    program "$tool module" timeout 300 "$sanitizer" --tool "$tool" --error-exitcode 9 \
-      "$build/tests/gpu/gpu_core" check
   done
+  for name in "${programs[@]}"; do
+    read -r name every more <<<"$name"
+    if [ -x "$build/tests/kernels/$name" ]; then
+      program "$tool $name, each $every" env DLQ_CHECK_EVERY="$every" "${run[@]}" \
+        "$build/tests/kernels/$name" check ${more:+"$more"}
+    fi
+  done
+}
+
+if [ -n "${DLQ_GPU_SANITIZE:-}" ]; then
+  sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
+  # The module's test makes calls of the runtime fail on purpose.
+  sanitize memcheck "fp16 bf16" 1,17,130 "gpu_ops 3, gpu_marlin 11, gpu_w4 5, gpu_w8 5 quick" \
+    --report-api-errors no
+  # Tens of milliseconds a launch.
+  sanitize racecheck bf16 17 "gpu_ops 61, gpu_marlin 23, gpu_w4 23, gpu_w8 101 quick"
 fi
 
-if [ -n "${DLQ_GPU_LOAD:-}" ]; then
+if [ -n "${DLQ_GPU_LOAD:-}" ] && chosen load; then
   "$build/tests/gpu/gpu_core" rates
-  if "$here/gpu/make_awq.py" "$tmp/awq" "$DLQ_GPU_LOAD"; then
+  if "$here/gpu/make_awq.py" "$tmp/awq" "$DLQ_GPU_LOAD" >"$tmp/log" 2>&1; then
     for loaders in 1 2; do
       program "load on $loaders threads" "$build/tests/gpu/gpu_load" "$tmp/awq" "$loaders"
     done
+  else
+    bad "load: no checkpoint" "$tmp/log"
   fi
 fi
 finish

@@ -9,6 +9,8 @@ extern "C" {
 
 #include "gpu_ops.cuh"
 
+#include <string.h>
+
 namespace ops
 {
 
@@ -85,6 +87,8 @@ check_one(const layout &l, uint32_t w_dtype, bool tf32)
     struct dlq_kg_dense layer_w;
     check(op->plan(&layer_w, &desc) == 0, "%s: plan", what);
     check(op->prepare(&layer_w, at, l.m) == 0, "%s: prepare", what);
+    check((strstr(op->kernel(&layer_w, l.m), "tf32") != nullptr) == tf32, "%s: called %s", what,
+          op->kernel(&layer_w, l.m));
     check(op->workspace_size(&layer_w, l.m) >= op->workspace_size(&layer_w, 1),
           "%s: workspace shrinks with m", what);
     const layer layer_op = {&layer_w, workspace_size, apply, false};
@@ -316,7 +320,7 @@ check_dense(void)
             for (const auto &s : shapes) {
                 for (int variant = 0; variant < 4; variant++) {
                     // Mixtures run one kernel: half of the variants say as much.
-                    if (w_dtype != act && variant % 3 == 0) {
+                    if ((w_dtype != act && variant % 3 == 0) || !GPU_SAMPLED()) {
                         continue;
                     }
                     check_one({s.m, s.k, s.n, act, (variant & 1) != 0, (variant & 2) != 0}, w_dtype,
@@ -328,6 +332,9 @@ check_dense(void)
     for (int variant = 0; variant < 8; variant++) {
         const uint32_t act = variant & 1 ? DLQ_F16 : DLQ_BF16;
         const bool holds = (variant & 2) != 0, kept = (variant & 4) != 0;
+        if (!GPU_SAMPLED()) {
+            continue;
+        }
         check_bias({1, 1024, 96, act, true, false}, holds, kept);
         check_bias({33, 129, 130, act, true, true}, holds, kept);
         check_bias({100, 512, 320, act, true, false}, holds, kept);

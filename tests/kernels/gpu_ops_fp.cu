@@ -439,6 +439,9 @@ check_fp(void)
                 if (s.k > 4000 && act == DLQ_F32 && v.activation != DLQ_K_FP_FP8_TOKEN) {
                     continue;
                 }
+                if (!GPU_SAMPLED()) {
+                    continue;
+                }
                 check_one({s.m, s.k, s.n, act, turn % 2 != 0, turn / 2 % 2 != 0}, v);
             }
         }

@@ -269,6 +269,9 @@ check_variant(const variant &v, int64_t m, int64_t k, int64_t n)
         const int most = sm90_grouped_tiles[tile].pair > 1 ? 1 : 8;
         for (int splits = 1; splits <= most && splits <= pairs; splits *= 2) {
             const struct sm90_grouped_plan plan = {tile, splits, (pairs + splits - 1) / splits * 2};
+            if (!GPU_SAMPLED()) {
+                continue;
+            }
             const int rc = run_plan(&b, plan, device_info().multiprocessors);
             if (rc == -DLQ_K_EUNSUPPORTED && tile == SM90_GROUPED_TILES - 1) {
                 continue;

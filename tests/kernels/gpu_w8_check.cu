@@ -4,6 +4,7 @@
 // Checks of activation quantization (exact codes, scales and zero points against plain C) and of
 // every variant of the products (exact bits for int8, the error bound for FP8; poisoned outputs,
 // guard bands, bitwise repeat).
+#include "gpu_sampled.h"
 #include "gpu_w8.cuh"
 #include "gpu_w8_ref.h"
 
@@ -239,6 +240,8 @@ void
 check_case(const struct arena *a, struct problem *p, const struct dlq_k_w8_config *c,
            struct tally *t)
 {
+    if (!GPU_SAMPLED())
+        return;
     poison(p);
     const int rc = dlq_k_w8_gemm_run(&p->g, c, 0);
     if (rc == DLQ_K_W8_BAD_CONFIG && c) {
