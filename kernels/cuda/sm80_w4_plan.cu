@@ -74,47 +74,70 @@ tile_bytes(const tile_facts &t)
 }
 
 struct cut {
-    int m_tiles, iters, grid, sk_tiles, sk_ctas, dp_each;
+    int m_tiles, iters, most, grid, sk_tiles, sk_ctas, dp_each;
 };
 
+// Tiles for CTAs in whole turns, and the rest: one CTA each.
 cut
-cut_work(const struct dlq_marlin_layer *layer, int m, const tile_facts &t, int ctas, int split,
-         int sms)
+cut_whole(const struct dlq_marlin_layer *layer, int m, const tile_facts &t, int ctas, int sms)
 {
     cut c;
     c.m_tiles = (m + t.tokens - 1) / t.tokens;
     c.iters = (int)(layer->k_padded / t.depth);
     const int count = c.m_tiles * (int)((layer->n_padded + t.columns - 1) / t.columns);
-    const int most = ctas * sms;
-    c.dp_each = count / most;
-    c.sk_tiles = count % most;
+    c.most = ctas * sms;
+    c.dp_each = count / c.most;
+    c.sk_tiles = count % c.most;
     c.sk_ctas = c.sk_tiles;
-    // Whole tiles where that keeps all but a sixteenth busy.
-    if (c.sk_tiles > 0 && c.sk_tiles * 16 < most * 15) {
-        const int64_t by_depth = (int64_t)c.sk_tiles * c.iters,
-                      by_split = (int64_t)c.sk_tiles * split;
-        int64_t want = most;
-        want = want < by_depth ? want : by_depth;
-        want = want < by_split ? want : by_split;
-        if (want > c.sk_tiles) {
-            // Runs that end with a tile need fewer sums.
-            const int even = (int)want / c.sk_tiles * c.sk_tiles;
-            c.sk_ctas = even * 8 >= want * 7 ? even : (int)want;
-        }
-    }
-    c.grid = c.dp_each > 0 ? most : c.sk_ctas;
+    c.grid = c.dp_each > 0 ? c.most : c.sk_ctas;
     return c;
+}
+
+// Shares the rest among up to `split` CTAs a tile; whether more of them would change that.
+bool
+share_rest(cut *c, int split)
+{
+    // Whole tiles where that keeps all but a sixteenth busy.
+    if (c->sk_tiles == 0 || c->sk_tiles * 16 >= c->most * 15)
+        return false;
+    const int64_t by_depth = (int64_t)c->sk_tiles * c->iters,
+                  by_split = (int64_t)c->sk_tiles * split;
+    const int64_t most = c->most < by_depth ? c->most : by_depth;
+    const int64_t want = most < by_split ? most : by_split;
+    if (want > c->sk_tiles) {
+        // Runs that end with a tile need fewer sums.
+        const int even = (int)want / c->sk_tiles * c->sk_tiles;
+        c->sk_ctas = even * 8 >= want * 7 ? even : (int)want;
+        c->grid = c->dp_each > 0 ? c->most : c->sk_ctas;
+    }
+    return by_split < most;
+}
+
+// Of a stage with so many CTAs in all.
+int64_t
+stage_cost(const tile_facts &t, int bits, int sms, int ctas)
+{
+    const int64_t memory = (int64_t)t.columns * t.depth * bits / 8 * ctas / sms / sm_bytes_ns;
+    const int64_t compute = t.stage_ns[(ctas - 1) / sms];
+    return compute > memory ? compute : memory;
+}
+
+// What no sharing of the rest brings a cut below.
+int64_t
+least_cost(const cut &c, const tile_facts &t, int bits, int sms)
+{
+    int64_t ns = (int64_t)t.tile_ns * (c.dp_each + (c.sk_tiles > 0)) +
+                 (int64_t)c.sk_tiles * c.iters / c.most * t.stage_ns[0];
+    if (c.dp_each > 0)
+        ns += (int64_t)c.dp_each * c.iters * stage_cost(t, bits, sms, c.grid);
+    return ns;
 }
 
 // About what a cut takes, in ns, but for what all have in common.
 int64_t
 cost_of(const cut &c, const tile_facts &t, int bits, int sms)
 {
-    const auto stage_ns = [&](int ctas) {
-        const int64_t memory = (int64_t)t.columns * t.depth * bits / 8 * ctas / sms / sm_bytes_ns;
-        const int64_t compute = t.stage_ns[(ctas - 1) / sms];
-        return compute > memory ? compute : memory;
-    };
+    const auto stage_ns = [&](int ctas) { return stage_cost(t, bits, sms, ctas); };
     int64_t ns = (int64_t)t.tile_ns * (c.dp_each + (c.sk_tiles > 0));
     if (c.sk_tiles > 0)
         ns += ((int64_t)c.sk_tiles * c.iters + c.sk_ctas - 1) / c.sk_ctas * stage_ns(c.sk_ctas);
@@ -172,17 +195,18 @@ choose(const struct dlq_k_marlin_gemm *call, struct dlq_k_marlin_plan *plan)
             if ((open.ctas != 0 && open.ctas != ctas) ||
                 smem_bytes(t, bits, stages) > smem_limit(call->capability, ctas))
                 continue;
-            for (const int split : splits) {
-                if (open.split != 0 && split != splits[0])
-                    break;
-                const int s = open.split != 0 ? open.split : split;
-                const cut c = cut_work(call->layer, call->m, t, ctas, s, call->sms);
+            const cut whole = cut_whole(call->layer, call->m, t, ctas, call->sms);
+            bool more = least_cost(whole, t, bits, call->sms) < least;
+            for (size_t i = 0; i < sizeof splits / sizeof *splits && more; i++) {
+                const int split = open.split != 0 ? open.split : splits[i];
+                cut c = whole;
+                more = share_rest(&c, split) && open.split == 0;
                 const int64_t cost = cost_of(c, t, bits, call->sms);
                 if (cost < least) {
                     least = cost;
                     plan->tile = tile;
                     plan->ctas = ctas;
-                    plan->split = s;
+                    plan->split = split;
                 }
             }
         }
@@ -210,7 +234,8 @@ run(const struct dlq_k_marlin_gemm *call, const struct dlq_k_marlin_plan *plan, 
 {
     const struct dlq_marlin_layer *const layer = call->layer;
     const tile_facts &t = tiles[plan->tile - 1];
-    const cut c = cut_work(layer, call->m, t, plan->ctas, plan->split, call->sms);
+    cut c = cut_whole(layer, call->m, t, plan->ctas, call->sms);
+    (void)share_rest(&c, plan->split);
     struct sm80_w4_args a = {};
     const char *const packed = (const char *)call->packed;
     a.weights = packed;
