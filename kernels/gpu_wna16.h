@@ -58,6 +58,9 @@ struct dlq_kg_wna16_ops {
     /// The kernel for m rows, as "wna16 sm90 wgmma, rounded weights"; has the word "rounded" where
     /// (q - z) * s is rounded to the activation dtype. [any-thread]
     const char *(*kernel)(const struct dlq_kg_wna16 *w, int64_t m);
+    /// Why the layer is left to the kernel that takes every shape and format, as "act order"; empty
+    /// where one of the faster forms has it. [any-thread]
+    const char *(*why_generic)(const struct dlq_kg_wna16 *w);
     /// out[rows, k] = W[n0 .. n0 + rows, :] in host memory; waits. [setup]
     int (*dequantize)(const struct dlq_kg_wna16 *w, int64_t n0, int64_t rows, float *out);
     /// DLQ_KG_WNA16_I8_*: codes int8 [m, k], scales [m] and zero points [m] (or NULL) that apply()

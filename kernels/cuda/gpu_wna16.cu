@@ -399,6 +399,29 @@ kernel(const struct dlq_kg_wna16 *w, int64_t m)
                                : "wna16 mma, exact weights";
 }
 
+const char *
+why_generic(const struct dlq_kg_wna16 *w)
+{
+    const struct dlq_kg_wna16_desc *const d = &w->desc;
+    if (w->form != WNA16_GROUPED)
+        return "";
+    if (quantized(w))
+        return "x is quantized";
+    if (d->act_dtype == DLQ_F32)
+        return "x is fp32";
+    if (d->act_order)
+        return "act order";
+    if (d->shape.bits != 4 && (d->shape.bits != 8 || d->device.capability >= 90))
+        return "not of 4 bits";
+    if (d->shape.bits == 8 && d->shape.has_zero_points)
+        return "8 bits with zero points";
+    if (d->act_dtype == DLQ_F16 && d->scale_dtype != DLQ_F16)
+        return "scales may be beyond fp16";
+    if (d->shape.group % 32 != 0 && d->shape.group < d->shape.k)
+        return "groups are no multiple of 32";
+    return "a zero point is beyond 4 bits";
+}
+
 int
 dequantize(const struct dlq_kg_wna16 *w, int64_t n0, int64_t rows, float *out)
 {
@@ -471,8 +494,8 @@ quantize(const struct dlq_kg_wna16 *w, const void *x, int64_t m, int8_t *codes, 
     return err;
 }
 
-const struct dlq_kg_wna16_ops ops = {plan,   pack,       workspace_size, apply,
-                                     kernel, dequantize, quantize};
+const struct dlq_kg_wna16_ops ops = {plan,   pack,        workspace_size, apply,
+                                     kernel, why_generic, dequantize,     quantize};
 
 } // namespace
 

@@ -8,6 +8,9 @@
 #include "int8_rows.h"
 #include "scheme_wna16.h"
 
+#include <stdio.h>
+#include <string.h>
+
 /// The wna16 and wna8 schemes on a GPU: parameters are declared as on a CPU, packed and multiplied
 /// by kernels/gpu_wna16.h.
 
@@ -150,6 +153,10 @@ explain(const struct ct_layer *l, const struct dlq_host *host, const struct dlq_
         dlq_gpu_explain(out, dlq_kg_wna16()->kernel(&w, 1),
                         dlq_kg_wna16()->kernel(&w, dlq_gpu_many_rows(info)), w.padded_k, w.padded_n,
                         w.bytes);
+        const char *const why = dlq_kg_wna16()->why_generic(&w);
+        const size_t end = strlen(out->note);
+        snprintf(out->note + end, sizeof(out->note) - end, "%s%s", *why ? ", generic kernel: " : "",
+                 why);
     }
     return status;
 }

@@ -4,6 +4,8 @@
 // Weight-only integer layers that cannot be: shapes, types, orders of rows and values.
 #include "gpu_ops_wna16.cuh"
 
+#include <string.h>
+
 namespace ops::wna16
 {
 
@@ -142,12 +144,62 @@ check_plans(void)
     check(op->plan(&w, &d) == -DLQ_K_EDTYPE, "wna16: e4m3 scales are planned");
 }
 
+void
+check_reasons(void)
+{
+    static const struct {
+        const char *why;
+        int bits;
+        int64_t group;
+        bool zeros, order;
+        uint32_t act, scale;
+        int activation, capability;
+    } cases[] = {
+        {"", 4, 128, true, false, DLQ_F16, DLQ_F16, DLQ_KG_WNA16_AS_IS, 90},
+        {"", 4, 32, false, false, DLQ_BF16, DLQ_F32, DLQ_KG_WNA16_AS_IS, 80},
+        {"", 4, 96, false, false, DLQ_F16, DLQ_F16, DLQ_KG_WNA16_AS_IS, 80},
+        {"", 8, 128, false, false, DLQ_F16, DLQ_F16, DLQ_KG_WNA16_AS_IS, 80},
+        {"x is quantized", 4, 128, true, false, DLQ_F16, DLQ_F16, DLQ_KG_WNA16_I8_TOKEN, 90},
+        {"x is fp32", 4, 128, true, false, DLQ_F32, DLQ_F16, DLQ_KG_WNA16_AS_IS, 80},
+        {"act order", 4, 128, true, true, DLQ_F16, DLQ_F16, DLQ_KG_WNA16_AS_IS, 90},
+        {"not of 4 bits", 5, 128, true, false, DLQ_F16, DLQ_F16, DLQ_KG_WNA16_AS_IS, 80},
+        {"not of 4 bits", 8, 128, false, false, DLQ_F16, DLQ_F16, DLQ_KG_WNA16_AS_IS, 90},
+        {"8 bits with zero points", 8, 128, true, false, DLQ_F16, DLQ_F16, DLQ_KG_WNA16_AS_IS, 80},
+        {"scales may be beyond fp16", 4, 128, true, false, DLQ_F16, DLQ_BF16, DLQ_KG_WNA16_AS_IS,
+         90},
+        {"groups are no multiple of 32", 4, 16, true, false, DLQ_F16, DLQ_F16, DLQ_KG_WNA16_AS_IS,
+         80},
+        {"groups are no multiple of 32", 4, 43, true, false, DLQ_F16, DLQ_F16, DLQ_KG_WNA16_AS_IS,
+         90},
+    };
+    for (const auto &v : cases) {
+        struct dlq_kg_wna16_desc d = {};
+        struct dlq_kg_wna16 w;
+        d.shape.k = 4096;
+        d.shape.n = 4096;
+        d.shape.group = v.group;
+        d.shape.bits = v.bits;
+        d.shape.has_zero_points = v.zeros;
+        d.device = device_info();
+        d.device.capability = v.capability;
+        d.act_dtype = v.act;
+        d.scale_dtype = v.scale;
+        d.activation = v.activation;
+        d.act_order = v.order;
+        const bool planned = dlq_kg_wna16()->plan(&w, &d) == 0;
+        check(planned && strcmp(dlq_kg_wna16()->why_generic(&w), v.why) == 0,
+              "wna16: %d bits, groups of %ld on %d: \"%s\", not \"%s\"", v.bits, (long)v.group,
+              v.capability, planned ? dlq_kg_wna16()->why_generic(&w) : "no plan", v.why);
+    }
+}
+
 } // namespace
 
 void
 check_refusals(void)
 {
     check_plans();
+    check_reasons();
     check_order_refusals();
     for (int capability : {0, 80}) {
         check_spoiled(DLQ_F16, capability);
