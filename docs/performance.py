@@ -39,8 +39,9 @@ What was tried, how kernels work and where they stop:
 - [W4A16 on one H100](performance/h100_w4.md): the same since the kernel for many tokens changed
 - [W8A8 on one H200](performance/h200_w8.md): int8 and FP8 products, 1 to 8192 tokens
 - [W8A8 on one H100](performance/h100_w8.md): the same since the kernel for many tokens changed, beside vLLM and cuBLASLt
-- [The Marlin layout on one H100](performance/marlin.md): 4 and 8 bits with the instructions of sm_80
+- [The Marlin layout on one H100 and one H200](performance/marlin.md): 4 and 8 bits with the instructions of sm_80
 - [Whole layers on one H100](performance/h100_layers.md): unquantized beside cuBLASLt; int8, fp8, fp4
+- [Layers on an H200](performance/h200_layers.md): what calls cost the host, cuBLASLt beside, sanitizers
 - [Ranks on two and four H200](performance/h200_ranks.md): sums, gathers and row layers, over NCCL and over peers
 - [Ranks on H100](performance/h100_ranks.md): the same on other cards, and windows and registered memory of NCCL
 - [Loading onto one H100](performance/h100_load.md): a 35 GB checkpoint from the page cache, and what limits it
