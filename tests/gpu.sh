@@ -171,7 +171,7 @@ sanitize() { # tool, dtypes, rows, "program N [quick], ...", arguments of the to
 if [ -n "${DLQ_GPU_SANITIZE:-}" ]; then
   sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
   # The module's test makes calls of the runtime fail on purpose.
-  sanitize memcheck "fp16 bf16" 1,17,130 "gpu_ops 3, gpu_marlin 11, gpu_w4 5, gpu_w8 5 quick" \
+  sanitize memcheck "fp16 bf16" 1,17,130 "gpu_ops 3, gpu_marlin 11, gpu_w4 5, gpu_w8 5" \
     --report-api-errors no
   # Tens of milliseconds a launch.
   sanitize racecheck bf16 17 "gpu_ops 61, gpu_marlin 23, gpu_w4 23, gpu_w8 101 quick"
