@@ -13,7 +13,12 @@ enum {
     PREFETCH = 2048,
     MAX_ROWS = 6,
     CHUNK_ROWS = 96, // rows that share unpacked weights
-    DIRECT_ROWS = 3  // up to here unpacking in registers wins
+    DIRECT_ROWS = 3, // up to here unpacking in registers wins
+#ifdef DLQ_AVX_VNNI
+    SPLIT_ROWS = 3 // up to here sums of odd steps have their own registers
+#else
+    SPLIT_ROWS = 2
+#endif
 };
 
 DLQ_INLINE __m256
@@ -47,6 +52,15 @@ unpack(const int BITS, __m256i line, const int step)
                : _mm256_and_si256(low, _mm256_set1_epi16((int16_t)((1 << BITS) - 1)));
 }
 
+// The same, but that 4-bit codes of odd steps are 16 times too large: their sums are put right at
+// the end, which spares shifts.
+DLQ_INLINE __m256i
+unpack_halves(__m256i line, const int step)
+{
+    const __m256i pair = step < 2 ? line : _mm256_srli_epi16(line, 8);
+    return _mm256_and_si256(pair, _mm256_set1_epi16(step % 2 == 0 ? 0x0f : 0xf0));
+}
+
 // MR rows times NB blocks, weights unpacked in registers.
 DLQ_INLINE void
 direct_tile(const int MR, const int NB, const int BITS, const struct dlq_wna16_run *run,
@@ -56,16 +70,19 @@ direct_tile(const int MR, const int NB, const int BITS, const struct dlq_wna16_r
     const int64_t stride = w->block_bytes;
     const int64_t lines = w->group_k * BITS / 32;
     const uint8_t *p = dlq_wna16_codes(w, block, 0);
+    // Twice as many sums wait half as long for each other.
+    const bool split = BITS == 4 && MR <= SPLIT_ROWS;
     for (int m = 0; m < MR; m++) {
         memset(c + m * DLQ_WNA16_UNIT, 0, (size_t)NB * 16 * sizeof(*c));
     }
     for (int64_t g = 0; g < w->groups; g++) {
-        __m256i acc[DIRECT_ROWS][4];
+        __m256i acc[DIRECT_ROWS][4][2]; // of all steps, or of even and of odd ones
         DLQ_UNROLL for (int m = 0; m < MR; m++)
         {
             DLQ_UNROLL for (int v = 0; v < 2 * NB; v++)
             {
-                acc[m][v] = _mm256_setzero_si256();
+                acc[m][v][0] = _mm256_setzero_si256();
+                acc[m][v][1] = _mm256_setzero_si256();
             }
         }
         const uint8_t *a = part->codes + g * run->group_bytes;
@@ -84,7 +101,7 @@ direct_tile(const int MR, const int NB, const int BITS, const struct dlq_wna16_r
                 __m256i q[4];
                 DLQ_UNROLL for (int v = 0; v < 2 * NB; v++)
                 {
-                    q[v] = unpack(BITS, line[v], step);
+                    q[v] = split ? unpack_halves(line[v], step) : unpack(BITS, line[v], step);
                 }
                 DLQ_UNROLL for (int m = 0; m < MR; m++)
                 {
@@ -92,7 +109,7 @@ direct_tile(const int MR, const int NB, const int BITS, const struct dlq_wna16_r
                     DLQ_BROADCAST(x, a + 4 * m);
                     DLQ_UNROLL for (int v = 0; v < 2 * NB; v++)
                     {
-                        DLQ_DPWSSD(acc[m][v], q[v], x);
+                        DLQ_DPWSSD(acc[m][v][split ? step % 2 : 0], q[v], x);
                     }
                 }
                 a += 4 * MR;
@@ -107,7 +124,10 @@ direct_tile(const int MR, const int NB, const int BITS, const struct dlq_wna16_r
             {
                 const __m256i offset =
                     _mm256_mullo_epi32(z, _mm256_set1_epi32(part->sums[factors + m]));
-                const __m256 exact = _mm256_cvtepi32_ps(_mm256_sub_epi32(acc[m][v], offset));
+                const __m256i dot =
+                    split ? _mm256_add_epi32(acc[m][v][0], _mm256_srai_epi32(acc[m][v][1], 4))
+                          : acc[m][v][0];
+                const __m256 exact = _mm256_cvtepi32_ps(_mm256_sub_epi32(dot, offset));
                 const __m256 t = _mm256_mul_ps(exact, _mm256_set1_ps(part->sx[factors + m]));
                 float *to = c + m * DLQ_WNA16_UNIT + v * 8;
                 _mm256_storeu_ps(to, _mm256_fmadd_ps(t, s, _mm256_loadu_ps(to)));
