@@ -3,8 +3,9 @@
 //
 // Check and bench of the W4A16 kernels on a GPU.
 //
-//   gpu_w4 check
-//       packing byte by byte, odd shapes, every type, group and plan; "N passed, N failed"
+//   gpu_w4 check [KERNEL]
+//       packing byte by byte, odd shapes, every type, group and plan, or every plan of one kernel
+//       (enum dlq_k_w4_kernel); "N passed, N failed"
 //
 //   gpu_w4 forms M... [-s KxN]
 //       the measured choice with every kind of group, zero points and type of activations: us
@@ -254,6 +255,7 @@ repeat(int k, int n, int m, struct dlq_k_w4_plan plan, int count)
 int
 main(int argc, char **argv)
 {
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); // what was found is there even if the time is up
     int devices = 0;
     if (cudaGetDeviceCount(&devices) != cudaSuccess || devices < 1) {
         printf("0 passed, 0 failed, all skipped: no CUDA device\n");
@@ -271,7 +273,7 @@ main(int argc, char **argv)
         return repeat(atoi(argv[2]), atoi(argv[3]), atoi(argv[4]), plan, atoi(argv[9]));
     }
     if (argc >= 2 && !strcmp(argv[1], "check")) {
-        return check() != 0;
+        return check(argc > 2 ? atoi(argv[2]) : DLQ_K_W4_AUTO) != 0;
     }
     const int tunes = argc >= 5 && !strcmp(argv[1], "tune");
     if (tunes || (argc >= 3 && !strcmp(argv[1], "forms"))) {
@@ -290,7 +292,7 @@ main(int argc, char **argv)
     }
     fprintf(
         stderr,
-        "usage: gpu_w4 check | gpu_w4 tune PLANS RESULTS M... [-s KxN] | gpu_w4 forms "
+        "usage: gpu_w4 check [KERNEL] | gpu_w4 tune PLANS RESULTS M... [-s KxN] | gpu_w4 forms "
         "M... [-s KxN] | gpu_w4 run K N M KERNEL TILE SPLIT CTAS | gpu_w4 repeat (as run) COUNT\n");
     return 2;
 }

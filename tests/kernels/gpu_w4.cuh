@@ -76,8 +76,8 @@ static const struct dlq_k_w4_plan first_plan = {1, 0, 0, 1};
 int
 next_plan(struct dlq_k_w4_plan *plan);
 
-// gpu_w4 check: how many checks failed.
+// gpu_w4 check: how many checks failed. `kernel`: whose plans, or DLQ_K_W4_AUTO.
 int
-check(void);
+check(int kernel);
 
 #endif
