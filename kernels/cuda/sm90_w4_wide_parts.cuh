@@ -114,6 +114,7 @@ struct w4_wide {
     // apart, and copies may arrive in any order. A warpgroup that took a slot after another one
     // could take the phase before the other's for its own.
     static constexpr int St = (fit < MaxSt ? fit : MaxSt) / Kw * Kw;
+    static_assert(St >= 2 * Kw, "a warpgroup frees a slot only when it has the next one");
     static constexpr int ring = St * (x_stage + w_stage); // all of x, then all of the weights
     static constexpr int smem = ring + out + meet + inbox + (2 * St + 1) * 8;
     // Sets of operand registers: with two a warpgroup converts while its own products run; four
