@@ -384,7 +384,7 @@ wna16_fragment_kernel(const struct dlq_kg_wna16 *w, int64_t m)
     g.group = (int)s->group;
     g.bf16 = w->desc.act_dtype == DLQ_BF16;
     const int kernel = dlq_k_w4_plan_find(g.k, g.n, g.m, w->desc.device.early).kernel;
-    return kernel == DLQ_K_W4_SMALL           ? "wna16 sm90 mma, exact weights"
+    return kernel != DLQ_K_W4_WIDE            ? "wna16 sm90 mma, exact weights"
            : dlq_k_w4_plan_rounds(&g, kernel) ? "wna16 sm90 wgmma, rounded weights"
                                               : "wna16 sm90 wgmma, exact weights";
 }

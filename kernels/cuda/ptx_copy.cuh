@@ -60,6 +60,18 @@ ptx_cp_async_wait_group(void)
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
+// ---- 16 bytes of global memory that are read once, so that L1 need not keep them
+
+DLQ_DEV uint4
+ptx_ldg128_once(const void *src)
+{
+    uint4 v;
+    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "l"(src));
+    return v;
+}
+
 // ---- bulk copies: addresses and sizes are multiples of 16 bytes
 
 DLQ_DEV void

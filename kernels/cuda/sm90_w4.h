@@ -16,6 +16,14 @@ int
 w4_small_bf16(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan, int sms,
               cudaStream_t stream);
 
+// m 1..8; x 16-byte aligned with rows a multiple of 16 bytes apart, else DLQ_K_W4_ALIGN.
+int
+w4_direct_f16(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan,
+              cudaStream_t stream);
+int
+w4_direct_bf16(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan,
+               cudaStream_t stream);
+
 // Any m; x 16-byte aligned with rows a multiple of 16 bytes apart, else DLQ_K_W4_ALIGN.
 int
 w4_wide_f16(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan, int sms,

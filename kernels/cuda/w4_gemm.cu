@@ -38,6 +38,10 @@ run(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan, int sms,
     case DLQ_K_W4_WIDE:
         return call->bf16 ? w4_wide_bf16(call, plan, sms, stream)
                           : w4_wide_f16(call, plan, sms, stream);
+    case DLQ_K_W4_DIRECT:
+        if (call->m > 8)
+            return DLQ_K_W4_VARIANT;
+        return call->bf16 ? w4_direct_bf16(call, plan, stream) : w4_direct_f16(call, plan, stream);
     default:
         return DLQ_K_W4_VARIANT;
     }

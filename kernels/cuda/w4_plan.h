@@ -13,6 +13,7 @@ enum dlq_k_w4_kernel {
     DLQ_K_W4_AUTO,   // by the measured table
     DLQ_K_W4_SMALL,  // m 1..16: mma.sync, sm90_w4_small.cuh
     DLQ_K_W4_WIDE,   // any m: wgmma, sm90_w4_wide.cuh
+    DLQ_K_W4_DIRECT, // m 1..8: mma.sync, sm90_w4_direct.cuh
     DLQ_K_W4_KERNELS // how many
 };
 
@@ -22,8 +23,8 @@ struct dlq_k_w4_plan {
     int kernel; // enum dlq_k_w4_kernel
     int tile;   // which tile of that kernel
     int split;  // CTAs of a cluster that share the sum over k: 1, 2, 4 or 8; 0 (wide): all
-                // multiprocessors get equal parts, partial sums meet in the workspace
-    int ctas;   // CTAs side by side on an SM: 1 to 4
+                // multiprocessors get equal parts, partial sums meet in the workspace; direct: 1
+    int ctas;   // small: CTAs side by side on an SM, 1 to 4; else 1
 };
 
 // The plan measured fastest for the nearest weight shape and the nearest number of tokens not below
