@@ -13,9 +13,11 @@
 //   16*P     | w4 | w5 | w6 | w7 | w4 | ...                WR = 2, WK = 4
 //            +----+----+----+----+----+
 //
-// One more warp feeds them: a ring of ST stages of one step, R / 16 bulk copies each, which runs on
-// while a block is being reduced and starts before anything else happens (with programmatic
-// dependent launch: before the kernel in front has finished). x stays in shared memory for the
+// One more warp, the first because it starts first, feeds them: a ring of stages of one step, as
+// many as fit, R / 16 bulk copies each, which runs on while a block is being reduced and starts
+// before anything else happens (with programmatic dependent launch: before the kernel in front has
+// finished). Clusters take the blocks in turn, so that what all of them read at a time lies side by
+// side: memory gives 5 to 10 % less to as many streams far apart. x stays in shared memory for the
 // CTA's whole life; each warp fetches what it needs itself, in the order in which it uses it, and
 // begins when the first part is there. Clusters begin at different steps: all asking for the same
 // lines of x at once takes four times as long. The WK * split partial sums of an output meet first
@@ -34,7 +36,10 @@ struct w4_small_args {
     int m, n, k;
     int64_t ldx, ldy; // in elements
     int strips, units;
+    int clusters;
     int share, extra; // row blocks of every cluster; the first `extra` clusters have one more
+    int stages;       // of the ring
+    int before_x;     // stages that are asked for before x is; -1: as many as there are
     int split, log2_split;
     int x_stride; // bytes of a token's row in shared memory
     int x_shift;  // 2^x_shift steps of x are waited for at once
@@ -42,10 +47,9 @@ struct w4_small_args {
     int pdl;
 };
 
-// Group: of the packed form (0: one for all of k). NT: tiles of 8 tokens. P, WR, WK, U, ST: see
-// above. MinCtas: CTAs an SM must be able to hold.
-template <bool Bf16, int Group, int Nt, int P, int Wr, int Wk, int U, int St, int MinCtas>
-struct w4_small {
+// Group: of the packed form (0: one for all of k). NT: tiles of 8 tokens. P, WR, WK, U: see above.
+// MinCtas: CTAs an SM must be able to hold.
+template <bool Bf16, int Group, int Nt, int P, int Wr, int Wk, int U, int MinCtas> struct w4_small {
     static constexpr int warps = Wr * Wk;
     static constexpr int threads = 32 * warps; // that compute; one warp more copies
     static constexpr int rows = 16 * P * Wr;
@@ -54,7 +58,7 @@ struct w4_small {
     static constexpr int run =
         Wk * chunk; // bytes of a strip in a stage, contiguous in the packed weights too
     static constexpr int stage = P * Wr * run;
-    static constexpr int ring = St * stage;
+    static constexpr int most_stages = 14;
     static constexpr int x_parts = 8; // of a warp's x at most, awaited one by one
     static constexpr int red_stride =
         rows + 4; // floats of a token; spreads the fragments' stores over the banks
@@ -68,11 +72,12 @@ struct w4_small {
     {
         return 2 * m * rows * 4;
     }
+    // Without stages, of which each takes stage_bytes.
     static int smem_bytes(int m, int x_stride, int split)
     {
-        return ring + m * x_stride + red_bytes(m) + (split > 1 ? inbox_bytes(m) : 0) +
-               (2 * St + 2) * 8;
+        return m * x_stride + red_bytes(m) + (split > 1 ? inbox_bytes(m) : 0) + 2 * 8;
     }
+    static constexpr int stage_bytes = stage + 2 * 8;
 
     using sums = w4_sums<Bf16, Group, Nt, P>;
 
@@ -113,7 +118,8 @@ struct w4_small {
                                                   uint32_t inbox, uint32_t bar, int block, int rank,
                                                   int parity)
     {
-        const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, wk = warp % Wk, wr = warp / Wk;
+        const int lane = threadIdx.x % 32, warp = threadIdx.x / 32 - 1, wk = warp % Wk,
+                  wr = warp / Wk;
         float *mine = red + wk * a.m * red_stride + wr * P * 16 + lane / 4;
 #pragma unroll
         for (int t = 0; t < Nt; t++)
@@ -130,7 +136,7 @@ struct w4_small {
         ptx_bar_sync(1, threads);
         const int owned = rows >> a.log2_split; // rows of an owner
 #pragma unroll 1
-        for (int i = threadIdx.x; i < a.m * (rows / 4); i += threads) {
+        for (int i = threadIdx.x - 32; i < a.m * (rows / 4); i += threads) {
             const int tok = i / (rows / 4), row = i % (rows / 4) * 4;
             float4 sum = *(const float4 *)(red + tok * red_stride + row);
 #pragma unroll
@@ -159,7 +165,7 @@ struct w4_small {
         const int owned = rows >> a.log2_split;
         ptx_mbar_wait_cluster(bar + 8 * parity, phase);
 #pragma unroll 1
-        for (int i = threadIdx.x; i < a.m * (owned / 4); i += threads) {
+        for (int i = threadIdx.x - 32; i < a.m * (owned / 4); i += threads) {
             const int tok = i / (owned / 4), row = i % (owned / 4) * 4;
             float4 sum = make_float4(0, 0, 0, 0);
 #pragma unroll 1
@@ -250,90 +256,96 @@ struct w4_small {
         __syncwarp();
     }
 
-    // The copying warp's one lane: every stage of every block.
+    // The copying warp, a strip a lane: every stage of every block.
     static __device__ __forceinline__ void feed(const w4_small_args &a, uint32_t ring,
-                                                uint32_t full, uint32_t empty, int first, int last,
-                                                int u0, int units, int steps, int turn)
+                                                uint32_t full, uint32_t empty, int cluster,
+                                                int count, int u0, int units, int steps, int turn)
     {
         const uint64_t once = ptx_policy_first();
+        const int lane = threadIdx.x % 32;
         const int64_t strip_bytes = (int64_t)a.units * unit;
-        const char *row = a.w + (int64_t)first * (Wr * P) * strip_bytes + (int64_t)u0 * unit;
-        int slot = 0, pass = 0;
+        const char *row =
+            a.w + ((int64_t)cluster * (Wr * P) + lane) * strip_bytes + (int64_t)u0 * unit;
+        int slot = 0, pass = 0, before_x = a.before_x;
 #pragma unroll 1
-        for (int b = first; b < last; b++, row += Wr * P * strip_bytes) {
+        for (int done = 0, b = cluster; done < count; done++, b += a.clusters) {
             const int there =
                 min(Wr * P, a.strips - b * Wr * P); // the last block may reach over the last strip
 #pragma unroll 1
             for (int i = 0, step = turn; i < steps; i++) {
                 const int u = step * Wk * U;
+                if (before_x-- == 0)
+                    ptx_bar_sync(2, threads + 32);
                 if (pass)
                     ptx_mbar_wait(empty + 8 * slot, (pass & 1) ^ 1);
                 const uint32_t bytes = min(Wk * U, units - u) * unit;
-                ptx_mbar_arrive_expect(full + 8 * slot, there * bytes);
-                const char *from = row + (int64_t)u * unit;
-                uint32_t to = ring + slot * stage;
-#pragma unroll 1
-                for (int p = 0; p < there; p++, from += strip_bytes, to += run)
-                    ptx_bulk_load_hint(to, from, bytes, full + 8 * slot, once);
-                if (++slot == St) {
+                if (lane == 0)
+                    ptx_mbar_arrive_expect(full + 8 * slot, there * bytes);
+                __syncwarp();
+                if (lane < there)
+                    ptx_bulk_load_hint(ring + slot * stage + lane * run, row + (int64_t)u * unit,
+                                       bytes, full + 8 * slot, once);
+                if (++slot == a.stages) {
                     slot = 0;
                     pass++;
                 }
                 if (++step == steps)
                     step = 0;
             }
+            row += (int64_t)a.clusters * (Wr * P) * strip_bytes;
         }
+        if (before_x >= 0)
+            ptx_bar_arrive(2, threads + 32);
     }
 };
 
-template <bool Bf16, int Group, int Nt, int P, int Wr, int Wk, int U, int St, int MinCtas>
+template <bool Bf16, int Group, int Nt, int P, int Wr, int Wk, int U, int MinCtas>
 __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(const w4_small_args a)
 {
-    using C = w4_small<Bf16, Group, Nt, P, Wr, Wk, U, St, MinCtas>;
+    using C = w4_small<Bf16, Group, Nt, P, Wr, Wk, U, MinCtas>;
     extern __shared__ __align__(1024) char smem[];
-    char *const xs = smem + C::ring;
+    char *const xs = smem + a.stages * C::stage;
     float *const red = (float *)(xs + a.m * a.x_stride);
     char *const inbox = (char *)red + C::red_bytes(a.m);
     char *const bars = inbox + (a.split > 1 ? C::inbox_bytes(a.m) : 0);
-    const uint32_t full = ptx_smem(bars), empty = full + St * 8, inbar = empty + St * 8;
+    const uint32_t full = ptx_smem(bars), empty = full + a.stages * 8, inbar = empty + a.stages * 8;
     const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32, 0), lane = threadIdx.x % 32;
 
     const int rank = blockIdx.x & (a.split - 1), cluster = blockIdx.x >> a.log2_split;
-    const int first = cluster * a.share + min(cluster, a.extra),
-              last = first + a.share + (cluster < a.extra);
+    const int count = a.share + (cluster < a.extra); // of blocks
     const int u0 = a.units * rank >> a.log2_split,
               units = (a.units * (rank + 1) >> a.log2_split) - u0;
     const int steps = (units + Wk * U - 1) / (Wk * U), turn = (cluster & 15) * steps >> 4;
 
-    if (warp == C::warps) {
+    if (warp == 0) {
         if (ptx_elect()) {
-            for (int s = 0; s < St; s++) {
-                ptx_mbar_init(full + 8 * s, 1);
-                ptx_mbar_init(empty + 8 * s, C::warps);
+#pragma unroll 1
+            for (int i = 0; i < a.stages; i++) {
+                ptx_mbar_init(full + 8 * i, 1);
+                ptx_mbar_init(empty + 8 * i, C::warps);
             }
             ptx_mbar_init(inbar, 1);
             ptx_mbar_init(inbar + 8, 1);
             ptx_mbar_init_fence();
         }
         __syncwarp();
-        ptx_bar_arrive(2, C::threads + 32);
+        if (a.before_x < 0)
+            ptx_bar_arrive(2, C::threads + 32);
         if (a.split > 1)
             ptx_cluster_arrive_relaxed();
-        if (ptx_elect()) {
-            if (a.pdl)
-                ptx_pdl_launch();
-            C::feed(a, ptx_smem(smem), full, empty, first, last, u0, units, steps, turn);
-        }
+        if (a.pdl && lane == 0)
+            ptx_pdl_launch();
+        C::feed(a, ptx_smem(smem), full, empty, cluster, count, u0, units, steps, turn);
         __syncwarp();
         if (a.split > 1)
             ptx_cluster_wait();
         return;
     }
 
-    const int wk = warp % Wk, wr = warp / Wk;
+    const int wk = (warp - 1) % Wk, wr = (warp - 1) / Wk;
     typename C::sums s;
     if (Group == 0)
-        C::set_rows(a, s, first, wr);
+        C::set_rows(a, s, cluster, wr);
     if (a.split > 1)
         ptx_cluster_arrive_relaxed();
     if (a.pdl)
@@ -357,12 +369,12 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
     int slot = 0, phase = 0;
     const uint32_t mine_at = ptx_smem(smem) + wr * P * C::run + wk * C::chunk + lane * 16;
 #pragma unroll 1
-    for (int b = first; b <= last; b++) {
+    for (int done = 0, b = cluster; done <= count; done++, b += a.clusters) {
         s.clear();
 #pragma unroll 1
-        for (int i = 0, step = turn; i < steps && b < last; i++) {
+        for (int i = 0, step = turn; i < steps && done < count; i++) {
             const int at = (wk + step * Wk) * U; // the chunk's first unit
-            if (b == first)
+            if (done == 0)
                 C::await_x(a, i, steps);
             ptx_mbar_wait(full + 8 * slot, phase);
             if (at < units) {
@@ -381,7 +393,7 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
             }
             if (lane == 0)
                 ptx_mbar_arrive(empty + 8 * slot);
-            if (++slot == St) {
+            if (++slot == a.stages) {
                 slot = 0;
                 phase ^= 1;
             }
@@ -390,31 +402,35 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
         }
         if (Group == 0) {
             s.fold();
-            if (b + 1 < last)
-                C::set_rows(a, s, b + 1, wr);
+            if (done + 1 < count)
+                C::set_rows(a, s, b + a.clusters, wr);
         }
-        const int done = b - first, parity = done & 1;
+        const int parity = done & 1;
         if (a.split > 1) {
             if (done == 0)
                 ptx_cluster_wait();
             else
-                C::finish(a, inbox, inbar, b - 1, rank, parity ^ 1, (done - 1) >> 1 & 1);
-            if (threadIdx.x == 0 && b < last)
+                C::finish(a, inbox, inbar, b - a.clusters, rank, parity ^ 1, (done - 1) >> 1 & 1);
+            if (threadIdx.x == 32 && done < count)
                 ptx_mbar_arrive_expect(inbar + 8 * parity, (uint32_t)(a.m * C::rows * 4));
         }
-        if (b < last)
+        if (done < count)
             C::reduce(a, s, red, ptx_smem(inbox), inbar, b, rank, parity);
     }
 }
 
+// Stages whose weights are asked for before x is, which must not arrive behind all of them. No more
+// than the smallest ring has: a stage is freed only after x.
+enum { W4_SMALL_BEFORE_X = 2 };
+
 // Launch one instantiation. Returns DLQ_K_W4_VARIANT when the tile cannot take this shape.
-template <bool Bf16, int Group, int Nt, int P, int Wr, int Wk, int U, int St, int MinCtas>
+template <bool Bf16, int Group, int Nt, int P, int Wr, int Wk, int U, int MinCtas>
 static int
 w4_small_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan, int sms,
                 cudaStream_t stream)
 {
-    using C = w4_small<Bf16, Group, Nt, P, Wr, Wk, U, St, MinCtas>;
-    auto kernel = w4_small_kernel<Bf16, Group, Nt, P, Wr, Wk, U, St, MinCtas>;
+    using C = w4_small<Bf16, Group, Nt, P, Wr, Wk, U, MinCtas>;
+    auto kernel = w4_small_kernel<Bf16, Group, Nt, P, Wr, Wk, U, MinCtas>;
     static unsigned char granted[64];
     static int
         fitting[4][4]; // clusters that fit, by log2 of their size and CTAs an SM; 0: not asked yet
@@ -441,8 +457,15 @@ w4_small_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pl
         a.x_shift++;
     int smem = C::smem_bytes(call->m, a.x_stride, split);
     if (C::rows % (4 * split) || plan->ctas < 1 || plan->ctas > 4 ||
-        (smem + 1024) * plan->ctas > 228 * 1024 || plan->ctas * (C::threads + 32) > 1536)
+        plan->ctas * (C::threads + 32) > 1536)
         return DLQ_K_W4_VARIANT;
+    a.stages = (228 * 1024 / plan->ctas - 1024 - smem) / C::stage_bytes;
+    if (a.stages < 2)
+        return DLQ_K_W4_VARIANT;
+    if (a.stages > C::most_stages)
+        a.stages = C::most_stages;
+    smem += a.stages * C::stage_bytes;
+    a.before_x = call->pdl ? -1 : W4_SMALL_BEFORE_X;
     // No more CTAs on an SM than asked for: two of one launch on one SM while another SM idles
     // would double the time.
     const int least = 228 * 1024 / (plan->ctas + 1) - 1024 + 16;
@@ -489,24 +512,32 @@ w4_small_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pl
         clusters = blocks;
     a.share = (blocks + clusters - 1) / clusters;
     clusters = (blocks + a.share - 1) / a.share;
+    a.clusters = clusters;
     a.share = blocks / clusters;
     a.extra = blocks % clusters;
+    // No more than are used: initializing a barrier delays the first copy.
+    const int used = (a.share + (a.extra > 0)) * steps;
+    if (a.stages > used)
+        a.stages = used;
     config.gridDim = dim3((unsigned)(clusters * split));
     return (int)cudaLaunchKernelEx(&config, kernel, (const w4_small_args)a);
 }
 
-// The tiles: number, P, WR, WK, U, ST, CTAs an SM must be able to hold. The measured table names
-// them by number.
+// The tiles: number, P, WR, WK, U, CTAs an SM must be able to hold. The measured table names them
+// by number.
 #define W4_SMALL_TILES(X)                                                                          \
-    X(0, 4, 1, 8, 1, 2, 2)                                                                         \
-    X(1, 4, 1, 8, 1, 3, 2)                                                                         \
-    X(2, 5, 1, 8, 1, 3, 1)                                                                         \
-    X(3, 2, 1, 8, 1, 4, 2)                                                                         \
-    X(4, 3, 1, 8, 1, 3, 2)                                                                         \
-    X(5, 2, 1, 8, 2, 2, 2)                                                                         \
-    X(7, 3, 2, 4, 1, 3, 2)                                                                         \
-    X(10, 1, 1, 16, 1, 4, 2)                                                                       \
-    X(12, 4, 1, 8, 1, 4, 1)
+    X(0, 4, 1, 8, 1, 2)                                                                            \
+    X(1, 1, 1, 8, 2, 3)                                                                            \
+    X(2, 5, 1, 8, 1, 1)                                                                            \
+    X(3, 2, 1, 8, 1, 2)                                                                            \
+    X(4, 3, 1, 8, 1, 2)                                                                            \
+    X(5, 2, 1, 8, 2, 2)                                                                            \
+    X(6, 1, 1, 16, 2, 2)                                                                           \
+    X(7, 3, 2, 4, 1, 2)                                                                            \
+    X(8, 2, 1, 16, 1, 1)                                                                           \
+    X(9, 1, 1, 8, 1, 3)                                                                            \
+    X(10, 1, 1, 16, 1, 2)                                                                          \
+    X(11, 2, 1, 16, 2, 1)
 
 template <bool Bf16, int Group, int Nt>
 static int
@@ -514,10 +545,10 @@ w4_small_tile(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *plan
               cudaStream_t stream)
 {
     switch (plan->tile) {
-#define W4_CASE(id, p, wr, wk, u, st, ctas)                                                        \
+#define W4_CASE(id, p, wr, wk, u, ctas)                                                            \
     case id:                                                                                       \
         if constexpr (p * Nt <= 10)                                                                \
-            return w4_small_launch < Bf16, Group, Nt, p, wr, wk, u, st,                            \
+            return w4_small_launch < Bf16, Group, Nt, p, wr, wk, u,                                \
                    p * Nt <= 6 ? ctas : 1 > (call, plan, sms, stream);                             \
         break;
         W4_SMALL_TILES(W4_CASE)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make w4_table.inc from the plans that `gpu_w4 tune` measured.
 
-    kernels/cuda/w4_table.py docs/data/h100_w4_plans.csv > kernels/cuda/w4_table.inc
+    kernels/cuda/w4_table.py docs/data/h100_w4_plans.csv docs/data/h200_w4_plans.csv > kernels/cuda/w4_table.inc
 
 For every weight shape and number of tokens the fastest plan, once without and once with programmatic dependent launch. A later line
 of the same plan replaces an earlier one, a later file all that an earlier one says of a shape and number of tokens.
