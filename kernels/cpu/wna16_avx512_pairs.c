@@ -78,7 +78,8 @@ pair_tiles(const int MR, const int BITS, const struct pair_group *g)
         for (const uint8_t *end = packed + g->bytes; packed < end; packed += 64, next += 64) {
             _mm_prefetch((const char *)next, _MM_HINT_T1);
             _mm_prefetch((const char *)next + g->next_stride, _MM_HINT_T1);
-            DLQ_UNROLL for (int pair = 0; pair < 16 / BITS; pair++, x += 4)
+            const int pairs = 16 / BITS;
+            DLQ_UNROLL for (int pair = 0; pair < pairs; pair++)
             {
                 __m512i v[4];
                 DLQ_UNROLL for (int b = 0; b < 4; b++)
@@ -95,6 +96,7 @@ pair_tiles(const int MR, const int BITS, const struct pair_group *g)
                         DLQ_DPWSSD(acc[m][b], v[b], codes);
                     }
                 }
+                x += 4;
             }
         }
         DLQ_UNROLL for (int m = 0; m < MR; m++)
