@@ -204,7 +204,9 @@ check_plans(void)
                 const struct dlq_k_w4_plan plan =
                     dlq_k_w4_plan_find(shapes[s][0], shapes[s][1], tokens[i], pdl);
                 check_that(plan.kernel == DLQ_K_W4_WIDE ||
-                               (plan.kernel == DLQ_K_W4_SMALL && tokens[i] <= 16),
+                               (plan.kernel == DLQ_K_W4_SMALL && tokens[i] <= 16) ||
+                               (plan.kernel == DLQ_K_W4_DIRECT && tokens[i] <= 8 &&
+                                plan.split == 1 && plan.ctas == 1),
                            "a kernel that takes %d tokens", tokens[i]);
                 check_that(plan.tile >= 0 && plan.tile < DLQ_K_W4_TILES && plan.ctas >= 1 &&
                                plan.ctas <= 4 &&
