@@ -379,6 +379,24 @@ element(int tile)
     return (int64_t)(tile * THREADS + (int)threadIdx.x) * (int64_t)(8 / sizeof(T));
 }
 
+// To every other rank, this block's tiles of `data`; false if the rank gave up before.
+template <int MOST, typename T>
+__device__ __forceinline__ bool
+send_tiles(rank_thread &me, const layout &l, const counter *c, const T *data, int64_t count,
+           int tiles)
+{
+    for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
+        const counter now = c[t];
+        if (now.gone) {
+            return false;
+        }
+        me.turn = now.turn + 1;
+        me.send_all<MOST>(l.size, l.at_once(me.turn, me.ends.rank) + (size_t)t * THREADS,
+                          load(data, element<T>(t), count));
+    }
+    return true;
+}
+
 // SIZE 0: any number of ranks.
 template <typename T, int SIZE>
 __global__ void
@@ -390,14 +408,8 @@ __launch_bounds__(THREADS, 4)
     counter *const c = counters(ends);
     rank_thread me = {ends, 0, false};
     wait_for_data();
-    for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
-        const counter now = c[t];
-        if (now.gone) {
-            return;
-        }
-        me.turn = now.turn + 1;
-        me.send_all<MOST>(l.size, l.at_once(me.turn, ends.rank) + (size_t)t * THREADS,
-                          load(data, element<T>(t), count));
+    if (!send_tiles<MOST>(me, l, c, data, count, tiles)) {
+        return;
     }
     for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
         me.turn = c[t].turn + 1;
@@ -427,14 +439,8 @@ __launch_bounds__(THREADS, 4)
     counter *const c = counters(ends);
     rank_thread me = {ends, 0, false};
     wait_for_data();
-    for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
-        const counter now = c[t];
-        if (now.gone) {
-            return;
-        }
-        me.turn = now.turn + 1;
-        me.send_all<MOST>(l.size, l.at_once(me.turn, ends.rank) + (size_t)t * THREADS,
-                          load(from, element<T>(t), count));
+    if (!send_tiles<MOST>(me, l, c, from, count, tiles)) {
+        return;
     }
     for (int t = (int)blockIdx.x; t < tiles; t += (int)gridDim.x) {
         const int64_t at = element<T>(t);
