@@ -11,6 +11,30 @@
 const struct dlq_nccl_ops *
 dlq_nccl_module(void);
 
+// `connect_ms` 0: as long as the other waits.
+static void
+limit_all(struct world *w, int32_t timeout_ms, int32_t connect_ms)
+{
+    for (int32_t r = 0; r < RANKS; r++) {
+        w->options[r].timeout_ms = timeout_ms;
+        w->options[r].connect_ms = connect_ms;
+    }
+}
+
+// As an engine does that shares a new id by itself.
+static void
+carry_id(struct world *w, ncclUniqueId *id)
+{
+    struct dlq_error err = DLQ_ERROR_INIT;
+    test_assert_ok(dlq_nccl_module()->make_id(id, &err), &err);
+    for (int32_t r = 0; r < RANKS; r++) {
+        w->options[r].host = NULL;
+        w->options[r].id = id;
+        w->options[r].rank = r;
+        w->options[r].size = RANKS;
+    }
+}
+
 static void
 ranks_that_differ_are_found_before_nccl_waits(void **state)
 {
@@ -67,9 +91,7 @@ a_rank_that_is_lost_while_nccl_connects_is_a_timeout(void **state)
     struct world w;
     world_begin(&w);
     fake_nccl.silent_rank = 0;
-    for (int32_t r = 0; r < RANKS; r++) {
-        w.options[r].timeout_ms = SHORT_MS;
-    }
+    limit_all(&w, SHORT_MS, 0);
     world_run(&w, NULL);
     world_assert(
         &w, DLQ_ETIMEOUT,
@@ -88,10 +110,7 @@ connecting_has_a_limit_of_its_own(void **state)
     struct world w;
     world_begin(&w);
     fake_nccl.silent_rank = 0;
-    for (int32_t r = 0; r < RANKS; r++) {
-        w.options[r].timeout_ms = LONG_MS;
-        w.options[r].connect_ms = SHORT_MS;
-    }
+    limit_all(&w, LONG_MS, SHORT_MS);
     world_run(&w, NULL);
     world_assert(&w, DLQ_ETIMEOUT,
                  "setup: NCCL did not connect the ranks within the time limit (300 ms)");
@@ -106,10 +125,7 @@ a_short_limit_of_waits_is_none_of_connecting(void **state)
     struct world w;
     world_begin(&w);
     fake_nccl.slow_ms = 2 * SHORT_MS;
-    for (int32_t r = 0; r < RANKS; r++) {
-        w.options[r].timeout_ms = SHORT_MS;
-        w.options[r].connect_ms = LONG_MS;
-    }
+    limit_all(&w, SHORT_MS, LONG_MS);
     world_run(&w, NULL);
     world_assert(&w, DLQ_OK, NULL);
     world_end(&w);
@@ -142,27 +158,16 @@ an_id_alone_will_do(void **state)
     struct world w;
     world_begin(&w);
     ncclUniqueId id;
-    struct dlq_error err = DLQ_ERROR_INIT;
-    test_assert_ok(dlq_nccl_module()->make_id(&id, &err), &err);
+    carry_id(&w, &id);
     for (int32_t r = 0; r < RANKS; r++) {
-        w.options[r].host = NULL;
-        w.options[r].id = &id;
-        w.options[r].rank = r;
-        w.options[r].size = RANKS;
         w.options[r].fingerprint = 5;
     }
     world_run(&w, seat_sum_all_dtypes);
     world_assert(&w, DLQ_OK, "");
     world_end(&w);
     world_begin(&w);
-    test_assert_ok(dlq_nccl_module()->make_id(&id, &err), &err);
-    for (int32_t r = 0; r < RANKS; r++) {
-        w.options[r].host = NULL;
-        w.options[r].id = &id;
-        w.options[r].rank = r;
-        w.options[r].size = RANKS;
-        w.options[r].fingerprint = r == 1;
-    }
+    carry_id(&w, &id);
+    w.options[1].fingerprint = 1;
     world_run(&w, NULL);
     world_assert(&w, DLQ_ECOMM, "rank 0 has fingerprint 0; rank 1 has 0x1");
     world_end(&w);
