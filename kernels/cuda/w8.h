@@ -109,7 +109,8 @@ struct dlq_k_w8_gemm {
 /// One way to run a product.
 struct dlq_k_w8_config {
     uint8_t kernel;  ///< 0: stream (small m, K split over a cluster), 1: tile (persistent)
-    uint16_t rows;   ///< Weight rows of a CTA: 64, 128, 192 (tile) or 256 (tile)
+    uint16_t rows;   ///< Weight rows of a CTA: 64 or 128; stream also 32, 40, 48 or 56, tile 192
+                     ///< or 256
     uint16_t tokens; ///< Tokens of a CTA: 8, 16, 32, 64, 128, 192 or 256
     uint8_t split;   ///< CTAs that share the K of one output block; tile: or 0, when the CTAs share
                      ///< the K of all output blocks evenly, through the workspace

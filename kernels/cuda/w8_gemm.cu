@@ -96,20 +96,24 @@ int
 plan_stream(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
 {
     w8_params *p = &pl->params;
-    const int warps = c->rows / 16;
+    const int rows = c->rows < 64 ? 64 : c->rows; // of the kernel; a unit of work may have fewer
+    const int warps = rows / 16;
     const int pairs = (p->k_blocks + 1) / 2;
-    pl->kernel = stream_kernel(g, c->rows, c->tokens);
-    if (!pl->kernel || c->split < 1 || c->per_sm < 1 || (c->split & (c->split - 1)) != 0 ||
-        c->split > warps || c->split > pairs || c->share != 1)
+    pl->kernel = stream_kernel(g, rows, c->tokens);
+    if (!pl->kernel || c->rows < 32 || c->rows % 8 != 0 || (c->rows < 64 && c->split != 1) ||
+        c->split < 1 || c->per_sm < 1 || (c->split & (c->split - 1)) != 0 || c->split > warps ||
+        c->split > pairs || c->share != 1)
         return DLQ_K_W8_BAD_CONFIG;
     const bool scaled = g->accumulate == DLQ_K_W8_BLOCK_SCALED;
     const int scale_bytes = scaled ? 2 * w8_scale_bytes(c->tokens) : 0;
     const int stage = (c->rows + c->tokens) * 2 * W8_BLOCK_K;
-    const int received = c->rows * c->tokens * 4 / c->split * (c->split - 1);
+    const int received = rows * c->tokens * 4 / c->split * (c->split - 1);
     const int budget = SM_BYTES / c->per_sm - CTA_BYTES;
     const bool own = received <= 16384; // else the ring is reused
-    const int consts = (c->rows * 16 + c->tokens * 8 + 127) / 128 * 128;
-    const int between = (own ? received : 0) + consts;
+    const int consts = (rows * 16 + c->tokens * 8 + 127) / 128 * 128;
+    // The last stage's products of rows that are not there read as far behind it.
+    const int behind = (rows - c->rows) * W8_BLOCK_K;
+    const int between = (own ? received : 0) + consts + behind;
     const int64_t units = dlq::divide_up(g->n, c->rows) * dlq::divide_up(g->m, c->tokens);
     const int64_t slots = (int64_t)multiprocessors() * c->per_sm;
     if (units > INT32_MAX / 512 || slots == 0)
@@ -127,6 +131,10 @@ plan_stream(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
     plan_shared(pl, stages, stage, between + slack, scale_bytes);
     if (pl->shared > (size_t)budget)
         return DLQ_K_W8_BAD_CONFIG;
+    p->units = (int)units;
+    p->unit = c->rows;
+    p->half = (c->rows < 64 ? c->rows : 64) * W8_BLOCK_K;
+    p->stage_bytes = stage;
     p->consts_at = stages * stage + slack + (own ? received : 0);
     p->reduce_at = own ? stages * stage : 0;
     for (p->split_log = 0; 1 << p->split_log < c->split;)
@@ -347,7 +355,8 @@ dlq_k_w8_gemm_run(const struct dlq_k_w8_gemm *g, const struct dlq_k_w8_config *c
     CUtensorMap w_map = {}, x_map = {}, s_map = {}, y_map;
     if (!pl.params.tiles)
         rc = dlq_k_tensormap_2d(&w_map, g->w, 1, (uint64_t)g->n, (uint64_t)g->k, (uint64_t)g->ldw,
-                                c.kernel == 0 ? 64 : c.rows, W8_BLOCK_K, DLQ_K_SWIZZLE_128);
+                                c.kernel == 0 && c.rows > 64 ? 64 : c.rows, W8_BLOCK_K,
+                                DLQ_K_SWIZZLE_128);
     else if (c.kernel == 1)
         rc = dlq_k_tensormap_blocks(&w_map, g->w, 8192, (uint64_t)pl.params.k_padded,
                                     (uint64_t)pl.params.row_blocks, c.rows / 64);

@@ -79,16 +79,20 @@ struct w8_params {
     int row_blocks; // of 64, DLQ_K_W8_TILES
     int w_scale_ld; // block-scaled: blocks of K
     int stages;
-    int reduce_at;    // stream: byte of the cluster's reduction buffer, 0 when it reuses the ring
-    int consts_at;    // stream: byte of the rows' and tokens' scales
-    int scales_at;    // block-scaled: byte of the stages' token scales
-    int bars_at;      // byte of the barriers in shared memory
-    int split_log;    // binary logarithm of the CTAs of a cluster that share a K
-    int share;        // tile: CTAs sharing x
-    int x_box;        // tokens that one of them brings
-    int group;        // tile: token blocks walked together
-    int token_blocks; // tile
-    int workers;      // tile: CTAs, or clusters that share x
+    int units;       // stream: units of work
+    int unit;        // stream: weight rows of one
+    int half;        // stream: bytes of one K block of 64 of its rows, or of all where it has fewer
+    int stage_bytes; // stream
+    int reduce_at;   // stream: byte of the cluster's reduction buffer, 0 when it reuses the ring
+    int consts_at;   // stream: byte of the rows' and tokens' scales
+    int scales_at;   // block-scaled: byte of the stages' token scales
+    int bars_at;     // byte of the barriers in shared memory
+    int split_log;   // binary logarithm of the CTAs of a cluster that share a K
+    int share;       // tile: CTAs sharing x
+    int x_box;       // tokens that one of them brings
+    int group;       // tile: token blocks walked together
+    int token_blocks;                       // tile
+    int workers;                            // tile: CTAs, or clusters that share x
     w8_divisor by_share, by_group, by_last; // tile: by_last: token blocks of the last group
     w8_divisor by_area;                     // tile: tiles of a whole group
     w8_divisor by_k;                        // tile: K blocks

@@ -3,11 +3,13 @@
 //
 // W8A8 for few tokens: one output block a CTA, bound by the stream of weights.
 //
-// A unit of work is 64 * Groups weight rows, Tokens tokens and one part of K. Without a split, CTAs
-// walk over the units and the ring of loads runs on from one to the next. With one, `split` CTAs of
-// a cluster share the K of one unit, the rank being the part: each keeps the sums of its slice of
-// rows and sends those of the other slices to their owners, whose barrier counts the bytes; an
-// owner adds what it got in rank order.
+// A unit of work is 64 * Groups weight rows, Tokens tokens and one part of K. Of 64 rows it may
+// have only the first 32, 40, 48 or 56, so that every CTA gets as many: the others' products are of
+// what happens to lie there, and nobody looks at them. Without a split, CTAs walk over the units
+// and the ring of loads runs on from one to the next. With one, `split` CTAs of a cluster share the
+// K of one unit, the rank being the part: each keeps the sums of its slice of rows and sends those
+// of the other slices to their owners, whose barrier counts the bytes; an owner adds what it got in
+// rank order.
 //
 // A stage is 256 bytes of K: [64 rows][block of K] of weights, then [block of K] of tokens.
 //
@@ -26,9 +28,12 @@ template <int Groups, int Tokens> struct w8_stream_shape {
     static constexpr bool x_by_threads = Tokens <= 64;
     static constexpr int x_warps = x_by_threads ? (Tokens + 15) / 16 : 0;
     static constexpr int threads = 32 * (warps + 1 + x_warps);
-    static constexpr int w_bytes = rows * 2 * W8_BLOCK_K;
     static constexpr int x_bytes = Tokens * 2 * W8_BLOCK_K;
-    static constexpr int stage_bytes = w_bytes + x_bytes;
+
+    static __device__ __forceinline__ int w_bytes(const w8_params &p)
+    {
+        return Groups * 2 * p.half;
+    }
 
     static __device__ __forceinline__ bool by_threads(const w8_params &p)
     {
@@ -55,11 +60,12 @@ w8_consts_load(w8_consts<Groups, Tokens> *c, const w8_params &p, int n0, int m0)
         c->tokens[i] = {w8_x_scale(p, m0 + i), w8_x_zero(p, m0 + i)};
 }
 
-// y for one 16 x 8 block of y^T, from row `rows` and token `tokens` of the CTA's on.
+// y for one 16 x 8 block of y^T, from row `rows` and token `tokens` of the CTA's on; rows from
+// `end` on are not there.
 template <class Acc>
 DLQ_DEV void
 w8_store_block(const w8_params &p, Acc v[4], const w8_row *rows, const w8_token *tokens, int n0,
-               int m0)
+               int end, int m0)
 {
     const int lane = threadIdx.x & 31;
     const w8_row r0 = rows[lane >> 2], r1 = rows[(lane >> 2) + 8];
@@ -75,19 +81,19 @@ w8_store_block(const w8_params &p, Acc v[4], const w8_row *rows, const w8_token 
         return;
     uint16_t *y = (uint16_t *)p.y + row * p.ldy + col;
     if (!p.narrow) {
-        if (col < p.n)
+        if (col < end)
             *(uint32_t *)y = a;
-        if (col + 8 < p.n)
+        if (col + 8 < end)
             *(uint32_t *)(y + 8) = b;
         return;
     }
-    if (col < p.n)
+    if (col < end)
         y[0] = (uint16_t)a;
-    if (col + 1 < p.n)
+    if (col + 1 < end)
         y[1] = (uint16_t)(a >> 16);
-    if (col + 8 < p.n)
+    if (col + 8 < end)
         y[8] = (uint16_t)b;
-    if (col + 9 < p.n)
+    if (col + 9 < end)
         y[9] = (uint16_t)(b >> 16);
 }
 
@@ -117,13 +123,13 @@ struct w8_job {
     int k1;
 };
 
-template <int Groups, int Tokens>
+template <int Tokens>
 DLQ_DEV w8_job
 w8_job_make(const w8_params &p, int part)
 {
     w8_job j;
     j.token_blocks = (p.m + Tokens - 1) / Tokens;
-    j.units = (p.n + 64 * Groups - 1) / (64 * Groups) * j.token_blocks;
+    j.units = p.units;
     j.first = (int)blockIdx.x >> p.split_log;
     j.step = (int)gridDim.x >> p.split_log;
     const int pairs = (p.k_blocks + 1) >> 1;
@@ -132,13 +138,28 @@ w8_job_make(const w8_params &p, int part)
     return j;
 }
 
-template <int Groups, int Tokens>
+template <int Tokens>
 DLQ_DEV void
-w8_job_at(const w8_job &j, int unit, int *n0, int *m0)
+w8_job_at(const w8_params &p, const w8_job &j, int unit, int *n0, int *m0)
 {
     const int row = j.token_blocks == 1 ? unit : unit / j.token_blocks;
-    *n0 = row * 64 * Groups;
+    *n0 = row * p.unit;
     *m0 = (unit - row * j.token_blocks) * Tokens;
+}
+
+// Fewer than 64 rows of both K blocks of stage `k`: they may begin within one block of
+// DLQ_K_W8_TILES and end within the next.
+DLQ_DEV void
+w8_stream_ask_rows(const w8_params &p, uint32_t dst, int n0, int k, uint32_t bar, uint64_t policy)
+{
+    const int in_block = n0 & 63, here = min(64 - in_block, p.unit);
+    for (int h = 0; h < 2; h++, dst += p.half) {
+        ptx_bulk_load_hint(dst, w8_tile_at(p, n0, 2 * k + h) + in_block * W8_BLOCK_K,
+                           here * W8_BLOCK_K, bar, policy);
+        if (here < p.unit)
+            ptx_bulk_load_hint(dst + here * W8_BLOCK_K, w8_tile_at(p, n0 + 64, 2 * k + h),
+                               (p.unit - here) * W8_BLOCK_K, bar, policy);
+    }
 }
 
 // Asks for the weights of stage `k` of K into stage s of the ring.
@@ -148,9 +169,13 @@ w8_stream_ask(const CUtensorMap *w_map, const w8_params &p, uint32_t smem, int n
               uint64_t policy)
 {
     using shape = w8_stream_shape<Groups, Tokens>;
-    const uint32_t bar = smem + p.bars_at + 8 * s, dst = smem + s * shape::stage_bytes;
-    ptx_mbar_arrive_expect(bar, shape::w_bytes + (shape::by_threads(p) ? 0 : shape::x_bytes) +
+    const uint32_t bar = smem + p.bars_at + 8 * s, dst = smem + s * p.stage_bytes;
+    ptx_mbar_arrive_expect(bar, shape::w_bytes(p) + (shape::by_threads(p) ? 0 : shape::x_bytes) +
                                     (Scaled ? Tokens * 8 : 0));
+    if (Groups == 1 && p.tiles && p.unit < 64) {
+        w8_stream_ask_rows(p, dst, n0, k, bar, policy);
+        return;
+    }
 #pragma unroll
     for (int i = 0; i < Groups; i++) {
         if (p.tiles) {
@@ -159,7 +184,7 @@ w8_stream_ask(const CUtensorMap *w_map, const w8_params &p, uint32_t smem, int n
             continue;
         }
         for (int h = 0; h < 2; h++)
-            ptx_tma_load_hint(dst + i * 16384 + h * 8192, w_map, (2 * k + h) * W8_BLOCK_K,
+            ptx_tma_load_hint(dst + i * 16384 + h * p.half, w_map, (2 * k + h) * W8_BLOCK_K,
                               n0 + i * 64, bar, policy);
     }
 }
@@ -170,7 +195,7 @@ DLQ_DEV void
 w8_stream_ask_x(const CUtensorMap *x_map, const w8_params &p, uint32_t smem, int m0, int k, int s)
 {
     using shape = w8_stream_shape<Groups, Tokens>;
-    const uint32_t dst = smem + s * shape::stage_bytes + shape::w_bytes;
+    const uint32_t dst = smem + s * p.stage_bytes + shape::w_bytes(p);
     for (int h = 0; h < 2; h++)
         ptx_tma_load(dst + h * Tokens * W8_BLOCK_K, x_map, (2 * k + h) * W8_BLOCK_K, m0,
                      smem + p.bars_at + 8 * s);
@@ -189,7 +214,7 @@ w8_stream_feed(const CUtensorMap *w_map, const CUtensorMap *x_map, const CUtenso
     const uint64_t policy = ptx_policy_first();
     const int asked_x = p.early ? 0 : asked;
     int n0, m0;
-    w8_job_at<Groups, Tokens>(job, job.first, &n0, &m0);
+    w8_job_at<Tokens>(p, job, job.first, &n0, &m0);
     if (x_too || Scaled) {
         if (p.early)
             for (; asked < p.stages && asked < job.k1 - job.k0; asked++)
@@ -200,7 +225,7 @@ w8_stream_feed(const CUtensorMap *w_map, const CUtensorMap *x_map, const CUtenso
     w8_turn t = {0, 1};
     int i = 0;
     for (int unit = job.first; unit < job.units; unit += job.step) {
-        w8_job_at<Groups, Tokens>(job, unit, &n0, &m0);
+        w8_job_at<Tokens>(p, job, unit, &n0, &m0);
         for (int kb = job.k0; kb < job.k1; kb++, i++) {
             // The consumers may be through the first round already, with weights asked for early.
             if (i >= p.stages)
@@ -228,17 +253,17 @@ w8_stream_feed_x(const w8_params &p, const w8_job &job, uint32_t smem, int warp)
     const uint32_t full = smem + p.bars_at, empty = full + 8 * p.stages;
     const int lane = threadIdx.x & 31, piece = lane & 7, half = lane >> 3 & 1;
     const int row = warp * rows + (lane >> 4);
-    const uint32_t at = shape::w_bytes + (half * Tokens + row) * W8_BLOCK_K;
+    const uint32_t at = shape::w_bytes(p) + (half * Tokens + row) * W8_BLOCK_K;
     w8_turn t = {0, 1};
     int i = 0;
     ptx_pdl_wait();
     for (int unit = job.first; unit < job.units; unit += job.step) {
         int n0, m0;
-        w8_job_at<Groups, Tokens>(job, unit, &n0, &m0);
+        w8_job_at<Tokens>(p, job, unit, &n0, &m0);
         for (int kb = job.k0; kb < job.k1; kb++, i++) {
             const int k = (2 * kb + half) * W8_BLOCK_K + piece * 16;
             const int bytes = max(0, min(16, p.k - k));
-            const uint32_t dst = smem + t.stage * shape::stage_bytes + at;
+            const uint32_t dst = smem + t.stage * p.stage_bytes + at;
             if (i >= p.stages)
                 ptx_mbar_wait(empty + 8 * t.stage, t.phase);
 #pragma unroll
@@ -264,6 +289,7 @@ DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_pa
     const uint32_t full = smem + p.bars_at, empty = full + 8 * p.stages;
     const int lane = threadIdx.x & 31;
     const uint32_t w_at = __shfl_sync(0xffffffffu, threadIdx.x >> 7, 0) * 16384;
+    const uint32_t x_at = shape::w_bytes(p);
     const float *w_scale = p.w_scale + (int64_t)(min(n0, p.n - 1) >> 7) * p.w_scale_ld;
     int last = 0;
     if constexpr (Mode != DLQ_K_W8_FAST) {
@@ -278,15 +304,14 @@ DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_pa
         // All lanes have the same stage; told so, the compiler keeps descriptors in uniform
         // registers.
         const int s = __shfl_sync(0xffffffffu, t->stage, 0);
-        const uint32_t w = smem + s * shape::stage_bytes;
+        const uint32_t w = smem + s * p.stage_bytes;
         ptx_mbar_wait(full + 8 * s, t->phase);
         if (shape::x_by_threads)
             ptx_fence_proxy_async(); // x was written by threads, wgmma reads it
         ptx_wgmma_fence();
         if constexpr (Mode == DLQ_K_W8_FAST) {
-            w8_block<Op, 1, Tokens>(acc, w + w_at, w + shape::w_bytes, kb > job.k0);
-            w8_block<Op, 1, Tokens>(acc, w + w_at + 8192, w + shape::w_bytes + Tokens * W8_BLOCK_K,
-                                    true);
+            w8_block<Op, 1, Tokens>(acc, w + w_at, w + x_at, kb > job.k0);
+            w8_block<Op, 1, Tokens>(acc, w + w_at + p.half, w + x_at + Tokens * W8_BLOCK_K, true);
             ptx_wgmma_commit();
             ptx_wgmma_wait<1>();
             if (kb > job.k0)
@@ -298,7 +323,7 @@ DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_pa
                                      ? __ldg(w_scale + min(2 * kb + h, p.k_blocks - 1))
                                      : 1.0f;
                 w8_block_promoted<Op, Tokens, Mode>(
-                    acc[0], w + w_at + h * 8192, w + shape::w_bytes + h * Tokens * W8_BLOCK_K, ws,
+                    acc[0], w + w_at + h * 8192, w + x_at + h * Tokens * W8_BLOCK_K, ws,
                     smem + p.scales_at + (2 * s + h) * w8_scale_bytes(Tokens), lane);
             }
             w8_release(empty + 8 * s, lane);
@@ -359,7 +384,7 @@ w8_stream_consume(const w8_params &p, const w8_job &job, uint8_t *shared, int pa
     w8_turn t = {0, 0};
     for (int unit = job.first; unit < job.units; unit += job.step) {
         int n0, m0;
-        w8_job_at<Groups, Tokens>(job, unit, &n0, &m0);
+        w8_job_at<Tokens>(p, job, unit, &n0, &m0);
         if (unit != job.first)
             ptx_bar_sync(1, 128 * Groups); // the last unit's scales have been read
         w8_consts_load(consts, p, n0, m0);
@@ -382,7 +407,7 @@ w8_stream_consume(const w8_params &p, const w8_job &job, uint8_t *shared, int pa
         for (int j = 0; j < Tokens / 8; j++)
             if (m0 + 8 * j < p.m)
                 w8_store_block(p, acc[0] + 4 * j, consts->rows + warp * 16, consts->tokens + 8 * j,
-                               n0 + warp * 16, m0 + 8 * j);
+                               n0 + warp * 16, min(p.n, n0 + p.unit), m0 + 8 * j);
     }
 }
 
@@ -400,7 +425,7 @@ __launch_bounds__(w8_stream_shape<Groups, Tokens>::threads)
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
     const int part = p.split_log > 0 ? (int)ptx_cluster_rank() : 0;
     const bool by_threads = shape::by_threads(p);
-    const w8_job job = w8_job_make<Groups, Tokens>(p, part);
+    const w8_job job = w8_job_make<Tokens>(p, part);
     const int arrivals = by_threads ? 1 + 32 * shape::x_warps : 1;
     int asked = 0;
 
@@ -414,7 +439,7 @@ __launch_bounds__(w8_stream_shape<Groups, Tokens>::threads)
         ptx_mbar_init_fence();
         const uint64_t policy = ptx_policy_first();
         int n0, m0;
-        w8_job_at<Groups, Tokens>(job, job.first, &n0, &m0);
+        w8_job_at<Tokens>(p, job, job.first, &n0, &m0);
         for (; asked < min(before, min(p.stages, job.k1 - job.k0)); asked++) {
             w8_stream_ask<Groups, Tokens, scaled>(&w_map, p, smem, n0, job.k0 + asked, asked,
                                                   policy);

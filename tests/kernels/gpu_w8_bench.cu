@@ -156,12 +156,12 @@ candidates(const struct problem *p, struct dlq_k_w8_config *list)
         const bool fits = tokens >= m && (tokens == 8 || tokens / 2 < m);
         if (!fits && !(m > 64 && tokens >= 64 && tokens < 2 * m && m <= 4 * tokens))
             continue;
-        for (int rows = 64; rows <= 128; rows += 64)
+        for (int rows = m <= 64 ? 32 : 64; rows <= 128; rows += rows < 64 ? 8 : 64)
             for (int split = 1; split <= 8; split *= 2)
                 for (int per_sm = 1; per_sm <= 3; per_sm++) {
                     const int64_t ctas =
                         (n + rows - 1) / rows * split * ((m + tokens - 1) / tokens);
-                    if ((split > 1 && ctas > 132 * 4) || (ctas < 64 && split < 4) ||
+                    if ((split > 1 && (rows < 64 || ctas > 132 * 4)) || (ctas < 64 && split < 4) ||
                         ctas <= 66 * (per_sm - 1))
                         continue;
                     list[count++] = {0,

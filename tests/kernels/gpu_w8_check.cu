@@ -276,7 +276,8 @@ void
 check_shape(const struct arena *a, int64_t n, int64_t k, uint32_t dtype, int mode, struct tally *t)
 {
     static const int token_list[] = {8, 16, 32, 64, 128, 192, 256};
-    unsigned variation = (unsigned)(n * 7 + k + mode);
+    enum { WAYS = 21, FEWER_ROWS = 4 };
+    unsigned variation = (unsigned)(n * 7 + k + mode), others = variation;
     const int64_t ldw = (k + 15) / 16 * 16;
     CUDA_OK(dlq_k_w8_pack(a->packed, a->w, n, k, ldw, 0));
     if (dtype == DLQ_I8)
@@ -284,33 +285,35 @@ check_shape(const struct arena *a, int64_t n, int64_t k, uint32_t dtype, int mod
     for (int tokens : token_list)
         for (int layout = k % 16 == 0 ? DLQ_K_W8_ROWS : DLQ_K_W8_TILES; layout <= DLQ_K_W8_TILES;
              layout++)
-            for (int share = 1; share <= 4; share *= 2)
-                for (int how = 0; how < 21; how++) {
+            for (int share = 1; share <= 4; share *= 2, others += WAYS + FEWER_ROWS)
+                for (int how = 0; how < WAYS + FEWER_ROWS; how++) {
                     // 0..7: stream with 64 or 128 rows and 1, 2, 4, 8 parts; 8, 9: tile, whole or
                     // shared; 10, 11: in turn; 12, 13: with 256 rows; 14..17: split by clusters;
-                    // 18..20: with 192 rows, shared, whole and split
+                    // 18..20: with 192 rows, shared, whole and split; 21..24: stream with fewer
+                    // rows
+                    const unsigned v = how < WAYS ? variation++ : others + (unsigned)how;
                     struct dlq_k_w8_config c = {};
-                    c.kernel = how >= 8;
-                    c.rows = (uint16_t)(how >= 18                   ? 192
+                    c.kernel = how >= 8 && how < WAYS;
+                    c.rows = (uint16_t)(how >= WAYS                 ? 32 + 8 * (how - WAYS)
+                                        : how >= 18                 ? 192
                                         : how >= 16 || how / 2 == 6 ? 256
                                         : how >= 8                  ? 128
                                                                     : 64 << (how >> 2));
                     c.tokens = (uint16_t)tokens;
-                    c.split = (uint8_t)(how >= 18   ? how - 18
+                    c.split = (uint8_t)(how >= WAYS ? 1
+                                        : how >= 18 ? how - 18
                                         : how >= 14 ? 2 << (how & 1)
                                         : how >= 8  ? how & 1
                                                     : 1 << (how & 3));
                     c.share = (uint8_t)share;
-                    c.per_sm = (uint8_t)(1 + (variation >> 1) % 2);
+                    c.per_sm = (uint8_t)(1 + (v >> 1) % 2);
                     c.pingpong = how == 10 || how == 11;
-                    c.group = (uint8_t)(1 + variation % 9);
+                    c.group = (uint8_t)(1 + v % 9);
                     const int64_t ms[4] = {1, tokens - 3, tokens + 5, 4 * tokens + 1};
-                    const int64_t m =
-                        ms[variation % 4] > CHECK_M ? (int64_t)CHECK_M : ms[variation % 4];
+                    const int64_t m = ms[v % 4] > CHECK_M ? (int64_t)CHECK_M : ms[v % 4];
                     struct problem p = problem_make(a, m, n, k, dtype, mode, layout,
-                                                    (variation * 2654435761u >> 20) & ~256u);
+                                                    (v * 2654435761u >> 20) & ~256u);
                     check_case(a, &p, &c, t);
-                    variation++;
                 }
     for (int64_t m : {1, 5, 16, 33, 93, 128, 257, 512, 1000}) {
         struct problem p = problem_make(a, m, n, k, dtype, mode, DLQ_K_W8_TILES, variation++);
