@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Host side of the W8A8 products: checks, the plan of a launch, the launch.
+#include "device_attribute.cuh"
 #include "round.cuh"
 #include "sm90_w4.h"
 #include "tensormap.h"
@@ -28,15 +29,7 @@ struct plan {
 int
 multiprocessors(void)
 {
-    static int counts[64];
-    int device;
-    if (cudaGetDevice(&device) != cudaSuccess || device < 0 || device >= 64)
-        return 0;
-    int count = __atomic_load_n(&counts[device], __ATOMIC_RELAXED);
-    if (count == 0 &&
-        cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) == cudaSuccess)
-        __atomic_store_n(&counts[device], count, __ATOMIC_RELAXED);
-    return count;
+    return dlq::device_attribute<cudaDevAttrMultiProcessorCount>();
 }
 
 const void *

@@ -4,6 +4,7 @@
 // Choice of a configuration: the measured one where the weight's shape was measured, else by rule.
 #include "w8_table.h"
 
+#include "device_attribute.cuh"
 #include "round.cuh"
 
 namespace
@@ -14,6 +15,16 @@ const dlq_k_w8_choice table[] = {
 };
 
 enum { MULTIPROCESSORS = 132 }; // of the devices the table was measured on
+
+// The one that the current device is like.
+int
+measured_device(void)
+{
+    const int64_t khz = dlq::device_attribute<cudaDevAttrMemoryClockRate>();
+    const int64_t bits = dlq::device_attribute<cudaDevAttrGlobalMemoryBusWidth>();
+    const int64_t bytes_per_ms = khz * 2 * bits / 8;
+    return bytes_per_ms >= 4000000000 ? DLQ_K_W8_FAST_MEMORY : DLQ_K_W8_SLOW_MEMORY;
+}
 
 // Few tokens: 64 rows a CTA, K split until the CTAs about fill the device once.
 dlq_k_w8_config
@@ -84,10 +95,11 @@ dlq_k_w8_select(const struct dlq_k_w8_gemm *g)
     dlq_k_w8_config c = by_rule(g, can_tile);
     if (g->accumulate != DLQ_K_W8_FAST) // measured is the fast accumulation only
         return c;
+    const int device = measured_device();
     int best = INT32_MAX;
     for (const dlq_k_w8_choice &t : table)
-        if (t.n == g->n && t.k == g->k && t.f8 == f8 && t.pdl == g->pdl && t.max_m >= g->m &&
-            t.max_m < best &&
+        if ((t.devices & device) && t.n == g->n && t.k == g->k && t.f8 == f8 && t.pdl == g->pdl &&
+            t.max_m >= g->m && t.max_m < best &&
             (t.config.kernel == 0 || (can_tile && (t.config.split == 1 || g->workspace)))) {
             best = t.max_m;
             c = t.config;
@@ -99,16 +111,18 @@ extern "C" int64_t
 dlq_k_w8_shared_outputs(const struct dlq_k_w8_gemm *g, int64_t max_m)
 {
     const bool f8 = g->dtype == DLQ_F8_E4M3;
+    const int device = measured_device();
     int64_t most = 0;
     if (g->accumulate != DLQ_K_W8_FAST)
         return 0;
     for (const dlq_k_w8_choice &t : table) {
-        if (t.n != g->n || t.k != g->k || t.f8 != f8 || t.config.kernel == 0 || t.config.split != 0)
+        if (!(t.devices & device) || t.n != g->n || t.k != g->k || t.f8 != f8 ||
+            t.config.kernel == 0 || t.config.split != 0)
             continue;
         bool reached = true; // by up to max_m tokens
         for (const dlq_k_w8_choice &u : table)
-            reached &=
-                u.n != g->n || u.k != g->k || u.f8 != f8 || u.max_m >= t.max_m || u.max_m < max_m;
+            reached &= !(u.devices & device) || u.n != g->n || u.k != g->k || u.f8 != f8 ||
+                       u.max_m >= t.max_m || u.max_m < max_m;
         if (reached && t.config.rows * t.config.tokens > most)
             most = t.config.rows * t.config.tokens;
     }

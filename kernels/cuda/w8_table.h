@@ -1,13 +1,20 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The measured choices: for a type and weight shape, up to how many tokens which configuration.
+// The measured choices: for a type and weight shape, up to how many tokens which configuration, and
+// for which of the two devices that were measured.
 #ifndef DLQ_KERNELS_CUDA_W8_TABLE_H
 #define DLQ_KERNELS_CUDA_W8_TABLE_H
 
 #include "w8.h"
 
+enum {
+    DLQ_K_W8_FAST_MEMORY = 1, // 4 TB/s and more: an H200
+    DLQ_K_W8_SLOW_MEMORY = 2  // less: an H100
+};
+
 struct dlq_k_w8_choice {
+    int devices; // bits of them
     int f8;
     int pdl;
     int n;
