@@ -37,6 +37,8 @@ struct verdict {
     unsigned long long unwritten; // poison left in the output
     unsigned long long outside;   // guard or padding overwritten
     double worst;                 // fp8: largest error beyond an ulp, in units of sum |x w|
+    double limit;                 // fp8: largest that would have been accepted, in the same units
+    double share;                 // fp8: largest error beyond an ulp, in units of its limit
     double err2;                  // sum of squared differences to the exact result
     double ref2;                  // sum of squares of the exact result
 };

@@ -93,27 +93,92 @@ spacing(double v, bool bf16)
     return bf16 ? ldexp(1.0, e - 8) : ldexp(1.0, max(e - 11, -24));
 }
 
-// y64 of one output, and sum |x w| of it in y's unit.
+// A sum of e4m3 products and how far a tensor core's may be from it. Hopper's add 32 products to a
+// sum at once: each of the 33 is cut off, toward zero, 13 bits below the leading bit of the
+// largest, and the new sum 13 bits below its own.
+struct f8_sum {
+    double value;
+    double mass; // sum |x w| of this lane's products
+    // Of the values where a part of K may have begun at 0: whichever did, its sum is no larger than
+    // value is far from one of these.
+    double low, high;
+    double added, removed; // at most, where negative and positive products were cut off
+    double other;          // at most, either way, where sums were
+};
+
+__device__ double
+lost(const f8_sum &s)
+{
+    return fmax(s.added, s.removed) + s.other;
+}
+
+__device__ double
+reach(const f8_sum &s)
+{
+    return fmax(s.value - s.low, s.high - s.value);
+}
+
+// The sum over all lanes of fractions of 2^24 units, rounded up to whole ones; 0 for negative ones.
+__device__ double
+sum_positive(float v)
+{
+    return __reduce_add_sync(~0u, __float2uint_ru(fmaxf(v, 0.0f)));
+}
+
+// Adds the products of all lanes.
+__device__ void
+add_products(f8_sum *s, float x, float w)
+{
+    const float p = x * w;
+    // A subnormal has the exponent of the least normal number.
+    const float size = fmaxf(fabsf(x), 0x1p-6f) * fmaxf(fabsf(w), 0x1p-6f);
+    const float largest = __uint_as_float(__reduce_max_sync(~0u, __float_as_uint(size)));
+    const double before = reach(*s);
+    s->value += warp_sum(p);
+    s->mass += fabsf(p);
+    // The tensor core's sum may be larger by what is lost, here less than 34 * 2^-13 of it.
+    const double sum = (fmax(before, reach(*s)) + lost(*s)) * (1.0 + 0x1p-7);
+    const float unit = ldexpf(1.0f, ilogbf(fmaxf(__double2float_ru(sum), largest)) - 13);
+    const float units = p / unit, cut = (units - truncf(units)) * 0x1p24f;
+    s->added += sum_positive(-cut) * unit * 0x1p-24;
+    s->removed += sum_positive(cut) * unit * 0x1p-24;
+    // The old sum has 14 bits: it loses some only to a product with a greater exponent.
+    s->other += largest * 0x1p-13 + unit;
+}
+
+// y64 of one output, and in y's unit sum |x w| and how far from y64 y may be before it is rounded.
 __device__ double
 exact_f8(const dlq_k_w8_gemm &g, const uint8_t *x, const uint8_t *w, int64_t m, int64_t n,
-         double *mass)
+         double *mass, double *limit)
 {
     const bool scaled = g.accumulate == DLQ_K_W8_BLOCK_SCALED;
     const int64_t k_blocks = (g.k + 127) / 128;
-    double sum = 0.0, abs_sum = 0.0;
-    for (int64_t k = threadIdx.x & 31; k < g.k; k += 32) {
-        double v = (double)e4m3(x[k]) * e4m3(w[k]);
-        if (scaled)
-            v *= (double)g.x_scale[k / 128 * g.x_scale_ld + m] *
-                 g.w_scale[n / 128 * k_blocks + k / 128];
-        sum += v;
-        abs_sum += fabs(v);
+    // Elements of a tensor core's sum; fast, it may also be of a part of them.
+    const int64_t run = g.accumulate == DLQ_K_W8_FAST ? g.k : scaled ? 128 : 32;
+    double sum = 0.0, abs_sum = 0.0, away = 0.0;
+    for (int64_t k0 = 0; k0 < g.k; k0 += run) {
+        const int64_t end = min(k0 + run, g.k);
+        f8_sum s = {};
+        for (int64_t k = k0; k < end; k += 32) {
+            if (k % 128 == 0) {
+                s.low = fmin(s.low, s.value);
+                s.high = fmax(s.high, s.value);
+            }
+            const int64_t at = k + (threadIdx.x & 31);
+            add_products(&s, at < end ? e4m3(x[at]) : 0.0f, at < end ? e4m3(w[at]) : 0.0f);
+        }
+        const double scale = scaled ? (double)g.x_scale[k0 / 128 * g.x_scale_ld + m] *
+                                          g.w_scale[n / 128 * k_blocks + k0 / 128]
+                                    : 1.0;
+        sum += s.value * scale;
+        abs_sum += s.mass * fabs(scale);
+        away += lost(s) * fabs(scale);
     }
-    sum = warp_sum(sum);
-    abs_sum = warp_sum(abs_sum);
     const double s =
         scaled ? 1.0 : (double)g.x_scale[g.x_scale_one ? 0 : m] * g.w_scale[g.w_scale_one ? 0 : n];
-    *mass = abs_sum * fabs(s);
+    *mass = warp_sum(abs_sum) * fabs(s);
+    // Sums are moved to fp32 at most every 32 elements, parts of K meet there, scales are applied.
+    *limit = away * fabs(s) + (double)(g.k / 16 + 4) * 0x1p-24 * *mass;
     return sum * s + bias_at(g, n);
 }
 
@@ -134,6 +199,15 @@ formula_i8(const dlq_k_w8_gemm &g, const int8_t *x, const int8_t *w, int64_t m, 
     }
     const __half t = __float2half_rn(y);
     return *(const uint16_t *)&t;
+}
+
+// Positive doubles are ordered as their bits are. *most begins with 0 and grows: an old value only
+// asks once too often.
+__device__ void
+keep_most(double *most, double v)
+{
+    if (v > *most)
+        atomicMax((unsigned long long *)most, (unsigned long long)__double_as_longlong(v));
 }
 
 __global__ void __launch_bounds__(256)
@@ -157,19 +231,15 @@ __global__ void __launch_bounds__(256)
             // Without a bias a zero may keep its sign.
             wrong = want != bits && (uint16_t)((want | bits) << 1) != 0;
         } else {
-            double mass;
-            exact = exact_f8(g, xr, wr, m, n, &mass);
-            // Hopper's tensor cores keep 13 bits below the largest addend of a sum of 32 e4m3
-            // products: an error of that order does not shrink with k.
-            double slack = fmax((double)g.k * 0x1p-23, 0x1p-11);
-            if (g.accumulate != DLQ_K_W8_FAST)
-                slack = fmax(((double)g.k / 128 + 128) * 0x1p-23, 0x1p-12);
+            double mass, limit;
+            exact = exact_f8(g, xr, wr, m, n, &mass, &limit);
             const double beyond = fabs(y - exact) - spacing(exact, g.y_dtype == DLQ_BF16);
-            wrong = !(beyond <= slack * mass);
-            // Positive doubles are ordered as their bits are.
-            if ((threadIdx.x & 31) == 0 && beyond > 0.0 && mass > 0.0)
-                atomicMax((unsigned long long *)&v->worst,
-                          (unsigned long long)__double_as_longlong(beyond / mass));
+            wrong = !(beyond <= limit);
+            if ((threadIdx.x & 31) == 0 && mass > 0.0) {
+                keep_most(&v->worst, beyond / mass);
+                keep_most(&v->limit, limit / mass);
+                keep_most(&v->share, beyond / limit);
+            }
         }
         if ((threadIdx.x & 31) == 0) {
             if (wrong)
