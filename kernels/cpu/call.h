@@ -57,11 +57,13 @@ dlq_round_up(int64_t v, int64_t to)
     return (v + to - 1) / to * to;
 }
 
-/// First of `count` items that task `task` of `n_tasks` owns; task + 1 gives the end.
+/// First of `count` items that task `task` of `n_tasks` owns; task + 1 gives the end. Tasks that
+/// own one more come first: threads that take them in turn end within one item of each other.
 static inline int64_t
 dlq_task_begin(int64_t count, int task, int n_tasks)
 {
-    return count * task / n_tasks;
+    const int64_t more = count % n_tasks;
+    return count / n_tasks * task + (task < more ? task : more);
 }
 
 /// The panel height of at most `tallest` rows that wastes the fewest padded rows of m, the tallest

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "check.h"
+#include "cpu/call.h"
 #include "cpu/grid.h"
 
 // How products are cut into tasks: what fits, what workspaces were asked for, what is even.
@@ -35,6 +36,28 @@ check_even(int threads, int64_t panels, int64_t most_panels)
                (long)panels, (long)most_panels, grid.row_tasks, grid.col_tasks);
 }
 
+// Items of tasks that threads take in turn: none are lost, and threads end within one of another.
+static void
+check_turns(int threads, int64_t count, int n_tasks)
+{
+    int64_t of_thread[8] = {0};
+    for (int task = 0; task < n_tasks; task++) {
+        const int64_t n =
+            dlq_task_begin(count, task + 1, n_tasks) - dlq_task_begin(count, task, n_tasks);
+        check_that(n == count / n_tasks || n == count / n_tasks + 1, "task %d of %d: %ld of %ld",
+                   task, n_tasks, (long)n, (long)count);
+        of_thread[task % threads] += n;
+    }
+    check_that(dlq_task_begin(count, 0, n_tasks) == 0 &&
+                   dlq_task_begin(count, n_tasks, n_tasks) == count,
+               "%d tasks do not own %ld items", n_tasks, (long)count);
+    for (int t = 1; t < threads; t++) {
+        check_that(of_thread[0] - of_thread[t] <= 1 && of_thread[t] <= of_thread[0],
+                   "%ld items, %d tasks: thread 0 has %ld, thread %d %ld", (long)count, n_tasks,
+                   (long)of_thread[0], t, (long)of_thread[t]);
+    }
+}
+
 void
 check_grid(void)
 {
@@ -53,4 +76,8 @@ check_grid(void)
     check_even(2, 43, 16);
     check_even(2, 86, 21);
     check_even(3, 86, 21);
+    check_turns(2, 86, 6);
+    check_turns(2, 3, 6);
+    check_turns(3, 86, 9);
+    check_turns(8, 343, 24);
 }
