@@ -8,7 +8,7 @@
 
 enum { PAIR_ROWS = 6 }; // of a tile, at most
 
-// A packed group of four blocks against the int16 codes of some panels.
+// A packed group of four blocks against the int16 codes of the panels of a part.
 struct pair_group {
     const uint8_t *packed; // of the first block
     const uint8_t *next;   // what is used after it
@@ -18,9 +18,9 @@ struct pair_group {
     const uint8_t *x; // [n_panels][x_bytes]
     int64_t x_bytes;
     int64_t row_bytes; // of a row of x
+    int64_t rows;      // of a panel
     const float *sx;   // [n_panels][rows]
-    int64_t n_panels;
-    float *c; // [n_panels][rows][64]
+    float *c;          // [n_panels][rows][64]
     __m512 scales[4];
     __m512i zeros[4]; // as pairs of int16
 };
@@ -52,19 +52,19 @@ unpack_pair(const int BITS, const int PAIR, const uint8_t *line, __m512i mask)
     return v;
 }
 
-// c += products, with scales. Each panel unpacks in registers: conversions, shifts and logic have
-// the ports that dot products leave, and what was unpacked need not be stored.
+// c += products, with scales, of MR rows of panels [first, end). Each panel unpacks in registers:
+// conversions, shifts and logic have the ports that dot products leave, and what was unpacked need
+// not be stored.
 DLQ_INLINE void
-pair_tiles(const int MR, const int BITS, const struct pair_group *g)
+pair_tiles(const int MR, const int BITS, const struct pair_group *g, int64_t first, int64_t end)
 {
     const int64_t row_bytes = g->row_bytes;
     const __m512i mask = _mm512_set1_epi16(BITS == 4 ? 15 : 255);
     const int64_t stride = g->stride;
-    const uint8_t *panel = g->x;
-    const float *sx = g->sx;
-    float *c = g->c;
-    for (int64_t i = 0; i < g->n_panels; i++) {
-        const uint8_t *x = panel;
+    for (int64_t i = first; i < end; i++) {
+        const uint8_t *x = g->x + i * g->x_bytes;
+        const float *sx = g->sx + i * g->rows;
+        float *c = g->c + i * g->rows * DLQ_WNA16_UNIT;
         const uint8_t *packed = g->packed;
         const uint8_t *next = g->next + (2 * i & 3) * g->next_stride;
         __m512i acc[PAIR_ROWS][4];
@@ -75,7 +75,7 @@ pair_tiles(const int MR, const int BITS, const struct pair_group *g)
                 acc[m][b] = _mm512_setzero_si512();
             }
         }
-        for (const uint8_t *end = packed + g->bytes; packed < end; packed += 64, next += 64) {
+        for (const uint8_t *last = packed + g->bytes; packed < last; packed += 64, next += 64) {
             _mm_prefetch((const char *)next, _MM_HINT_T1);
             _mm_prefetch((const char *)next + g->next_stride, _MM_HINT_T1);
             const int pairs = 16 / BITS;
@@ -109,27 +109,36 @@ pair_tiles(const int MR, const int BITS, const struct pair_group *g)
                 _mm512_store_ps(to, _mm512_fmadd_ps(t, g->scales[b], _mm512_load_ps(to)));
             }
         }
-        panel += g->x_bytes;
-        sx += MR;
-        c += MR * DLQ_WNA16_UNIT;
     }
 }
 #undef AND_LINE
 #undef SHIFT_LINE
 #undef LESS_LINE
 
-typedef void (*pair_fn)(const struct pair_group *g);
+typedef void (*pair_fn)(const struct pair_group *g, int64_t first, int64_t end);
 #define PAIR_TILES(MR, BITS)                                                                       \
-    static __attribute__((noinline)) void pair_##MR##_##BITS(const struct pair_group *g)           \
+    static __attribute__((noinline)) void pair_##MR##_##BITS(const struct pair_group *g,           \
+                                                             int64_t first, int64_t end)           \
     {                                                                                              \
-        pair_tiles(MR, BITS, g);                                                                   \
+        pair_tiles(MR, BITS, g, first, end);                                                       \
     }
+PAIR_TILES(2, 4)
 PAIR_TILES(4, 4)
 PAIR_TILES(5, 4)
 PAIR_TILES(6, 4)
+PAIR_TILES(2, 8)
 PAIR_TILES(4, 8)
 PAIR_TILES(5, 8)
 PAIR_TILES(6, 8)
+
+// For tiles of at least so many rows, 1 to PAIR_ROWS.
+static pair_fn
+pair_tiles_of(int64_t rows, int code_bits)
+{
+    static const pair_fn fns[][2] = {
+        {pair_2_4, pair_2_8}, {pair_4_4, pair_4_8}, {pair_5_4, pair_5_8}, {pair_6_4, pair_6_8}};
+    return fns[rows <= 2 ? 0 : rows <= 4 ? 1 : rows - 3][code_bits == 8];
+}
 
 // Points at a packed group of `n_blocks` blocks. Where some of four are missing, they are copied to
 // `copy`, of which what is missing may be anything.
@@ -167,36 +176,35 @@ void
 dlq_wna16_pair_product_avx512(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part,
                               int64_t block, int n_blocks)
 {
-    static const pair_fn fns[3][2] = {
-        {pair_4_4, pair_4_8}, {pair_5_4, pair_5_8}, {pair_6_4, pair_6_8}};
     const struct dlq_k_wna16 *w = run->w;
-    const pair_fn fn = fns[run->rows - 4][w->code_bits == 8];
+    const int64_t rows = run->rows;
+    // The last panel of y may be short.
+    const int64_t rows_left = run->call->m - (part->panel + part->n_panels - 1) * rows;
+    const int64_t whole = part->n_panels - (rows_left < rows);
+    const pair_fn fn = pair_tiles_of(rows, w->code_bits);
+    const pair_fn last_fn = rows_left < rows ? pair_tiles_of(rows_left, w->code_bits) : fn;
     float c[DLQ_WNA16_PAIR_CHUNK * DLQ_WNA16_UNIT] __attribute__((aligned(64)));
     uint8_t copy[DLQ_WNA16_MAX_GROUP * DLQ_WNA16_UNIT] __attribute__((aligned(64)));
     struct pair_group g = {.next_stride = w->block_bytes,
                            .bytes = dlq_wna16_code_bytes(w),
                            .x_bytes = run->group_bytes,
                            .row_bytes = 2 * w->group_k,
-                           .n_panels = part->n_panels,
+                           .rows = rows,
                            .c = c};
-    memset(c, 0, (size_t)(part->n_panels * run->rows) * DLQ_WNA16_UNIT * sizeof(*c));
+    memset(c, 0, (size_t)(part->n_panels * rows) * DLQ_WNA16_UNIT * sizeof(*c));
     memset(copy, 0, n_blocks < 4 ? sizeof(copy) : 0);
     for (int64_t group = 0; group < w->groups; group++) {
         pair_group_init(run, part, block, n_blocks, group, copy, &g);
         if (group + 1 < w->groups) {
-            fn(&g);
+            fn(&g, 0, whole);
+            last_fn(&g, whole, part->n_panels);
         }
     }
     // Lines of y come while a panel has its last products, and are written during those of the
     // next.
-    g.n_panels = 1;
     for (int64_t i = 0; i < part->n_panels; i++) {
-        dlq_bring_outputs(run->call, (part->panel + i) * run->rows, run->rows, block * 16,
-                          w->shape.n);
-        fn(&g);
-        dlq_wna16_finish(run, part, i, 1, block, g.c);
-        g.x += g.x_bytes;
-        g.sx += run->rows;
-        g.c += run->rows * DLQ_WNA16_UNIT;
+        dlq_bring_outputs(run->call, (part->panel + i) * rows, rows, block * 16, w->shape.n);
+        (i < whole ? fn : last_fn)(&g, i, i + 1);
+        dlq_wna16_finish(run, part, i, 1, block, c + i * rows * DLQ_WNA16_UNIT);
     }
 }

@@ -39,7 +39,7 @@ check_problem(const struct check_wna16_problem *p, uint64_t seed)
 void
 check_wna16(void)
 {
-    static const int64_t rows[] = {1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 31, 33, 48, 70};
+    static const int64_t rows[] = {1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 31, 33, 43, 48, 70};
     static const struct {
         int64_t k, n, group;
     } shapes[] = {{128, 64, 128}, {256, 136, 64}, {172, 24, 43},    {100, 40, 25},  {384, 48, 32},
