@@ -4,11 +4,10 @@
 // Times of whole quantized layers: rounding of x and product, as a graph of calls; weights of 64 MB
 // and more, which no L2 holds.
 extern "C" {
-#include "kernels/gpu_fp.h"
 #include "kernels/gpu_w8a8.h"
 }
 
-#include "gpu_ops.cuh"
+#include "gpu_ops_fp.cuh"
 
 #include <string.h>
 #include <time.h>
@@ -171,30 +170,10 @@ time_w8a8(const bed *b, uint32_t act)
     time_rows(b, {{}, &w, apply_w8a8}, name);
 }
 
-struct kind {
-    const char *name;
-    uint32_t dtype, scale_dtype, act;
-    int64_t group, scale_rows;
-    enum dlq_k_fp_activation activation;
-    int32_t capability; // to plan for; 0: the device's
-};
-
 void
-time_fp(const bed *b, const kind &v)
+time_fp(const bed *b, const fp_kind &v)
 {
-    struct dlq_kg_fp_desc desc = {};
-    desc.shape.k = K;
-    desc.shape.n = N;
-    desc.shape.dtype = v.dtype;
-    desc.shape.scale_dtype = v.scale_dtype;
-    desc.shape.group = v.group;
-    desc.shape.scale_rows = v.scale_rows;
-    desc.shape.activation = v.activation;
-    desc.shape.act_group = 128;
-    desc.shape.act_scale = 300.0f;
-    desc.device = device_info();
-    desc.device.capability = v.capability != 0 ? v.capability : desc.device.capability;
-    desc.act_dtype = v.act;
+    const struct dlq_kg_fp_desc desc = fp_desc(v, K, N);
     struct dlq_kg_fp_source source = {};
     source.codes = b->codes;
     source.scales = v.scale_dtype == DLQ_F32 ? (const void *)b->scales : b->codes;
@@ -214,25 +193,25 @@ time_fp(const bed *b, const kind &v)
 void
 bench_quantized(void)
 {
-    static const kind kinds[] = {
-        {"fp8 token", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, K, 1, DLQ_K_FP_FP8_TOKEN, 0},
-        {"fp8 token, exact", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, K, 1, DLQ_K_FP_FP8_TOKEN, 100},
-        {"fp8 tensor", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, K, 1, DLQ_K_FP_FP8_TENSOR, 0},
+    static const fp_kind kinds[] = {
+        {"fp8 token", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, 0, 1, DLQ_K_FP_FP8_TOKEN, 0},
+        {"fp8 token, exact", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, 0, 1, DLQ_K_FP_FP8_TOKEN, 100},
+        {"fp8 tensor", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, 0, 1, DLQ_K_FP_FP8_TENSOR, 0},
         {"fp8 block, group 128", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, 128, 128, DLQ_K_FP_FP8_GROUP, 0},
-        {"w8a16 fp8 channel", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, K, 1, DLQ_K_FP_NONE, 0},
+        {"w8a16 fp8 channel", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, 0, 1, DLQ_K_FP_NONE, 0},
         {"w8a16 fp8 block", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, 128, 128, DLQ_K_FP_NONE, 0},
         {"nvfp4a16", DLQ_F4_E2M1, DLQ_F8_E4M3, DLQ_BF16, 16, 1, DLQ_K_FP_NONE, 0},
         {"nvfp4", DLQ_F4_E2M1, DLQ_F8_E4M3, DLQ_BF16, 16, 1, DLQ_K_FP_NVFP4, 0},
         {"mxfp4a16", DLQ_F4_E2M1, DLQ_F8_E8M0, DLQ_BF16, 32, 1, DLQ_K_FP_NONE, 0},
         {"mxfp8", DLQ_F8_E4M3, DLQ_F8_E8M0, DLQ_BF16, 32, 1, DLQ_K_FP_MXFP8, 0},
-        {"w8a16 fp8 channel", DLQ_F8_E4M3, DLQ_F32, DLQ_F32, K, 1, DLQ_K_FP_NONE, 0},
+        {"w8a16 fp8 channel", DLQ_F8_E4M3, DLQ_F32, DLQ_F32, 0, 1, DLQ_K_FP_NONE, 0},
     };
     bed b;
     bed_make(&b);
     printf("layers k %d n %d, rounding of x included\n", K, N);
     time_w8a8(&b, DLQ_BF16);
     time_w8a8(&b, DLQ_F32);
-    for (const kind &v : kinds) {
+    for (const fp_kind &v : kinds) {
         time_fp(&b, v);
     }
     bed_free(&b);

@@ -4,12 +4,11 @@
 // What apply costs the calling thread, beside what its launches cost when they are all it does: the
 // kernels of a captured call, with its very arguments, enqueued again.
 extern "C" {
-#include "kernels/gpu_fp.h"
 #include "kernels/gpu_w8a8.h"
 #include "kernels/gpu_wna16.h"
 }
 
-#include "gpu_ops.cuh"
+#include "gpu_ops_fp.cuh"
 #include "kernels/cuda/launch.cuh"
 
 #include <string.h>
@@ -167,36 +166,20 @@ template <class W, const auto *(*Ops)(void)> struct bound {
 void
 host_fp(const bed &b, double limit)
 {
-    static const struct {
-        const char *name;
-        uint32_t dtype, scale_dtype, act;
-        int64_t group, scale_rows;
-        enum dlq_k_fp_activation activation;
-    } kinds[] = {
-        {"fp8 token", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, K, 1, DLQ_K_FP_FP8_TOKEN},
-        {"fp8 tensor", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, K, 1, DLQ_K_FP_FP8_TENSOR},
-        {"fp8 block, group 128", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, 128, 128, DLQ_K_FP_FP8_GROUP},
-        {"w8a16 fp8 channel", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, K, 1, DLQ_K_FP_NONE},
-        {"w8a16 fp8 channel, fp32 x", DLQ_F8_E4M3, DLQ_F32, DLQ_F32, K, 1, DLQ_K_FP_NONE},
-        {"nvfp4a16", DLQ_F4_E2M1, DLQ_F8_E4M3, DLQ_BF16, 16, 1, DLQ_K_FP_NONE},
-        {"nvfp4", DLQ_F4_E2M1, DLQ_F8_E4M3, DLQ_BF16, 16, 1, DLQ_K_FP_NVFP4},
-        {"mxfp4a16", DLQ_F4_E2M1, DLQ_F8_E8M0, DLQ_BF16, 32, 1, DLQ_K_FP_NONE},
-        {"mxfp8", DLQ_F8_E4M3, DLQ_F8_E8M0, DLQ_BF16, 32, 1, DLQ_K_FP_MXFP8},
+    static const fp_kind kinds[] = {
+        {"fp8 token", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, 0, 1, DLQ_K_FP_FP8_TOKEN, 0},
+        {"fp8 tensor", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, 0, 1, DLQ_K_FP_FP8_TENSOR, 0},
+        {"fp8 block, group 128", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, 128, 128, DLQ_K_FP_FP8_GROUP, 0},
+        {"w8a16 fp8 channel", DLQ_F8_E4M3, DLQ_F32, DLQ_BF16, 0, 1, DLQ_K_FP_NONE, 0},
+        {"w8a16 fp8 channel, fp32 x", DLQ_F8_E4M3, DLQ_F32, DLQ_F32, 0, 1, DLQ_K_FP_NONE, 0},
+        {"nvfp4a16", DLQ_F4_E2M1, DLQ_F8_E4M3, DLQ_BF16, 16, 1, DLQ_K_FP_NONE, 0},
+        {"nvfp4", DLQ_F4_E2M1, DLQ_F8_E4M3, DLQ_BF16, 16, 1, DLQ_K_FP_NVFP4, 0},
+        {"mxfp4a16", DLQ_F4_E2M1, DLQ_F8_E8M0, DLQ_BF16, 32, 1, DLQ_K_FP_NONE, 0},
+        {"mxfp8", DLQ_F8_E4M3, DLQ_F8_E8M0, DLQ_BF16, 32, 1, DLQ_K_FP_MXFP8, 0},
     };
     const struct dlq_kg_fp_ops *const op = dlq_kg_fp();
     for (const auto &v : kinds) {
-        struct dlq_kg_fp_desc d = {};
-        d.shape.k = K;
-        d.shape.n = N;
-        d.shape.dtype = v.dtype;
-        d.shape.scale_dtype = v.scale_dtype;
-        d.shape.group = v.group;
-        d.shape.scale_rows = v.scale_rows;
-        d.shape.activation = v.activation;
-        d.shape.act_group = 128;
-        d.shape.act_scale = 300.0f;
-        d.device = device_info();
-        d.act_dtype = v.act;
+        const struct dlq_kg_fp_desc d = fp_desc(v, K, N);
         struct dlq_kg_fp_source source = {};
         source.codes = source.scales = b.source;
         struct dlq_kg_fp w;
