@@ -3,6 +3,7 @@
 //
 // Host side of the W8A8 products: checks, the plan of a launch, the launch.
 #include "device_attribute.cuh"
+#include "launch.cuh"
 #include "round.cuh"
 #include "sm90_w4.h"
 #include "tensormap.h"
@@ -224,29 +225,6 @@ plan_make(plan *pl, const dlq_k_w8_gemm *g, const dlq_k_w8_config *c)
 }
 
 int
-launch(const plan *pl, void **args, bool pdl, cudaStream_t stream)
-{
-    cudaLaunchAttribute attr[2];
-    cudaLaunchConfig_t config = {};
-    config.gridDim = pl->grid;
-    config.blockDim = dim3(pl->threads);
-    config.dynamicSmemBytes = pl->shared;
-    config.stream = stream;
-    config.attrs = attr;
-    if (pl->cluster > 1) {
-        attr[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
-        attr[config.numAttrs].val.clusterDim.x = pl->cluster;
-        attr[config.numAttrs].val.clusterDim.y = 1;
-        attr[config.numAttrs++].val.clusterDim.z = 1;
-    }
-    if (pdl) {
-        attr[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-        attr[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
-    }
-    return cudaLaunchKernelExC(&config, pl->kernel, args);
-}
-
-int
 prepare_one(const void *kernel)
 {
     if (!kernel)
@@ -366,5 +344,7 @@ dlq_k_w8_gemm_run(const struct dlq_k_w8_gemm *g, const struct dlq_k_w8_config *c
         return DLQ_K_W8_NO_DEVICE;
     void *stream_args[] = {&w_map, &x_map, &s_map, &pl.params};
     void *tile_args[] = {&w_map, &x_map, &s_map, &y_map, &pl.params};
-    return launch(&pl, c.kernel == 0 ? stream_args : tile_args, g->pdl && !c.late, stream);
+    const dlq::launch_config launch(pl.grid, pl.threads, pl.shared, pl.params.early, stream,
+                                    pl.cluster);
+    return cudaLaunchKernelExC(&launch.config, pl.kernel, c.kernel == 0 ? stream_args : tile_args);
 }
