@@ -17,6 +17,36 @@ enum wna16_form {
     WNA16_MARLIN       // pack/marlin.h
 };
 
+// The grouped form, which every layer has.
+
+// Fails where no form would do.
+int
+wna16_grouped_plan(struct dlq_kg_wna16 *w);
+
+// As dlq_k_grouped_pack(); the layer is of this form from then on.
+int
+wna16_grouped_pack(struct dlq_kg_wna16 *w, const struct dlq_k_grouped_source *source, void *data,
+                   int64_t *bad);
+
+// As dlq_k_grouped_unpack().
+int
+wna16_grouped_unpack(const struct dlq_kg_wna16 *w, int64_t n0, int64_t rows, float *out,
+                     cudaStream_t stream);
+
+size_t
+wna16_grouped_workspace(const struct dlq_kg_wna16 *w, int64_t max_m);
+
+int
+wna16_grouped_apply(const struct dlq_kg_wna16 *w, const struct dlq_kg_call *call);
+
+const char *
+wna16_grouped_kernel(const struct dlq_kg_wna16 *w, int64_t m);
+
+// As dlq_kg_wna16_ops's quantize: the other forms take x as it is.
+int
+wna16_grouped_quantize(const struct dlq_kg_wna16 *w, const void *x, int64_t m, int8_t *codes,
+                       float *scales, int32_t *zeros);
+
 // The fragment form: 4 bits, fp16 or bf16, groups of 32, 64, multiples of 128 or one a column.
 
 // False where the layer has no such form on this device.
@@ -43,7 +73,7 @@ const char *
 wna16_fragment_kernel(const struct dlq_kg_wna16 *w, int64_t m);
 
 // The Marlin form: 4 bits, or 8 without zero points, fp16 or bf16, groups of a multiple of 32 or
-// one a column. Functions as above.
+// one a column. Functions as those of the fragment form.
 
 bool
 wna16_marlin_plan(struct dlq_kg_wna16 *w);
