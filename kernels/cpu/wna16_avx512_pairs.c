@@ -21,6 +21,7 @@ struct pair_group {
     int64_t rows;      // of a panel
     const float *sx;   // [n_panels][rows]
     float *c;          // [n_panels][rows][64]
+    __mmask16 begun;   // c holds sums: all lanes, or none in the first group
     __m512 scales[4];
     __m512i zeros[4]; // as pairs of int16
 };
@@ -61,6 +62,7 @@ pair_tiles(const int MR, const int BITS, const struct pair_group *g, int64_t fir
     const int64_t row_bytes = g->row_bytes;
     const __m512i mask = _mm512_set1_epi16(BITS == 4 ? 15 : 255);
     const int64_t stride = g->stride;
+    const __mmask16 begun = g->begun;
     for (int64_t i = first; i < end; i++) {
         const uint8_t *x = g->x + i * g->x_bytes;
         const float *sx = g->sx + i * g->rows;
@@ -106,7 +108,8 @@ pair_tiles(const int MR, const int BITS, const struct pair_group *g, int64_t fir
             {
                 float *to = c + m * DLQ_WNA16_UNIT + b * 16;
                 const __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[m][b]), s);
-                _mm512_store_ps(to, _mm512_fmadd_ps(t, g->scales[b], _mm512_load_ps(to)));
+                _mm512_store_ps(to,
+                                _mm512_fmadd_ps(t, g->scales[b], _mm512_maskz_load_ps(begun, to)));
             }
         }
     }
@@ -167,9 +170,44 @@ pair_group_init(const struct dlq_wna16_run *run, const struct dlq_wna16_part *pa
         g->packed = copy;
         g->stride = g->bytes;
     }
+    g->begun = group != 0 ? 0xffff : 0;
     const int64_t slot = group * part->group_step;
     g->x = part->codes + slot * run->group_bytes;
     g->sx = part->sx + slot * run->rows;
+}
+
+// Sums c[rows][64] to y. dlq_wna16_finish has more instructions than a processor looks ahead: no
+// products of the next panel would run beside it.
+DLQ_INLINE void
+store_panel(const uint32_t DTYPE, const struct dlq_k_linear_call *call, int64_t m0, int64_t rows,
+            int64_t n0, const float *c)
+{
+    for (int64_t m = m0; m < m0 + rows; m++, c += DLQ_WNA16_UNIT) {
+        void *y = dlq_call_y(call, m);
+        DLQ_UNROLL for (int b = 0; b < 4; b++)
+        {
+            dlq_store16(y, DTYPE, n0 + 16 * b, _mm512_load_ps(c + 16 * b));
+        }
+    }
+}
+
+static void
+finish_panel(const struct dlq_wna16_run *run, const struct dlq_wna16_part *part, int64_t panel,
+             int64_t block, const float *c)
+{
+    const struct dlq_k_linear_call *call = run->call;
+    const int64_t m0 = (part->panel + panel) * run->rows;
+    const int64_t n0 = block * 16;
+    const int64_t rows = call->m - m0 < run->rows ? call->m - m0 : run->rows;
+    if (call->bias != NULL || n0 + DLQ_WNA16_UNIT > run->w->shape.n) {
+        dlq_wna16_finish(run, part, panel, 1, block, c);
+    } else if (call->y_dtype == DLQ_F32) {
+        store_panel(DLQ_F32, call, m0, rows, n0, c);
+    } else if (call->y_dtype == DLQ_F16) {
+        store_panel(DLQ_F16, call, m0, rows, n0, c);
+    } else {
+        store_panel(DLQ_BF16, call, m0, rows, n0, c);
+    }
 }
 
 void
@@ -191,7 +229,6 @@ dlq_wna16_pair_product_avx512(const struct dlq_wna16_run *run, const struct dlq_
                            .row_bytes = 2 * w->group_k,
                            .rows = rows,
                            .c = c};
-    memset(c, 0, (size_t)(part->n_panels * rows) * DLQ_WNA16_UNIT * sizeof(*c));
     memset(copy, 0, n_blocks < 4 ? sizeof(copy) : 0);
     for (int64_t group = 0; group < w->groups; group++) {
         pair_group_init(run, part, block, n_blocks, group, copy, &g);
@@ -205,6 +242,6 @@ dlq_wna16_pair_product_avx512(const struct dlq_wna16_run *run, const struct dlq_
     for (int64_t i = 0; i < part->n_panels; i++) {
         dlq_bring_outputs(run->call, (part->panel + i) * rows, rows, block * 16, w->shape.n);
         (i < whole ? fn : last_fn)(&g, i, i + 1);
-        dlq_wna16_finish(run, part, i, 1, block, c + i * rows * DLQ_WNA16_UNIT);
+        finish_panel(run, part, i, block, c + i * rows * DLQ_WNA16_UNIT);
     }
 }
