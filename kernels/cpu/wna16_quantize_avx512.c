@@ -8,7 +8,7 @@
 // Rows of x straight to panels: what dlq_rows_fix_avx2 and dlq_wna16_store_codes do, in one pass
 // over x after the one that finds the maximum.
 
-enum { GROUPS_AHEAD = 2 }; // that x is brought
+enum { GROUPS_AHEAD = 2, PAIR_GROUPS_AHEAD = 4 }; // that x is brought
 
 // Where the codes of a panel's group are, in bytes.
 struct place {
@@ -83,6 +83,7 @@ store_words(const enum form F, struct words c, __m512i order, int64_t low_limb, 
     }
 }
 
+// Pairs, of which weights are less their zero points, need no sum of codes: 0.
 DLQ_INLINE void
 fix_row(const enum form F, const uint32_t DTYPE, const void *x, int64_t count, __m512i order,
         struct place place, uint8_t *out, float *scale, int32_t *sum)
@@ -105,7 +106,8 @@ fix_row(const enum form F, const uint32_t DTYPE, const void *x, int64_t count, _
     const __m512 lift16 = _mm512_set1_ps(lift);
     // Rows of a panel take turns: none is long enough for the processor to read ahead.
     const int64_t size = DTYPE == DLQ_F32 ? 4 : 2;
-    const char *ahead = (const char *)x + GROUPS_AHEAD * count * size;
+    const int64_t groups_ahead = F == PAIRS ? PAIR_GROUPS_AHEAD : GROUPS_AHEAD;
+    const char *ahead = (const char *)x + groups_ahead * count * size;
     __m512i sums = _mm512_setzero_si512();
     for (int64_t k = 0; k < count; k += 64, out += place.step) {
         DLQ_UNROLL for (int i = 0; i < size; i++)
@@ -113,8 +115,10 @@ fix_row(const enum form F, const uint32_t DTYPE, const void *x, int64_t count, _
             _mm_prefetch(ahead + k * size + 64 * i, _MM_HINT_T0);
         }
         const struct words c = make_words(x, DTYPE, k, lift16, inverse);
-        sums = _mm512_dpwssd_epi32(sums, c.w[0], _mm512_set1_epi16(1));
-        sums = _mm512_dpwssd_epi32(sums, c.w[1], _mm512_set1_epi16(1));
+        if (F != PAIRS) {
+            sums = _mm512_dpwssd_epi32(sums, c.w[0], _mm512_set1_epi16(1));
+            sums = _mm512_dpwssd_epi32(sums, c.w[1], _mm512_set1_epi16(1));
+        }
         store_words(F, c, order, place.low, out);
     }
     *scale = max / limit;
