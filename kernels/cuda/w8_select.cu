@@ -10,8 +10,53 @@
 namespace
 {
 
-const dlq_k_w8_choice table[] = {
+constexpr dlq_k_w8_choice table[] = {
 #include "w8_table.inc"
+};
+enum { CHOICES = sizeof(table) / sizeof(table[0]) };
+
+constexpr bool
+before(const dlq_k_w8_choice &t, int f8, int64_t n, int64_t k)
+{
+    return t.f8 != f8 ? t.f8 < f8 : t.n != n ? t.n < n : t.k < k;
+}
+
+constexpr bool
+in_order(void)
+{
+    for (int i = 1; i < CHOICES; i++)
+        if (before(table[i], table[i - 1].f8, table[i - 1].n, table[i - 1].k))
+            return false;
+    return true;
+}
+
+static_assert(in_order(), "the choices of a shape follow each other");
+
+// The choices of one type and weight shape: looking at all would take half a microsecond a call.
+struct choices {
+    const dlq_k_w8_choice *first, *last;
+
+    explicit choices(const dlq_k_w8_gemm *g) : first(table), last(table + CHOICES)
+    {
+        const int f8 = g->dtype == DLQ_F8_E4M3;
+        while (first < last) {
+            const dlq_k_w8_choice *const middle = first + (last - first) / 2;
+            if (before(*middle, f8, g->n, g->k))
+                first = middle + 1;
+            else
+                last = middle;
+        }
+        while (last < table + CHOICES && last->f8 == f8 && last->n == g->n && last->k == g->k)
+            last++;
+    }
+    const dlq_k_w8_choice *begin() const
+    {
+        return first;
+    }
+    const dlq_k_w8_choice *end() const
+    {
+        return last;
+    }
 };
 
 enum { MULTIPROCESSORS = 132 }; // of the devices the table was measured on
@@ -91,15 +136,13 @@ extern "C" struct dlq_k_w8_config
 dlq_k_w8_select(const struct dlq_k_w8_gemm *g)
 {
     const bool can_tile = (uintptr_t)g->y % 16 == 0 && g->ldy % 8 == 0;
-    const bool f8 = g->dtype == DLQ_F8_E4M3;
     dlq_k_w8_config c = by_rule(g, can_tile);
     if (g->accumulate != DLQ_K_W8_FAST) // measured is the fast accumulation only
         return c;
     const int device = measured_device();
     int best = INT32_MAX;
-    for (const dlq_k_w8_choice &t : table)
-        if ((t.devices & device) && t.n == g->n && t.k == g->k && t.f8 == f8 && t.pdl == g->pdl &&
-            t.max_m >= g->m && t.max_m < best &&
+    for (const dlq_k_w8_choice &t : choices(g))
+        if ((t.devices & device) && t.pdl == g->pdl && t.max_m >= g->m && t.max_m < best &&
             (t.config.kernel == 0 || (can_tile && (t.config.split == 1 || g->workspace)))) {
             best = t.max_m;
             c = t.config;
@@ -110,19 +153,17 @@ dlq_k_w8_select(const struct dlq_k_w8_gemm *g)
 extern "C" int64_t
 dlq_k_w8_shared_outputs(const struct dlq_k_w8_gemm *g, int64_t max_m)
 {
-    const bool f8 = g->dtype == DLQ_F8_E4M3;
     const int device = measured_device();
+    const choices all(g);
     int64_t most = 0;
     if (g->accumulate != DLQ_K_W8_FAST)
         return 0;
-    for (const dlq_k_w8_choice &t : table) {
-        if (!(t.devices & device) || t.n != g->n || t.k != g->k || t.f8 != f8 ||
-            t.config.kernel == 0 || t.config.split != 0)
+    for (const dlq_k_w8_choice &t : all) {
+        if (!(t.devices & device) || t.config.kernel == 0 || t.config.split != 0)
             continue;
         bool reached = true; // by up to max_m tokens
-        for (const dlq_k_w8_choice &u : table)
-            reached &= !(u.devices & device) || u.n != g->n || u.k != g->k || u.f8 != f8 ||
-                       u.max_m >= t.max_m || u.max_m < max_m;
+        for (const dlq_k_w8_choice &u : all)
+            reached &= !(u.devices & device) || u.max_m >= t.max_m || u.max_m < max_m;
         if (reached && t.config.rows * t.config.tokens > most)
             most = t.config.rows * t.config.tokens;
     }
