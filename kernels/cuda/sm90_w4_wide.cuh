@@ -56,19 +56,19 @@ w4_load_weights(const w4_wide_args &a, const CUtensorMap *map, uint32_t ring, ui
                       full + 8 * slot, policy);
 }
 
-// One lane: the weights of the first stages, before x may be read. How many.
+// One lane: the weights of the first stages, at most `most`, before x may be read. How many.
 template <class C>
 DLQ_DEV int
 w4_produce_ahead(const w4_wide_args &a, const CUtensorMap *w_map, uint32_t ring, uint32_t full,
-                 w4_walk walk, int rank)
+                 w4_walk walk, int rank, int most)
 {
     w4_part part;
     int ahead = 0;
 #pragma unroll 1
-    while (ahead < C::St && walk.next(a, part)) {
+    while (ahead < most && walk.next(a, part)) {
         const w4_tile t = C::at(a, part.tile, rank);
 #pragma unroll 1
-        for (int u = part.u0; u < part.u1 && ahead < C::St; u++, ahead++)
+        for (int u = part.u0; u < part.u1 && ahead < most; u++, ahead++)
             w4_load_weights<C>(a, w_map, ring, full, ahead, t.n, u);
     }
     return ahead;
@@ -109,13 +109,20 @@ struct w4_place {
     int leader; // lane 0 of a warpgroup frees a slot for this CTA, lane 1 for the other of a pair
 };
 
+// This warp's strip of a tile.
+DLQ_DEV int
+w4_strip_of(int row)
+{
+    return row * 4 + (int)threadIdx.x / 32 % 4;
+}
+
+// `row`: of the warpgroup's 64 outputs in the tile, here and below.
 template <class C>
 DLQ_DEV w4_place
-w4_place_of(uint32_t ring, uint32_t full, uint32_t empty)
+w4_place_of(uint32_t ring, uint32_t full, uint32_t empty, int row)
 {
     w4_place at = {0, 0, 0, -1, 0, 0, full, empty, threadIdx.x % 128 < C::Mc};
-    at.weights =
-        ring + C::St * C::x_stage + threadIdx.x / 32 % C::strips * C::unit + threadIdx.x % 32 * 16;
+    at.weights = ring + C::St * C::x_stage + w4_strip_of(row) * C::unit + threadIdx.x % 32 * 16;
     at.pairs = 1024 - (int)(threadIdx.x % 32 * 16 - threadIdx.x % 32 / 4 * 8);
     if (C::Mc > 1)
         at.empty = ptx_mapa(empty, threadIdx.x % C::Mc);
@@ -142,15 +149,14 @@ w4_release(w4_place &at)
 template <class C>
 DLQ_DEV void
 w4_sum(const w4_wide_args &a, float *acc, const w4_part &part, w4_tile t, w4_place &at,
-       uint32_t ring, int kg)
+       uint32_t ring, int row, int kg)
 {
     constexpr int Group = C::Group;
     uint32_t op[C::sets][4][4];
     w4_integers<C::Bf16> form;
     if (Group == 0)
         form.set(*(const uint2 *)(a.w + (int64_t)a.strips * a.units * C::unit +
-                                  min(t.n / 16 + (int)threadIdx.x / 32 % C::strips, a.strips - 1) *
-                                      DLQ_K_W4_PAIRS +
+                                  min(t.n / 16 + w4_strip_of(row), a.strips - 1) * DLQ_K_W4_PAIRS +
                                   threadIdx.x % 32 / 4 * 8));
 #pragma unroll
     for (int i = 0; i < C::Bn / 2; i++)
@@ -225,7 +231,9 @@ w4_sum(const w4_wide_args &a, float *acc, const w4_part &part, w4_tile t, w4_pla
     }
 }
 
-template <bool Bf16, int Group, int Bn, int Rw, int Kw, int MaxSt, int Mc, int Ctas>
+// Early: launched with PDL, for few tokens. The copying warpgroup is then the first, for it starts
+// first; without PDL what counts is when x arrives, and this start takes longer.
+template <bool Bf16, int Group, int Bn, int Rw, int Kw, int MaxSt, int Mc, int Ctas, bool Early>
 __global__ void __launch_bounds__(128 * Rw * Kw + 128, Ctas)
     w4_wide_kernel(const w4_wide_args a, const __grid_constant__ CUtensorMap x_map,
                    const __grid_constant__ CUtensorMap w_map)
@@ -235,7 +243,9 @@ __global__ void __launch_bounds__(128 * Rw * Kw + 128, Ctas)
     char *const out = smem + C::ring, *const meet = out + C::out, *const inbox = meet + C::meet;
     const uint32_t ring = ptx_smem(smem), full = ptx_smem(inbox + C::inbox);
     const uint32_t empty = full + 8 * C::St, there = empty + 8 * C::St;
-    const int wg = __shfl_sync(0xffffffffu, threadIdx.x / 128, 0);
+    constexpr int copies = Early ? 0 : C::Wgs; // which warpgroup; the others' number is without it
+    const int nth = __shfl_sync(0xffffffffu, threadIdx.x / 128, 0);
+    const int wg = Early ? nth - 1 : nth;
     const bool splits = C::inbox && a.split > 1;
     const int size = splits ? a.split : Mc, rank = size > 1 ? (int)ptx_cluster_rank() : 0;
     // The owner of a shared tile waits for workers of earlier CTAs, which run already.
@@ -247,29 +257,39 @@ __global__ void __launch_bounds__(128 * Rw * Kw + 128, Ctas)
     else
         walk.begin(a, worker, workers);
 
-    if (wg == C::Wgs) {
+    if (nth == copies) {
         ptx_reg_dec<C::producer_registers>();
         const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32 % 4, 0);
-        if (warp == 0 && ptx_elect()) {
-            ptx_tma_prefetch(&w_map);
-            ptx_tma_prefetch(&x_map);
-            for (int s = 0; s < C::St; s++) {
+        // Early, each warp has a quarter: all of them take longer than weights on their way.
+        constexpr int warps = Early ? 4 : 1;
+        if (warp < warps && ptx_elect()) {
+            if (warp == 0)
+                ptx_tma_prefetch(&w_map);
+            if (warp == warps / 2)
+                ptx_tma_prefetch(&x_map);
+#pragma unroll 1
+            for (int s = warp; s < C::St; s += warps) {
                 ptx_mbar_init(full + 8 * s, 1);
                 ptx_mbar_init(empty + 8 * s, Rw * Mc);
             }
-            if (splits)
+            if (splits && warp == warps - 1)
                 w4_expect<C>(a, there, C::at(a, worker, rank));
             ptx_mbar_init_fence();
         }
         __syncwarp();
-        ptx_bar_arrive(W4_BAR_READY, C::threads);
+        if (Early)
+            ptx_bar_sync(W4_BAR_READY, C::threads);
+        else
+            ptx_bar_arrive(W4_BAR_READY, C::threads);
         if (size > 1)
             ptx_cluster_arrive_relaxed();
         int ahead = 0;
         if (warp == 0 && (a.pdl || Mc > 1) && ptx_elect()) {
             if (a.pdl)
                 ptx_pdl_launch();
-            ahead = w4_produce_ahead<C>(a, &w_map, ring, full, walk, rank);
+            // x comes after them; alone on an SM this runs when the kernel in front is almost done.
+            ahead = w4_produce_ahead<C>(a, &w_map, ring, full, walk, rank,
+                                        Early && Ctas == 1 && C::St > 3 ? 3 : C::St);
         }
         __syncwarp();
         if (Mc > 1)
@@ -292,13 +312,13 @@ __global__ void __launch_bounds__(128 * Rw * Kw + 128, Ctas)
             ptx_pdl_wait();
         const int row = wg % Rw, kg = wg / Rw; // which 64 outputs, and which of their units
         float acc[Bn / 2];
-        w4_place at = w4_place_of<C>(ring, full, empty);
+        w4_place at = w4_place_of<C>(ring, full, empty, row);
         w4_part part;
         bool again = false;
 #pragma unroll 1
         while (walk.next(a, part)) {
             const w4_tile t = C::at(a, part.tile, rank);
-            w4_sum<C>(a, acc, part, t, at, ring, kg);
+            w4_sum<C>(a, acc, part, t, at, ring, row, kg);
             if (Kw > 1 && kg)
                 w4_hand_over<C>(acc, (float4 *)meet, row, kg, again);
             else if (Kw > 1)
@@ -308,7 +328,7 @@ __global__ void __launch_bounds__(128 * Rw * Kw + 128, Ctas)
                 ptx_cluster_wait(); // every inbox is ready
                 if (kg == 0)
                     w4_share_sums<C>(a, acc, ptx_smem(inbox), there, t, rank, row);
-                w4_gather<C>(a, inbox, there, t, rank);
+                w4_gather<C>(a, inbox, there, t, rank, wg);
             } else if (kg) {
                 continue;
             } else if (part.u0 > 0) {
@@ -320,7 +340,7 @@ __global__ void __launch_bounds__(128 * Rw * Kw + 128, Ctas)
             }
         }
     }
-    if (splits && wg == C::Wgs)
+    if (splits && nth == copies)
         ptx_cluster_wait();
     if (Mc > 1) { // nobody leaves while the other one's copies and arrivals come
         ptx_cluster_arrive_relaxed();

@@ -56,8 +56,10 @@ w4_wide_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pla
                cudaStream_t stream)
 {
     using C = w4_wide<Bf16, Group, Bn, Rw, Kw, St, Mc, Ctas>;
-    auto kernel = w4_wide_kernel<Bf16, Group, Bn, Rw, Kw, St, Mc, Ctas>;
-    static unsigned char granted[64];
+    constexpr bool early = Bn == 32 || Bn == 64;
+    auto kernel = early && call->pdl ? w4_wide_kernel<Bf16, Group, Bn, Rw, Kw, St, Mc, Ctas, early>
+                                     : w4_wide_kernel<Bf16, Group, Bn, Rw, Kw, St, Mc, Ctas, false>;
+    static unsigned char granted[2][64];
     struct w4_wide_args a = {};
     a.w = (const char *)call->packed;
     a.y = (char *)call->y;
@@ -82,7 +84,7 @@ w4_wide_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pla
     int workers = a.split > 1 || (a.split && tiles < sms / Mc) ? tiles : sms / Mc;
     int err = w4_wide_share<C>(&a, call, &workers);
     if (!err)
-        err = w4_allow_smem((const void *)kernel, granted);
+        err = w4_allow_smem((const void *)kernel, granted[early && call->pdl]);
     CUtensorMap x_map, w_map;
     if (!err)
         err = w4_wide_maps<C>(call, &a, &x_map, &w_map);

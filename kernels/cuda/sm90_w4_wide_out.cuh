@@ -167,12 +167,12 @@ w4_put_block(const w4_wide_args &a, int tok, int row, uint32_t pair)
 // The owner adds the sums in rank order, a strip and 8 tokens a warp.
 template <class C>
 DLQ_DEV void
-w4_gather(const w4_wide_args &a, const char *inbox, uint32_t there, w4_tile t, int rank)
+w4_gather(const w4_wide_args &a, const char *inbox, uint32_t there, w4_tile t, int rank, int wg)
 {
     const int lane = threadIdx.x % 32, each = C::strips / a.split;
     ptx_mbar_wait_cluster(there, 0);
 #pragma unroll 1
-    for (int i = threadIdx.x / 32; i < each * C::pieces; i += C::consumers / 32) {
+    for (int i = wg * 4 + threadIdx.x / 32 % 4; i < each * C::pieces; i += C::consumers / 32) {
         const int strip = i / C::pieces, piece = i % C::pieces, tok = t.m + piece * 8;
         if (tok >= a.m)
             continue;
