@@ -537,7 +537,8 @@ w4_small_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pl
     X(8, 2, 1, 16, 1, 1)                                                                           \
     X(9, 1, 1, 8, 1, 3)                                                                            \
     X(10, 1, 1, 16, 1, 2)                                                                          \
-    X(11, 2, 1, 16, 2, 1)
+    X(11, 2, 1, 16, 2, 1)                                                                          \
+    X(12, 2, 2, 4, 1, 2)
 
 template <bool Bf16, int Group, int Nt>
 static int
