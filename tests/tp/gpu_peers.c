@@ -112,6 +112,9 @@ free_rank(struct peers_rank *r)
     free(r->host);
 }
 
+// More find no room at the same time, or share one of the queues of a GPU and wait for each other.
+enum { MOST_ON_A_GPU = 4 };
+
 // Kernels that wait for their turn keep room from others on the same GPU: it is enough for those of
 // two ranks.
 static bool
@@ -160,6 +163,10 @@ main(int argc, char **argv)
         if (size < 2 || size > DLQ_PEER_RANKS) {
             fprintf(stderr, "usage: gpu_peers check|time [RANKS]...\n");
             return 2;
+        }
+        if (size > MOST_ON_A_GPU * gpus) {
+            printf("skipped: %d ranks on %d GPUs, %d on one at most\n", size, gpus, MOST_ON_A_GPU);
+            continue;
         }
         const bool early = may_begin_early(size, gpus);
         ok = run_ranks(what, size, gpus, early) && ok;

@@ -112,7 +112,9 @@ part_of(struct peers_rank *r)
 {
     void *part = r->data;
     if (!step.in_place) {
+        // May wait for the GPU too.
         PEERS_MUST(cudaMalloc(&part, ROOM));
+        peers_meet(r);
     }
     return part;
 }
