@@ -61,9 +61,10 @@ chosen() { # label
   [[ $1 =~ ^($pattern) ]]
 }
 
-# A program that is right when it ends with 0. One that prints TAP counts once a line.
+# A program that is right when it ends with 0. One that prints TAP counts once a line, and each
+# "skipped: ..." of it by itself.
 program() { # label, command...
-  local label=$1 status n_ok n_bad
+  local label=$1 status n_ok n_bad line
   shift
   chosen "$label" || return 0
   "$@" >"$tmp/log" 2>&1
@@ -74,7 +75,10 @@ program() { # label, command...
     skip "$label"
   elif [ "$status" -eq 0 ] && [ "$n_bad" -eq 0 ]; then
     passed=$((passed + (n_ok > 0 ? n_ok - 1 : 0)))
-    ok "$label: $(tail -n 1 "$tmp/log")"
+    ok "$label: $(grep -v '^skipped: ' "$tmp/log" | tail -n 1)"
+    while read -r line; do
+      skip "$label: ${line#skipped: }"
+    done < <(grep '^skipped: ' "$tmp/log")
   else
     passed=$((passed + n_ok))
     failed=$((failed + (n_bad > 0 ? n_bad - 1 : 0)))
