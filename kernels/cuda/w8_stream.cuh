@@ -317,6 +317,7 @@ DLQ_DEV void w8_stream_multiply(typename Op::acc (*acc)[Tokens / 2], const w8_pa
             if (kb > job.k0)
                 w8_release(empty + 8 * last, lane);
         } else {
+            static_assert(Groups == 2, "units of fewer rows than 64 have no whole blocks");
 #pragma unroll 1
             for (int h = 0; h < 2; h++) {
                 const float ws = Mode == DLQ_K_W8_BLOCK_SCALED
