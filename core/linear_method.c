@@ -56,10 +56,16 @@ check_act_dtype(const struct dlq_layer *layer, const dlq_quant_config *config,
                     have & DLQ_ACT_F32 ? " F32" : "", dlq_param_dtype_text(layer->info.act_dtype));
 }
 
-static const char *
-kind_text(int32_t kind)
+// A CPU has no capability.
+static void
+write_device(char *out, size_t size, int32_t kind, int32_t capability, const char *more)
 {
-    return kind == DLQ_DEVICE_CPU ? "CPU" : kind == DLQ_DEVICE_CUDA ? "CUDA" : "unknown";
+    if (kind == DLQ_DEVICE_CPU) {
+        snprintf(out, size, "CPU");
+    } else {
+        snprintf(out, size, "%s of capability %d%s", kind == DLQ_DEVICE_CUDA ? "CUDA" : "unknown",
+                 capability, more);
+    }
 }
 
 static int32_t
@@ -67,20 +73,21 @@ check_device(const struct dlq_layer *layer, const dlq_quant_config *config, stru
 {
     const struct dlq_device_info *const device = &layer->info.device;
     char have[160] = "";
+    char one[48];
     size_t n = 0;
     for (const struct dlq_device_support *s = config->plugin->config->devices; s && s->kind; ++s) {
         if (s->kind == device->device.kind && device->capability >= s->min_capability) {
             return DLQ_OK;
         }
         if (n < sizeof(have)) {
-            n += (size_t)snprintf(have + n, sizeof(have) - n, "%s%s of capability %d or more",
-                                  n ? ", " : "", kind_text(s->kind), s->min_capability);
+            write_device(one, sizeof(one), s->kind, s->min_capability, " or more");
+            n += (size_t)snprintf(have + n, sizeof(have) - n, "%s%s", n ? ", " : "", one);
         }
     }
-    return dlq_fail(err, DLQ_EUNSUPPORTED,
-                    "layer '%s': device: %s runs on %s, found %s of capability %d (%s)",
-                    layer->info.prefix, dlq_quant_config_name(config), n ? have : "no device",
-                    kind_text(device->device.kind), device->capability, device->name);
+    write_device(one, sizeof(one), device->device.kind, device->capability, "");
+    return dlq_fail(err, DLQ_EUNSUPPORTED, "layer '%s': device: %s runs on %s, found %s (%s)",
+                    layer->info.prefix, dlq_quant_config_name(config), n ? have : "no device", one,
+                    device->name);
 }
 
 // Ask one configuration. `out` is its answer; only a method that can be destroyed is kept.
