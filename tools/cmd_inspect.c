@@ -158,7 +158,7 @@ print_sums(const struct tool_session *s, const struct tool_planned *planned, con
         tool_json_end();
         return refused;
     }
-    printf("\n%zu tensors, %zu linear layers of %s, %s in embeddings and norms\n",
+    printf("\n%zu tensors, %zu linear layers of %s, %s in other tensors\n",
            dlq_checkpoint_n_tensors(s->ckpt), model->n_layers, tool_bytes(linear),
            tool_bytes(rest));
     printf("quant_method %s%s%s%s%s%s%s\n", method, s->source.file ? " from " : "",

@@ -77,7 +77,7 @@ fuse_modules(struct tool_model *model, const struct tool_facts *facts,
     int32_t n = 0;
     for (; n < TOOL_MAX_PARTS && fusion->parts[n]; ++n) {
         parts[n] = n == 0 ? first : tool_modules_sibling(modules, first, fusion->parts[n]);
-        if (!parts[n] || parts[n]->other || !same_tensors(first, parts[n])) {
+        if (!parts[n] || parts[n]->other || parts[n]->why || !same_tensors(first, parts[n])) {
             return false;
         }
     }
@@ -142,7 +142,8 @@ static void
 single_layer(struct tool_model *model, const struct tool_facts *facts, struct tool_module *m,
              struct tool_layer *layer)
 {
-    *layer = (struct tool_layer){.n_parts = 1, .k = m->k, .n = m->n, .bytes = m->bytes};
+    *layer =
+        (struct tool_layer){.why = m->why, .n_parts = 1, .k = m->k, .n = m->n, .bytes = m->bytes};
     layer->prefix = keep(model, tool_format("%s", m->path));
     layer->label = last_component(layer->prefix);
     layer->kind = tool_name_kind(layer->label);
@@ -253,6 +254,10 @@ int32_t
 tool_layer_create(dlq_runtime *rt, const struct tool_layer *layer,
                   const struct dlq_linear_desc *desc, dlq_linear **out, struct dlq_error *err)
 {
+    if (layer->why) {
+        return dlq_runtime_host(rt)->fail(err, DLQ_EUNSUPPORTED, "layer '%s': %s", layer->prefix,
+                                          layer->why);
+    }
     switch (layer->kind) {
     case DLQ_ROW:
         return dlq_linear_row_create(rt, desc, out, err);

@@ -19,6 +19,7 @@
 /// One linear layer as an engine would build it.
 struct tool_layer {
     const char *prefix;            ///< Dotted path; of fused parts the path that an engine gives
+    const char *why;               ///< Why it cannot be made; NULL: it can
     const char *label;             ///< Last component of the path
     int32_t kind;                  ///< enum dlq_parallel_kind
     int32_t n_parts;               ///< 1, or that of a merged or QKV layer
@@ -35,7 +36,7 @@ struct tool_layer {
     int32_t n_tensors;                               ///< Number of those
 };
 
-/// A tensor that no layer has, or a module that looks linear and is left out.
+/// A module that is no linear layer, or that looks linear and is left out.
 struct tool_skipped {
     const char *name;
     const char *reason;

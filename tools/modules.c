@@ -70,7 +70,7 @@ measure_qweight(struct tool_module *m, const struct dlq_checkpoint_tensor *qweig
     const struct dlq_checkpoint_tensor *g_idx = tool_module_tensor(m, "g_idx");
     const struct dlq_checkpoint_tensor *qzeros = tool_module_tensor(m, "qzeros");
     if (qweight->ndim != 2 || !scales || scales->ndim != 2) {
-        return "qweight without a matrix of scales";
+        return "the size of qweight is unknown without a matrix of scales";
     }
     m->n = scales->shape[1];
     m->k = qweight->shape[0];
@@ -93,10 +93,11 @@ measure_packed(struct tool_module *m, const struct dlq_checkpoint_tensor *packed
     if (m->k == 0 && packed->dtype == DLQ_U8) {
         m->k = 2 * packed->shape[1];
     }
-    return m->k > 0 ? NULL : "weight_packed without weight_shape: its width is unknown";
+    return m->k > 0 ? NULL : "the width of weight_packed is unknown without weight_shape";
 }
 
-/// Fill k and n; the reason when the module is no linear layer.
+/// Fill k and n, and `why` when quantized weights do not tell; the reason when the module is no
+/// linear layer.
 static const char *
 measure(struct tool_module *m)
 {
@@ -105,11 +106,13 @@ measure(struct tool_module *m)
     }
     const struct dlq_checkpoint_tensor *t = tool_module_tensor(m, "qweight");
     if (t) {
-        return measure_qweight(m, t);
+        m->why = measure_qweight(m, t);
+        return NULL;
     }
     t = tool_module_tensor(m, "weight_packed");
     if (t) {
-        return measure_packed(m, t);
+        m->why = measure_packed(m, t);
+        return NULL;
     }
     t = tool_module_tensor(m, "weight");
     if (!t) {

@@ -26,6 +26,7 @@ struct tool_module {
     int64_t k, n;      ///< Inputs and outputs when it is linear, else 0
     uint64_t bytes;    ///< Of all tensors
     const char *other; ///< Why it is no linear layer; NULL when it is one
+    const char *why;   ///< Why a linear layer cannot be made all the same; NULL: it can
     int taken;         ///< 1 when it became part of a fused layer
 };
 

@@ -77,6 +77,31 @@ def embeddings_norms_and_convolutions_are_left_out(tmp):
         assert words in run.stdout, run.stdout
 
 
+def quantized_weights_of_unknown_size_are_refused(tmp):
+    for tensors, why in (({"weight_packed": ("I32", [64, 8]), "weight_scale": ("F16", [64, 2])},
+                          "the width of weight_packed is unknown without weight_shape"),
+                         ({"qweight": ("I32", [64, 8])},
+                          "the size of qweight is unknown without a matrix of scales")):
+        write_safetensors(os.path.join(tmp, "model.safetensors"), dict(
+            {f"a.up_proj.{name}": entry for name, entry in tensors.items()},
+            **{"a.down_proj.weight": ("F16", [64, 64])}))
+        write_config(tmp, quantization_config=AWQ)
+        for command in ("inspect", "run"):
+            expect(dlquant(command, tmp), 4, f"layer 'a.up_proj': {why}")
+        plan = dlquant("plan", tmp)
+        assert plan.returncode == 4 and f"layer 'a.up_proj': {why}" in plan.stdout, plan
+        rows = lines(dlquant("inspect", tmp, "--json"))
+        assert rows[-1]["layers"] == 2 and rows[-1]["unsupported"] == 1, rows
+
+
+def a_build_without_gpu_kernels_says_what_it_runs_on(_):
+    rows = lines(dlquant("plugins", "--json"))
+    if any('"cuda' in row.get("note", "") for row in rows):
+        return
+    expect(dlquant("inspect", os.path.join(JARGON, "awq"), "--device", "sm90"), 4,
+           "runs on CPU, found CUDA of capability 90 (sm90)")
+
+
 def explain_names_file_and_rule(_):
     run = dlquant("inspect", os.path.join(JARGON, "awq"), "--explain")
     expect(run, 0)
