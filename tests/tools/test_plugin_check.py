@@ -68,17 +68,27 @@ def no_plugin_fails_to_load(tmp):
     assert run.returncode == 1 and "not ok 1 - the_file_loads" in run.stdout, run.stdout
     run = check(CHECKER)
     assert run.returncode == 1 and "not ok 1 - the_file_loads" in run.stdout, run.stdout
+    rows = [json.loads(line) for line in check("--json", path).stdout.splitlines()]
+    assert rows[-1] == {"passed": 0, "failed": 1, "skipped": 0}, rows
 
 
 def wrong_arguments_are_usage_errors(_):
     for args in ([], ["a", "b"], ["--k", "0", GOOD], ["--nonsense", GOOD],
-                 ["--config", "/nonexistent", GOOD]):
-        assert check(*args).returncode == 2, args
+                 ["--config", "/nonexistent", GOOD], ["--group", "nonsense", GOOD]):
+        run = check(*args)
+        assert run.returncode == 2 and run.stderr and not run.stdout, (args, run)
+
+
+def help_and_version_go_to_standard_output(_):
+    for args, words in ((["--help"], "--group GROUP"), (["--version"], "plugin ABI 1.")):
+        run = check(*args)
+        assert run.returncode == 0 and words in run.stdout and not run.stderr, run
 
 
 TESTS = [a_good_plugin_passes_every_group, json_has_a_line_a_check_and_the_sums,
          without_a_configuration_layers_are_skipped, a_crash_is_a_failed_check,
-         a_hang_is_a_failed_check, no_plugin_fails_to_load, wrong_arguments_are_usage_errors]
+         a_hang_is_a_failed_check, no_plugin_fails_to_load, wrong_arguments_are_usage_errors,
+         help_and_version_go_to_standard_output]
 
 if __name__ == "__main__":
     sys.exit(tap.run(TESTS))

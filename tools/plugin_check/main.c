@@ -205,16 +205,32 @@ print_result(const struct options *opt, int number, const char *name, const char
     printf("\n");
 }
 
+static void
+print_sums(const struct options *opt, const int count[3])
+{
+    if (opt->json) {
+        tool_json_begin();
+        tool_json_int("passed", count[CHECK_PASS]);
+        tool_json_int("failed", count[CHECK_FAIL]);
+        tool_json_int("skipped", count[CHECK_SKIP]);
+        tool_json_end();
+    } else {
+        printf("1..%d\n# %d passed, %d failed, %d skipped\n",
+               count[CHECK_PASS] + count[CHECK_FAIL] + count[CHECK_SKIP], count[CHECK_PASS],
+               count[CHECK_FAIL], count[CHECK_SKIP]);
+    }
+}
+
 static int
 run_checks(const struct options *opt)
 {
     struct check_result r;
+    int count[3] = {0, 0, 0};
     run_child(opt, false, TASK_LOAD, NULL, &r);
     if (r.verdict == CHECK_FAIL) {
+        ++count[CHECK_FAIL];
         print_result(opt, 1, "the_file_loads", "static", &r);
-        if (!opt->json) {
-            printf("1..1\n");
-        }
+        print_sums(opt, count);
         return 1;
     }
     bool with_case = opt->config != NULL;
@@ -225,7 +241,6 @@ run_checks(const struct options *opt)
             printf("# no layer is tried: %s\n# hint: --config FILE --k K --n N\n", r.text);
         }
     }
-    int count[3] = {0, 0, 0};
     int number = 0;
     for (size_t i = 0; i < check_list_size; ++i) {
         const struct check *check = &check_list[i];
@@ -236,17 +251,19 @@ run_checks(const struct options *opt)
         ++count[r.verdict];
         print_result(opt, ++number, check->name, check->group, &r);
     }
-    if (opt->json) {
-        tool_json_begin();
-        tool_json_int("passed", count[CHECK_PASS]);
-        tool_json_int("failed", count[CHECK_FAIL]);
-        tool_json_int("skipped", count[CHECK_SKIP]);
-        tool_json_end();
-    } else {
-        printf("1..%d\n# %d passed, %d failed, %d skipped\n", number, count[CHECK_PASS],
-               count[CHECK_FAIL], count[CHECK_SKIP]);
+    print_sums(opt, count);
+    return count[CHECK_FAIL] > 0;
+}
+
+static bool
+is_group(const char *name)
+{
+    for (size_t i = 0; i < check_list_size; ++i) {
+        if (strcmp(name, check_list[i].group) == 0) {
+            return true;
+        }
     }
-    return count[CHECK_FAIL] > 0 || number == 0;
+    return false;
 }
 
 /// The text of a file of at most 1 MiB; NULL when it cannot be read.
@@ -270,26 +287,22 @@ read_text(const char *path)
 }
 
 static int
-usage(void)
+usage(FILE *to, int rc)
 {
-    fprintf(stderr, "usage: dlquant-plugin-check [--config FILE] [--k K] [--n N] [--group GROUP]\n"
-                    "           [--time-limit SECONDS] [--seed SEED] [--json] PLUGIN.so\n");
-    return 2;
+    fprintf(to, "usage: dlquant-plugin-check [--config FILE] [--k K] [--n N] [--group GROUP]\n"
+                "           [--time-limit SECONDS] [--seed SEED] [--json] PLUGIN.so\n");
+    return rc;
 }
 
 int
 main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"group", required_argument, NULL, 'g'},
-        {"help", no_argument, NULL, 'h'},
-        {"json", no_argument, NULL, 'j'},
-        {"k", required_argument, NULL, 'k'},
-        {"n", required_argument, NULL, 'n'},
-        {"seed", required_argument, NULL, 's'},
-        {"time-limit", required_argument, NULL, 't'},
-        {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'}, {"group", required_argument, NULL, 'g'},
+        {"help", no_argument, NULL, 'h'},         {"json", no_argument, NULL, 'j'},
+        {"k", required_argument, NULL, 'k'},      {"n", required_argument, NULL, 'n'},
+        {"seed", required_argument, NULL, 's'},   {"time-limit", required_argument, NULL, 't'},
+        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
     };
     struct options opt = {.k = 256, .n = 128, .time_limit_s = 60, .seed = 1};
     for (int c = 0; (c = getopt_long(argc, argv, "h", long_options, NULL)) != -1;) {
@@ -304,7 +317,15 @@ main(int argc, char **argv)
             break;
         case 'g':
             opt.group = optarg;
+            if (!is_group(optarg)) {
+                fprintf(stderr, "dlquant-plugin-check: unknown group: %s\n", optarg);
+                free(opt.config);
+                return usage(stderr, 2);
+            }
             break;
+        case 'h':
+            free(opt.config);
+            return usage(stdout, 0);
         case 'j':
             opt.json = true;
             break;
@@ -320,14 +341,19 @@ main(int argc, char **argv)
         case 't':
             opt.time_limit_s = atoi(optarg);
             break;
+        case 'v':
+            free(opt.config);
+            printf("dlquant-plugin-check %s, plugin ABI %d.%d\n", dlq_version(), DLQ_ABI_MAJOR,
+                   DLQ_ABI_MINOR);
+            return 0;
         default:
             free(opt.config);
-            return usage();
+            return usage(stderr, 2);
         }
     }
     if (optind + 1 != argc || opt.k < 1 || opt.n < 1 || opt.time_limit_s < 1) {
         free(opt.config);
-        return usage();
+        return usage(stderr, 2);
     }
     // dlopen() searches the library path for a bare name.
     char path[4096];
