@@ -63,6 +63,14 @@ headers_alone() {
     sed 's|.*include/||')
 }
 
+one_symbol_each() { # folder of plugins
+  local file
+  for file in "$1"/*.so; do
+    nm -D --defined-only "$file" | tee "$tmp/symbols"
+    [ "$(grep -c ' [A-Z] ' "$tmp/symbols")" = 1 ] || return 1
+  done
+}
+
 installed_plugins() {
   "$bindir/dlquant" plugins | tee "$tmp/plugins"
   grep -q '^awq_marlin ' "$tmp/plugins" && grep -q '^unquantized ' "$tmp/plugins"
@@ -83,6 +91,7 @@ plugindir=$(pkg-config --variable=plugindir dlquant)
 check "dlquant.pc names the plugin folder" \
   test -f "$tmp/dest${plugindir#"$tmp/dest"}/awq_marlin.so" # pkgconf adds the sysroot itself
 check "dlquant-plugin.pc links nothing" test -z "$(pkg-config --libs dlquant-plugin)"
+check "installed modules export one symbol each" one_symbol_each "$tmp/dest${plugindir#"$tmp/dest"}"
 check "every installed header compiles alone" headers_alone
 check "an engine compiles with pkg-config" compile_embed
 check "the engine computes the fp16 checkpoint" check_embed fp16
