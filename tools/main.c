@@ -21,7 +21,9 @@ print_help(FILE *to)
         fprintf(to, "  dlquant %-8s %s\n", commands[i]->name, commands[i]->usage);
         fprintf(to, "      %s\n", commands[i]->summary);
     }
-    fprintf(to, "\n  dlquant --version\n\nman dlquant explains options and exit codes.\n");
+    fprintf(to, "\n  dlquant --version\n\n"
+                "Each takes --plugin-dir DIR, -v and --help too. "
+                "man dlquant explains options and exit codes.\n");
 }
 
 int
