@@ -21,8 +21,7 @@
 ///   [any-thread] any thread, any number at once
 ///   [per-layer]  never two calls on one layer at once
 ///   [stream]     only enqueues or computes: no allocation, lock, log, synchronisation, device
-///   switch
-///                or environment read; capturable in a CUDA graph
+///                switch or environment read; capturable in a CUDA graph
 
 DLQ_BEGIN_DECLS
 

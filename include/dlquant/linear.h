@@ -64,7 +64,8 @@ dlq_partition_spread_heads(int32_t heads, int32_t kv_heads, int32_t ranks, int64
                            struct dlq_error *err);
 
 /// How to make a layer. Zeroes are the defaults of the field: no bias, x of a row layer already
-/// split, y of a row layer summed, y of a column layer not gathered.
+/// split, y of a row layer summed, y of a column layer not gathered. All of it is read while the
+/// layer is made; only `config` and what `collective` calls have to outlive the layer.
 struct dlq_linear_desc {
     uint32_t struct_size;          ///< Size of this struct
     uint32_t flags;                ///< Mask of enum dlq_linear_flags
@@ -88,7 +89,7 @@ struct dlq_linear_desc {
     dlq_quant_config *config;      ///< NULL: unquantized
     const struct dlq_collective *collective; ///< NULL: dlq_collective_self()
     const dlq_checkpoint *evidence;          ///< Headers for the method's decision; NULL: none
-    const struct dlq_partition *partition;   ///< Read while the layer is made; NULL: equal shares
+    const struct dlq_partition *partition;   ///< NULL: equal shares
 };
 
 /// Make a layer that is whole on every rank. With output_sizes it has several parts.
@@ -168,14 +169,14 @@ dlq_part_tag(const char *tag)
 }
 
 /// Load one unsharded checkpoint tensor (host memory, row-major) into parameter `name`: this rank's
-/// share is cut out and put in its place. A failure leaves the parameter's slot unfilled.
-/// DLQ_ENOTFOUND: no such parameter. [setup] @since 1.0
+/// share is cut out and put in its place. The memory may be reused on return. A failure leaves the
+/// parameter's slot unfilled. DLQ_ENOTFOUND: no such parameter. [setup] @since 1.0
 DLQ_API int32_t
 dlq_linear_load_tensor(dlq_linear *layer, const char *name, struct dlq_part_id part,
                        const struct dlq_tensor *tensor, struct dlq_error *err);
 
 /// Load everything that the checkpoint holds at the layer's path and its parts' paths. Tensors that
-/// no parameter wants are a warning. [setup] @since 1.0
+/// no parameter wants are a warning. The layer needs the checkpoint no longer. [setup] @since 1.0
 DLQ_API int32_t
 dlq_linear_load_checkpoint(dlq_linear *layer, const dlq_checkpoint *ckpt, struct dlq_error *err);
 

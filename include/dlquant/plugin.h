@@ -148,7 +148,8 @@ struct dlq_linear_method_ops {
     /// Two calls on one layer may overlap when their streams and workspaces differ. [stream]
     int32_t (*apply)(const void *method, const struct dlq_linear_call *call, struct dlq_error *err);
 
-    /// Fill `out`. Before process_weights() sizes are predictions. [any-thread]
+    /// Write every member of `out` behind struct_size; nothing is there yet. Before
+    /// process_weights() sizes are predictions. [any-thread]
     int32_t (*explain)(const void *method, const struct dlq_host *host,
                        const struct dlq_layer_info *info, struct dlq_explanation *out,
                        struct dlq_error *err);

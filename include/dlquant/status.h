@@ -12,7 +12,8 @@
 
 DLQ_BEGIN_DECLS
 
-/// Result of a call. Zero is success; a code never changes its meaning.
+/// Result of a call: what functions that return int32_t return, where their comment names nothing
+/// else. Zero is success; a code never changes its meaning.
 enum dlq_status {
     DLQ_OK = 0,           ///< Success
     DLQ_EINVAL = 1,       ///< An argument breaks the function's contract
