@@ -259,15 +259,17 @@ __global__ void __launch_bounds__(128 * Rw * Kw + 128, Ctas)
 
     if (nth == copies) {
         ptx_reg_dec<C::producer_registers>();
-        const int warp = __shfl_sync(0xffffffffu, threadIdx.x / 32 % 4, 0);
-        // Early, each warp has a quarter: all of them take longer than weights on their way.
+        // Unsigned: what is below 1 is then known to be 0, and the loop has a known length.
+        const unsigned warp = __shfl_sync(0xffffffffu, threadIdx.x / 32 % 4, 0);
+        // Early, each warp has a quarter: all of them take longer than weights on their way. Else x
+        // waits for them, and longer for a loop.
         constexpr int warps = Early ? 4 : 1;
         if (warp < warps && ptx_elect()) {
             if (warp == 0)
                 ptx_tma_prefetch(&w_map);
             if (warp == warps / 2)
                 ptx_tma_prefetch(&x_map);
-#pragma unroll 1
+#pragma unroll(Early ? 1 : C::St)
             for (int s = warp; s < C::St; s += warps) {
                 ptx_mbar_init(full + 8 * s, 1);
                 ptx_mbar_init(empty + 8 * s, Rw * Mc);
