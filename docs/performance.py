@@ -38,7 +38,7 @@ What was tried, how kernels work and where they stop:
 - [W4A16 on one H200](performance/h200_w4.md): 4-bit weights, 1 to 8192 tokens
 - [W4A16 on one H100](performance/h100_w4.md): the same beside peers in one process, and where the time goes
 - [W8A8 on one H200](performance/h200_w8.md): int8 and FP8 products, 1 to 8192 tokens
-- [W8A8 on one H100](performance/h100_w8.md): the same since the kernel for many tokens changed, beside vLLM and cuBLASLt
+- [W8A8 on one H100](performance/h100_w8.md): the same beside vLLM and cuBLASLt in one process
 - [The Marlin layout on one H100 and one H200](performance/marlin.md): 4 and 8 bits with the instructions of sm_80
 - [Whole layers on one H100](performance/h100_layers.md): unquantized beside cuBLASLt; int8, fp8, fp4
 - [Layers on an H200](performance/h200_layers.md): what calls cost the host, cuBLASLt beside, sanitizers
