@@ -6,11 +6,15 @@
 #include <signal.h>
 #include <unistd.h>
 
-/// A plugin whose open() never returns, or ends the process: what dlquant-plugin-check must
-/// survive.
+/// A plugin whose open() never returns, or ends the process, or that is of another ABI: what
+/// dlquant-plugin-check must survive.
 
-#ifdef HANG
+#if defined(HANG)
 #define NAME "hang"
+#elif defined(FOREIGN)
+#define NAME "foreign"
+#undef DLQ_ABI_MAJOR
+#define DLQ_ABI_MAJOR 99
 #else
 #define NAME "crash"
 #endif

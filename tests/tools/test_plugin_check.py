@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The dlquant authors
 # SPDX-License-Identifier: Apache-2.0
-"""dlquant-plugin-check on a good plugin, one that crashes, one that hangs, and no plugin.
+"""dlquant-plugin-check on a good plugin, one that crashes, one of another ABI, one that hangs, and none.
 
-usage: test_plugin_check.py CHECKER GOOD.so CRASH.so HANG.so. Prints TAP.
+usage: test_plugin_check.py CHECKER GOOD.so CRASH.so FOREIGN.so HANG.so. Prints TAP.
 """
 
 import json
@@ -14,7 +14,7 @@ import sys
 
 import tap
 
-CHECKER, GOOD, CRASH, HANG = sys.argv[1:5]
+CHECKER, GOOD, CRASH, FOREIGN, HANG = sys.argv[1:6]
 
 
 def check(*args):
@@ -62,6 +62,15 @@ def a_hang_is_a_failed_check(tmp):
     assert "ran longer than 1 s" in run.stdout, run.stdout
 
 
+def a_plugin_that_no_host_accepts_is_asked_no_more(tmp):
+    run = check("--config", good_config(tmp), FOREIGN)
+    assert run.returncode == 1, run.stdout
+    assert re.search(r"not ok 1 - a_host_accepts_the_plugin\n# .*abi_major", run.stdout), run.stdout
+    assert "not ok 6 - header_negotiates" in run.stdout, run.stdout
+    assert "crashed" not in run.stdout and "# SKIP no host accepts" in run.stdout, run.stdout
+    assert check("--group", "numerics", FOREIGN).returncode == 1
+
+
 def no_plugin_fails_to_load(tmp):
     path = os.path.join(tmp, "none.so")
     run = check(path)
@@ -87,7 +96,7 @@ def help_and_version_go_to_standard_output(_):
 
 TESTS = [a_good_plugin_passes_every_group, json_has_a_line_a_check_and_the_sums,
          without_a_configuration_layers_are_skipped, a_crash_is_a_failed_check,
-         a_hang_is_a_failed_check, no_plugin_fails_to_load, wrong_arguments_are_usage_errors,
+         a_hang_is_a_failed_check, a_plugin_that_no_host_accepts_is_asked_no_more, no_plugin_fails_to_load, wrong_arguments_are_usage_errors,
          help_and_version_go_to_standard_output]
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ struct options {
 };
 
 /// What the child does before and instead of a check.
-enum task { TASK_LOAD, TASK_CONFIG, TASK_CHECK };
+enum task { TASK_LOAD, TASK_ADD, TASK_CONFIG, TASK_CHECK };
 
 static const char *const verdict_names[] = {"pass", "fail", "skip"};
 
@@ -41,6 +41,21 @@ say(struct check_result *result, enum check_verdict verdict, const char *text)
 {
     result->verdict = verdict;
     snprintf(result->text, sizeof(result->text), "%.600s", text ? text : "");
+}
+
+/// Whether a host takes the plugin at all: a skip when not.
+static void
+try_add(const struct check_subject *subject, struct check_result *result)
+{
+    dlq_runtime *rt = NULL;
+    struct dlq_error err = DLQ_ERROR_INIT;
+    const struct dlq_runtime_options options = {.struct_size = sizeof(options),
+                                                .load_policy = DLQ_LOAD_NONE};
+    if (dlq_runtime_create(&options, &rt, &err) != DLQ_OK ||
+        dlq_runtime_add_plugin(rt, subject->plugin, &err) != DLQ_OK) {
+        say(result, CHECK_SKIP, err.msg);
+    }
+    dlq_runtime_destroy(rt);
 }
 
 /// Whether the plugin's name alone is a configuration to it.
@@ -96,7 +111,9 @@ child_main(const struct options *opt, bool with_case, enum task task, const stru
                                                   .cases = &one,
                                                   .n_cases = with_case,
                                                   .seed = opt->seed};
-            if (task == TASK_CONFIG) {
+            if (task == TASK_ADD) {
+                try_add(&subject, &result);
+            } else if (task == TASK_CONFIG) {
                 try_default_config(&subject, &result);
             } else {
                 check_run(check, &subject, &result);
@@ -233,21 +250,34 @@ run_checks(const struct options *opt)
         print_sums(opt, count);
         return 1;
     }
+    int number = 0;
+    struct check_result refused;
+    run_child(opt, false, TASK_ADD, NULL, &refused);
+    const bool added = refused.verdict != CHECK_SKIP;
+    if (!added) {
+        refused.verdict = CHECK_FAIL;
+        ++count[CHECK_FAIL];
+        print_result(opt, ++number, "a_host_accepts_the_plugin", "descriptor", &refused);
+    }
     bool with_case = opt->config != NULL;
-    if (!with_case) {
+    if (!with_case && added) {
         run_child(opt, true, TASK_CONFIG, NULL, &r);
         with_case = r.verdict == CHECK_PASS;
         if (!with_case && !opt->json) {
             printf("# no layer is tried: %s\n# hint: --config FILE --k K --n N\n", r.text);
         }
     }
-    int number = 0;
     for (size_t i = 0; i < check_list_size; ++i) {
         const struct check *check = &check_list[i];
         if (opt->group && strcmp(opt->group, check->group) != 0) {
             continue;
         }
-        run_child(opt, with_case, TASK_CHECK, check, &r);
+        if (added || strcmp(check->group, "static") == 0 ||
+            strcmp(check->group, "descriptor") == 0) {
+            run_child(opt, with_case, TASK_CHECK, check, &r);
+        } else {
+            say(&r, CHECK_SKIP, "no host accepts the plugin");
+        }
         ++count[r.verdict];
         print_result(opt, ++number, check->name, check->group, &r);
     }
