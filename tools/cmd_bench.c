@@ -257,6 +257,7 @@ write_file(const struct bench *b, const char *path,
     const bool bad = !file || ferror(file);
     if (bad || fclose(file) != 0) {
         fprintf(stderr, "dlquant bench: %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "hint: --csv and --svg write into folders that exist\n");
         return TOOL_ENVIRONMENT;
     }
     return TOOL_OK;
@@ -273,7 +274,7 @@ open_device(struct bench *b)
     }
     if (status != DLQ_OK) {
         err.code = status;
-        return tool_report(&err, TOOL_STAGE_METHOD);
+        return tool_report(&err, TOOL_STAGE_INPUT);
     }
     const struct dlq_host *host = dlq_runtime_host(b->rt);
     b->threads = is_gpu(b) ? 0 : host->n_threads(host->ctx);

@@ -97,6 +97,8 @@ tool_exit_code(int32_t status, enum tool_stage stage)
     case DLQ_ESHAPE:
     case DLQ_EDTYPE:
         return stage == TOOL_STAGE_INPUT ? TOOL_INPUT : TOOL_UNSUPPORTED;
+    case DLQ_EINVAL: // DLQ_CPU_FLAGS, or our mistake
+        return stage == TOOL_STAGE_INPUT ? TOOL_USAGE : TOOL_DEFECT;
     case DLQ_EUNSUPPORTED:
         return TOOL_UNSUPPORTED;
     case DLQ_ENOMEM:
@@ -117,6 +119,7 @@ tool_report(const struct dlq_error *err, enum tool_stage stage)
 {
     static const char *const hints[] = {
         [TOOL_FAILED] = "dlquant run --json shows every layer with its error and bound",
+        [TOOL_USAGE] = "man dlquant explains options and variables of the environment",
         [TOOL_INPUT] = "fetch the file again, or run dlquant inspect --explain on the folder",
         [TOOL_UNSUPPORTED] = "dlquant plugins lists what is installed; DLQ_PLUGIN_PATH or "
                              "--plugin-dir add folders",

@@ -16,7 +16,7 @@
 enum tool_exit {
     TOOL_OK = 0,          ///< Everything asked for was done and is right
     TOOL_FAILED = 1,      ///< A layer is outside its bound
-    TOOL_USAGE = 2,       ///< The command line makes no sense
+    TOOL_USAGE = 2,       ///< The command line or the environment makes no sense
     TOOL_INPUT = 3,       ///< The checkpoint or the golden folder is damaged or missing
     TOOL_UNSUPPORTED = 4, ///< The input is valid and nothing here can run it
     TOOL_ENVIRONMENT = 5, ///< Memory, device, plugin file or a peer failed
@@ -97,7 +97,7 @@ tool_seconds(void);
 
 /// Where an error happened decides what its status means to a caller of the command.
 enum tool_stage {
-    TOOL_STAGE_INPUT, ///< Opening a checkpoint: not found is bad input
+    TOOL_STAGE_INPUT, ///< Opening what the user names: not found is bad input
     TOOL_STAGE_METHOD ///< Looking for a plugin and planning: not found is unsupported
 };
 

@@ -46,6 +46,16 @@ def wrong_arguments_are_usage_errors(_):
         expect(dlquant(*args), 2)
 
 
+def instruction_sets_that_do_not_exist_are_a_usage_error(_):
+    os.environ["DLQ_CPU_FLAGS"] = "avx2,nonsense"
+    try:
+        for args in (["run", os.path.join(JARGON, "awq")], ["inspect", os.path.join(JARGON, "awq")],
+                     ["bench", "--m", "1", "--shapes", "64x64"]):
+            expect(dlquant(*args), 2, "DLQ_CPU_FLAGS", "nonsense")
+    finally:
+        del os.environ["DLQ_CPU_FLAGS"]
+
+
 def manual_and_completion_name_every_option(_):
     with open(os.path.join(ROOT, "tools", "options.c"), encoding="utf-8") as file:
         options = re.findall(r'\{"([a-z-]+)", (?:no|required)_argument', file.read())

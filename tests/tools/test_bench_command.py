@@ -75,5 +75,10 @@ def bench_needs_the_plugin(tmp):
     expect(run, 4, "compressed-tensors")
 
 
+def a_file_that_cannot_be_written_is_named(tmp):
+    path = os.path.join(tmp, "none", "figures.csv")
+    expect(dlquant("bench", "--op", "dense", "--m", "1", "--shapes", "64x64", "--csv", path), 5, path)
+
+
 if __name__ == "__main__":
     sys.exit(tap.run_all(globals()))
