@@ -5,6 +5,7 @@
 #include "../common/layer.h"
 #include "unquantized.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,8 +74,9 @@ config_get_quant_method(void *config, const struct dlq_host *host,
             out->answer = DLQ_UNSUPPORTED;
             snprintf(out->rule, sizeof(out->rule), "headers: %s: %s", info->parts[i]->prefix,
                      reason);
-            host->fail(err, DLQ_EUNSUPPORTED, "%s: unquantized cannot run %s: %s", info->prefix,
-                       info->parts[i]->prefix, reason);
+            const bool one = info->n_parts == 1;
+            host->fail(err, DLQ_EUNSUPPORTED, "%s: unquantized cannot run %s%s: %s", info->prefix,
+                       one ? "it" : "its part ", one ? "" : info->parts[i]->prefix, reason);
             return DLQ_OK;
         }
     }

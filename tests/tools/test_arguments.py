@@ -72,7 +72,8 @@ def completion_offers_subcommands_and_options(_):
              'echo "${COMPREPLY[*]}"'
     for words, index, want in (("r", 1, "run"), ("run --no-f", 2, "--no-fuse"), ("b", 1, "bench"),
                                ("bench --sv", 2, "--svg"),
-                               ("plan --device sm9", 3, "sm90"), ("run --dtype b", 3, "bf16")):
+                               ("plan --device sm9", 3, "sm90"), ("run --dtype b", 3, "bf16"),
+                               (f"run {JARGON}/awq/mo", 2, f"{JARGON}/awq/model.safetensors")):
         out = subprocess.run(["bash", "-c", script % (words, index)], capture_output=True,
                              text=True, check=True).stdout
         assert out.split() == [want], (words, out)
@@ -110,6 +111,15 @@ def a_recording_of_other_sizes_is_bad_input(tmp):
     write_safetensors(os.path.join(golden, "layers.safetensors"),
                       {f"{name}.x": ("F16", [4, 512]), f"{name}.y": ("F64", [4, 256])})
     expect(dlquant("run", os.path.join(JARGON, "awq"), "--golden", golden), 3, name)
+
+
+def quantized_tensors_without_a_configuration_are_unsupported(_):
+    path = os.path.join(JARGON, "awq", "model.safetensors")
+    layer, why = "model.layers.0.mlp.down_proj", "it is quantized, the checkpoint holds 'qweight'"
+    expect(dlquant("run", path), 4, f"{layer}: unquantized cannot run it: {why}")
+    rows = lines(dlquant("inspect", path, "--json"))
+    part = "unquantized cannot run its part model.layers.0.mlp.gate_proj: " + why
+    assert any(part in row.get("why", "") for row in rows), rows
 
 
 def a_missing_tensor_is_named(tmp):
