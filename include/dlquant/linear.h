@@ -100,22 +100,25 @@ dlq_linear_replicated_create(dlq_runtime *rt, const struct dlq_linear_desc *desc
                              struct dlq_error *err);
 
 /// Make a layer whose outputs are split. With output_sizes each part is split by itself. As above.
+/// [setup] @since 1.0
 DLQ_API int32_t
 dlq_linear_column_create(dlq_runtime *rt, const struct dlq_linear_desc *desc, dlq_linear **out,
                          struct dlq_error *err);
 
 /// Make a layer whose inputs are split; the bias is added on rank 0, before the sum. As above.
+/// [setup] @since 1.0
 DLQ_API int32_t
 dlq_linear_row_create(dlq_runtime *rt, const struct dlq_linear_desc *desc, dlq_linear **out,
                       struct dlq_error *err);
 
-/// Make several column-parallel layers side by side: gate_up_proj and friends. As above.
+/// Make several column-parallel layers side by side: gate_up_proj and friends. As above. [setup]
+/// @since 1.0
 DLQ_API int32_t
 dlq_linear_merged_create(dlq_runtime *rt, const struct dlq_linear_desc *desc, dlq_linear **out,
                          struct dlq_error *err);
 
 /// Make query, key and value projections side by side, KV heads replicated when there are more
-/// ranks than KV heads. As above.
+/// ranks than KV heads. As above. [setup] @since 1.0
 DLQ_API int32_t
 dlq_linear_qkv_create(dlq_runtime *rt, const struct dlq_linear_desc *desc, dlq_linear **out,
                       struct dlq_error *err);
