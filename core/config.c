@@ -29,6 +29,10 @@ struct special {
     double value;
 };
 
+// What jansson takes at most for one value beside its text: an empty object, its place in an array
+// that grows, and what the allocator adds.
+#define MAX_VALUE_BYTES ((size_t)320)
+
 static const char out_of_range[] = "a number beyond the range of a double";
 
 struct parse {
@@ -238,9 +242,10 @@ load(struct parse *p, json_t **out, struct dlq_error *err)
         copy[s->offset] = '0';
     }
     // jansson (to 2.14 at least, its issue 362) does not look whether its token buffer could grow
-    // and then loses bytes or aborts. That buffer is at most a few times the text: see that there
-    // is room for it before. Volatile, or clang leaves out a pair of malloc() and free().
-    void *volatile room = malloc(4 * p->len + 4096);
+    // and then loses bytes or writes behind its blocks. That buffer is at most a few times the
+    // text, and what is built before it grows takes memory too: see that there is room for all of
+    // it. Volatile, or clang leaves out a pair of malloc() and free().
+    void *volatile room = malloc(4 * p->len + MAX_VALUE_BYTES * p->n_values + 4096);
     if (!room) {
         dlq_free(p->a, copy);
         return fail_memory(p, err);
