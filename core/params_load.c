@@ -31,6 +31,13 @@ name_load(struct load *load)
              s->file ? s->file : "");
 }
 
+// Whose fault a tensor is that does not fit: the file's, or the caller's.
+static uint32_t
+domain_of(const struct load *load)
+{
+    return load->source->file ? DLQ_DOMAIN_CHECKPOINT : DLQ_DOMAIN_CORE;
+}
+
 static void
 parts_text(const struct load *load, char *buf, size_t size)
 {
@@ -63,10 +70,10 @@ check_source(const struct load *load, struct dlq_error *err)
     const struct dlq_param_desc *const d = &load->param->desc;
     const bool cast = (d->flags & DLQ_PARAM_CAST) && dlq_cast_supported(d->dtype, t->dtype);
     if (t->dtype != d->dtype && !cast) {
-        return dlq_fail(err, DLQ_EDTYPE, "%s: expected %s%s, found %s", load->who,
-                        dlq_param_dtype_text(d->dtype),
-                        (d->flags & DLQ_PARAM_CAST) ? " or what casts to it" : "",
-                        dlq_param_dtype_text(t->dtype));
+        return dlq_fail_native(err, DLQ_EDTYPE, domain_of(load), 0, "%s: expected %s%s, found %s",
+                               load->who, dlq_param_dtype_text(d->dtype),
+                               (d->flags & DLQ_PARAM_CAST) ? " or what casts to it" : "",
+                               dlq_param_dtype_text(t->dtype));
     }
     return DLQ_OK;
 }
@@ -81,8 +88,9 @@ check_unwritten(const struct load *load, struct dlq_error *err)
         if (load->param->written[i]) {
             char parts[80];
             parts_text(load, parts, sizeof(parts));
-            return dlq_fail(err, DLQ_EEXIST, "%s%s: part '%s' is loaded already", load->who, parts,
-                            load->params->info->parts[i]->tag);
+            return dlq_fail_native(err, DLQ_EEXIST, domain_of(load), 0,
+                                   "%s%s: part '%s' is loaded already", load->who, parts,
+                                   load->params->info->parts[i]->tag);
         }
     }
     return DLQ_OK;
@@ -232,13 +240,14 @@ check_shape(const struct load *load, const struct dlq_param_box *box, struct dlq
                               (long long)first, (long long)last + 1);
     }
     parts_text(load, parts, sizeof(parts));
-    return dlq_fail(err, DLQ_ESHAPE,
-                    "%s%s: expected %s %s, found %s %s; the slice for rank %d of %d is [%s]",
-                    load->who, parts, dlq_param_dtype_text(load->param->desc.dtype),
-                    dlq_param_shape_text(box->ndim, box->src_shape, expected, sizeof(expected)),
-                    dlq_param_dtype_text(t->dtype),
-                    dlq_param_shape_text(t->ndim, t->shape, found, sizeof(found)), info->tp_rank,
-                    info->tp_size, slice);
+    return dlq_fail_native(
+        err, DLQ_ESHAPE, domain_of(load), 0,
+        "%s%s: expected %s %s, found %s %s; the slice for rank %d of %d is [%s]", load->who, parts,
+        dlq_param_dtype_text(load->param->desc.dtype),
+        dlq_param_shape_text(box->ndim, box->src_shape, expected, sizeof(expected)),
+        dlq_param_dtype_text(t->dtype),
+        dlq_param_shape_text(t->ndim, t->shape, found, sizeof(found)), info->tp_rank, info->tp_size,
+        slice);
 }
 
 static int32_t
@@ -247,15 +256,15 @@ fail_copy(const struct load *load, const struct dlq_param_copy *copy, int32_t rc
 {
     char index[128];
     if (copy->refused) {
-        return dlq_fail(
-            err, DLQ_EINVAL, "%s: element %s is not finite as %s", load->who,
+        return dlq_fail_native(
+            err, DLQ_EFORMAT, domain_of(load), 0, "%s: element %s is not finite as %s", load->who,
             dlq_param_shape_text(load->param->desc.ndim, copy->bad_index, index, sizeof(index)),
             dlq_param_dtype_text(copy->dst_dtype));
     }
     if (copy->unfit) {
-        return dlq_fail(err, rc, "%s: a value of %s does not fit %s", load->who,
-                        dlq_param_dtype_text(copy->src_dtype),
-                        dlq_param_dtype_text(copy->dst_dtype));
+        return dlq_fail_native(err, rc, domain_of(load), 0, "%s: a value of %s does not fit %s",
+                               load->who, dlq_param_dtype_text(copy->src_dtype),
+                               dlq_param_dtype_text(copy->dst_dtype));
     }
     return rc == DLQ_ENOMEM ? dlq_fail(err, rc, "%s: no memory for a buffer", load->who)
                             : dlq_fail_prefix(err, rc, "%s", load->who);
@@ -287,10 +296,11 @@ load_replicated(const struct load *load, struct dlq_param_copy *copy,
     if (again && digest != load->param->digest) {
         char parts[80];
         parts_text(load, parts, sizeof(parts));
-        return dlq_fail(err, DLQ_EFORMAT,
-                        "%s%s: expected the values of part '%s', which all parts share, found "
-                        "others",
-                        load->who, parts, info->parts[before]->tag);
+        return dlq_fail_native(
+            err, DLQ_EFORMAT, domain_of(load), 0,
+            "%s%s: expected the values of part '%s', which all parts share, found "
+            "others",
+            load->who, parts, info->parts[before]->tag);
     }
     load->param->digest = digest;
     return DLQ_OK;

@@ -149,6 +149,23 @@ def a_changed_weight_fails_its_layer_only(tmp):
     assert failed[0]["why"], failed
 
 
+def a_tensor_that_does_not_fit_is_bad_input(tmp):
+    path = copy("awq", tmp)
+    model = os.path.join(path, "model.safetensors")
+    scales = "model.layers.0.mlp.down_proj.scales"
+    patch(model, offsets(model)[scales] + 6, b"\x00\x7e")
+    run = dlquant("run", path)
+    expect(run, 3, scales, "element [0, 3] is not finite as F16", "hint: fetch the file again")
+    path = copy("w8a8", tmp)
+    model = os.path.join(path, "model.safetensors")
+    scales = "model.layers.0.mlp.down_proj.weight_scale"
+    with open(model, "rb") as file:
+        header = file.read(1 << 16)
+    patch(model, header.index(b"[256,1]", header.index(scales.encode())), b"[1,256]")
+    run = dlquant("run", path)
+    expect(run, 3, scales, "[256, 1], found", "hint: fetch the file again")
+
+
 def a_changed_part_is_found_in_single_layers_too(tmp):
     path = copy("fp16", tmp)
     model = os.path.join(path, "model.safetensors")

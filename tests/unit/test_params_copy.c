@@ -88,7 +88,7 @@ element_that_is_not_finite_is_named_by_its_index(void **state)
     test_assert_ok(params_declare(&f, &d), &f.err);
     float values[] = {1, 2, NAN, 4, 5, 6, 7, INFINITY};
     const struct dlq_tensor t = params_tensor(DLQ_F32, 2, 4, 2, values);
-    test_assert_error(params_load(&f, "scales", 0, 0, &t), &f.err, DLQ_EINVAL,
+    test_assert_error(params_load(&f, "scales", 0, 0, &t), &f.err, DLQ_EFORMAT,
                       "element [3, 1] is not finite as F32");
     values[7] = 8;
     // The NaN of the other rank's rows is the other rank's error.
@@ -118,7 +118,7 @@ threads_find_the_first_element_that_is_not_finite(void **state)
     memcpy((char *)odd + 2 * (480 * cols + 123), &bad, 2);
     memcpy((char *)odd + 2 * (690 * cols + 7), &bad, 2);
     const struct dlq_tensor t = params_tensor(DLQ_BF16, 2, rows, cols, odd);
-    test_assert_error(params_load(&f, "scales", 0, 0, &t), &f.err, DLQ_EINVAL,
+    test_assert_error(params_load(&f, "scales", 0, 0, &t), &f.err, DLQ_EFORMAT,
                       "element [480, 123] is not finite as BF16");
     assert_int_equal(f.uploads, 0);
     assert_true(f.tasks > 1);
@@ -144,7 +144,7 @@ cast_that_overflows_is_not_finite(void **state)
     test_assert_ok(params_declare(&f, &d), &f.err);
     const float values[] = {1, 1e6f};
     const struct dlq_tensor t = params_tensor(DLQ_F32, 1, 0, 2, values);
-    test_assert_error(params_load(&f, "bias", 0, 0, &t), &f.err, DLQ_EINVAL,
+    test_assert_error(params_load(&f, "bias", 0, 0, &t), &f.err, DLQ_EFORMAT,
                       "element [1] is not finite as F16");
     params_end(&f);
 }
@@ -172,7 +172,7 @@ every_floating_point_type_knows_what_is_not_finite(void **state)
         const struct dlq_tensor good = params_tensor(cases[i].dtype, 1, 0, 1, &cases[i].good);
         const struct dlq_tensor bad = params_tensor(cases[i].dtype, 1, 0, 1, &cases[i].bad);
         test_assert_ok(params_load(&f, "s", 0, 0, &good), &f.err);
-        test_assert_error(params_load(&f, "s", 0, 0, &bad), &f.err, DLQ_EINVAL,
+        test_assert_error(params_load(&f, "s", 0, 0, &bad), &f.err, DLQ_EFORMAT,
                           "element [0] is not finite");
         // What was written before does not count any more.
         test_assert_error(dlq_params_check(&f.params, &f.err), &f.err, DLQ_EINCOMPLETE, "'s'");
@@ -191,7 +191,7 @@ replicated_value_must_be_finite_too(void **state)
     test_assert_ok(params_declare(&f, &d), &f.err);
     const float bad = NAN;
     const struct dlq_tensor t = params_tensor(DLQ_F32, 1, 0, 1, &bad);
-    test_assert_error(params_load(&f, "input_scale", 0, 1, &t), &f.err, DLQ_EINVAL,
+    test_assert_error(params_load(&f, "input_scale", 0, 1, &t), &f.err, DLQ_EFORMAT,
                       "is not finite");
     params_end(&f);
 }
