@@ -157,6 +157,7 @@ check_hidden(const struct dlq_catalog *catalog, struct dlq_installed *item, stru
         if (first->dir < item->dir && !strcmp(first->file, item->file)) {
             char problem[DLQ_ERROR_MSG_SIZE];
             snprintf(problem, sizeof(problem), "hidden by %s, which comes first", first->origin);
+            item->hidden = true;
             return set_problem(item, catalog->alloc, problem, err);
         }
     }

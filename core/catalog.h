@@ -23,6 +23,7 @@ struct dlq_installed {
     const char *name;              ///< Canonical name by the note; NULL when the note does not say
     const char *version;           ///< By the note, or ""
     char *problem;                 ///< Why it cannot be used, or NULL
+    bool hidden;                   ///< The problem is a file of that name in an earlier directory
     size_t dir;                    ///< Index of its directory in the search order
     dev_t dev;                     ///< With `ino`: which file it is; 0 when it was refused
     ino_t ino;                     ///< See `dev`

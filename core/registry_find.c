@@ -195,6 +195,7 @@ fail_unknown(struct dlq_registry *reg, const struct dlq_catalog *catalog, const 
              const struct text *tried, struct dlq_error *err)
 {
     struct text known = {0};
+    struct text broken = {0};
     pthread_mutex_lock(&reg->lock);
     for (size_t i = 0; i < reg->n; i++) {
         if (reg->bindings[i].added) {
@@ -203,14 +204,18 @@ fail_unknown(struct dlq_registry *reg, const struct dlq_catalog *catalog, const 
     }
     pthread_mutex_unlock(&reg->lock);
     for (size_t i = 0; i < catalog->n; i++) {
-        if (!catalog->items[i].problem) {
-            const char *const item = catalog->items[i].name;
-            add_known(&known, item ? item : catalog->items[i].file);
+        const struct dlq_installed *const item = &catalog->items[i];
+        if (!item->problem) {
+            add_known(&known, item->name ? item->name : item->file);
+        } else if (!item->hidden) {
+            // Any of them may be the one that would answer to the name.
+            text_add(&broken, "%s%s: %s", broken.len ? "; " : "; not usable: ", item->origin,
+                     item->problem);
         }
     }
     return dlq_fail_native(err, DLQ_ENOTFOUND, DLQ_DOMAIN_LOADER, 0,
-                           "unknown quantization method '%s'; known: %s; looked in: %s", name,
-                           known.len ? known.buf : "none",
+                           "unknown quantization method '%s'; known: %s%s; looked in: %s", name,
+                           known.len ? known.buf : "none", broken.buf,
                            tried->len ? tried->buf : "no directory");
 }
 

@@ -28,7 +28,7 @@ plan_all(struct tool_run *run)
         free(msg);
     }
     // All processes found the same; one says it.
-    return tool_group_self(run->group) > 0 ? tool_exit_code(first.code, TOOL_STAGE_METHOD)
+    return tool_group_self(run->group) > 0 ? tool_exit_code(&first, TOOL_STAGE_METHOD)
                                            : tool_report(&first, TOOL_STAGE_METHOD);
 }
 

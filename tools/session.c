@@ -81,15 +81,18 @@ tool_dtype_name(uint32_t dtype)
 }
 
 int
-tool_exit_code(int32_t status, enum tool_stage stage)
+tool_exit_code(const struct dlq_error *err, enum tool_stage stage)
 {
-    switch (status) {
+    switch (err->code) {
     case DLQ_OK:
         return TOOL_OK;
     case DLQ_ENOTFOUND:
         return stage == TOOL_STAGE_INPUT ? TOOL_INPUT : TOOL_UNSUPPORTED;
     case DLQ_EIO:
     case DLQ_EFORMAT:
+        return err->domain == DLQ_DOMAIN_LOADER ? TOOL_ENVIRONMENT : TOOL_INPUT;
+    case DLQ_EEXIST:
+        return stage == TOOL_STAGE_INPUT ? TOOL_INPUT : TOOL_ENVIRONMENT;
     case DLQ_ECONFIG:
     case DLQ_EINCOMPLETE:
     case DLQ_EOVERFLOW:
@@ -126,7 +129,7 @@ tool_report(const struct dlq_error *err, enum tool_stage stage)
         [TOOL_ENVIRONMENT] = "dlquant plugins and -v show what was looked for and what failed",
         [TOOL_DEFECT] = "this looks like a defect of dlquant; please report it with this line",
     };
-    const int code = tool_exit_code(err->code, stage);
+    const int code = tool_exit_code(err, stage);
     const bool sizes = code == TOOL_UNSUPPORTED && err->code == DLQ_ESHAPE;
     const char *const hint = sizes ? "dlquant plan CKPT --tp 1-8 shows which numbers of ranks work"
                              : err->code == DLQ_EDEVICE

@@ -101,9 +101,9 @@ enum tool_stage {
     TOOL_STAGE_METHOD ///< Looking for a plugin and planning: not found is unsupported
 };
 
-/// Exit code for a status.
+/// Exit code for an error.
 int
-tool_exit_code(int32_t status, enum tool_stage stage);
+tool_exit_code(const struct dlq_error *err, enum tool_stage stage);
 
 /// Print an error as one line and a hint line on standard error; returns the exit code.
 int

@@ -166,6 +166,22 @@ def wrong_group_size_is_refused_with_the_field(tmp):
     assert run.returncode in (3, 4) and "group_size" in run.stderr, run
 
 
+def a_broken_plugin_file_is_no_fault_of_the_checkpoint(tmp):
+    broken = os.path.join(tmp, "awq_marlin.so")
+    with open(broken, "w", encoding="utf-8") as file:
+        file.write("no library")
+    os.chmod(broken, 0o644)
+    ckpt = os.path.join(tmp, "ckpt")
+    os.mkdir(ckpt)
+    write_config(ckpt, quantization_config={**AWQ, "quant_method": "awq_marlin"})
+    write_safetensors(os.path.join(ckpt, "model.safetensors"), {"fc1.weight": ("F16", [8, 8])})
+    run = dlquant("run", ckpt, "--plugin-dir", tmp)
+    expect(run, 5, broken, "not an ELF file", "hint: dlquant plugins")
+    # By an alias nobody knows that it is the one; it hides the one that is.
+    run = dlquant("run", os.path.join(JARGON, "awq"), "--plugin-dir", tmp)
+    expect(run, 4, "unknown quantization method 'awq'", f"not usable: {broken}: not an ELF file")
+
+
 def plugins_are_listed(_):
     rows = lines(dlquant("plugins", "--json"))
     found = {row["name"]: row for row in rows[:-1]}
