@@ -22,6 +22,7 @@ static const char *const kind_names[] = {"exact", "regex", "class"};
 /// What one path matched.
 struct hit {
     bool ignored;
+    bool exact;                   ///< An entry that spells the path out decided
     const struct ct_group *group; ///< NULL with ignored false: no rule
     char rule[256];
 };
@@ -81,6 +82,7 @@ find_ignore(const struct ct_config *config, const struct dlq_layer_info *info, c
                          p - config->ignore.items, dlq_text_clip(p->text, clip), kind_names[kind],
                          form_note(form));
                 out->ignored = true;
+                out->exact = kind == EXACT;
                 return true;
             }
         }
@@ -105,6 +107,7 @@ note_target(struct hit *out, const struct ct_group *g, const struct ct_pattern *
     dlq_text_clip(g->name, group);
     if (!out->group) {
         out->group = g;
+        out->exact = kind == EXACT;
         snprintf(out->rule, sizeof(out->rule), "/config_groups/%s/%s%td '%s' (%s%s)", group,
                  g->preset ? "" : "targets/", p - g->targets.items, dlq_text_clip(p->text, text),
                  kind_names[kind], form_note(form));
@@ -193,7 +196,7 @@ static bool
 match_whole(const struct ct_config *config, const struct dlq_layer_info *info, struct hit *out)
 {
     match_path(config, info, info->prefix, out);
-    return strstr(out->rule, "(exact") != NULL;
+    return out->exact;
 }
 
 static bool

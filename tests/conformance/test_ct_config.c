@@ -248,6 +248,13 @@ fused_parts_must_agree(void **state)
     test_assert_ok(bench_decide(&b, &f, &d, &err), &err);
     assert_int_equal(d.answer, DLQ_NOT_QUANTIZED);
     bench_close(&b);
+
+    // A pattern does not, whatever its text looks like.
+    snprintf(text, sizeof(text), config, ",\"ignore\":[\"re:m.qkv_(exact)?proj\"]");
+    bench_open(&b, "compressed-tensors", text);
+    test_assert_ok(bench_decide(&b, &f, &d, &err), &err);
+    assert_int_equal(d.answer, DLQ_UNSUPPORTED);
+    bench_close(&b);
 }
 
 static void
