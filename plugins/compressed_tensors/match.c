@@ -222,11 +222,33 @@ fail_mixed(const struct ct_config *config, const struct dlq_host *host,
     return host->fail(err, DLQ_EUNSUPPORTED, "%s", text);
 }
 
+// A path comes from the checkpoint, and the time to match it grows with its length.
+static int32_t
+check_paths(const struct dlq_host *host, const struct dlq_layer_info *info, struct dlq_error *err)
+{
+    size_t longest = strlen(info->prefix);
+    for (int32_t i = 0; i < info->n_parts; i++) {
+        const size_t len = strlen(info->parts[i]->prefix);
+        longest = len > longest ? len : longest;
+    }
+    if (longest <= CT_REGEX_MAX_TEXT) {
+        return DLQ_OK;
+    }
+    char clip[DLQ_CLIP_SIZE];
+    return host->fail(err, DLQ_EUNSUPPORTED,
+                      "%s: a path of %zu bytes was found; at most %d are accepted",
+                      dlq_text_clip(info->prefix, clip), longest, CT_REGEX_MAX_TEXT);
+}
+
 int32_t
 ct_match_layer(struct ct_config *config, const struct dlq_host *host,
                const struct dlq_layer_info *info, struct ct_match *out, struct dlq_error *err)
 {
     *out = (struct ct_match){0};
+    const int32_t status = check_paths(host, info, err);
+    if (status != DLQ_OK) {
+        return status;
+    }
     struct hit first;
     bool decided = info->n_parts > 1 && match_whole(config, info, &first);
     for (int32_t i = 0; i < info->n_parts && !decided; i++) {

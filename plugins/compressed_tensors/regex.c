@@ -162,7 +162,15 @@ parse_group(struct ct_regex_parser *c)
         return ct_regex_fail(c, "groups are nested too deeply");
     }
     const int32_t start = c->out->n_insts;
-    if ((look >= 0 && !ct_regex_emit(c, OP_LOOK, 0, look)) || !parse_alternatives(c)) {
+    if (look >= 0) {
+        if (c->out->n_looks == CT_REGEX_MAX_LOOKS) {
+            return ct_regex_fail(c, "the pattern has too many lookaheads");
+        }
+        if (!ct_regex_emit(c, OP_LOOK, 0, ct_regex_look(c->out->n_looks++, look == 1))) {
+            return false;
+        }
+    }
+    if (!parse_alternatives(c)) {
         return false;
     }
     if (*c->p != ')') {

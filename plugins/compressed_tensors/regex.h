@@ -19,9 +19,11 @@
 /// Everything else of `re` (back references, lookbehind, flags, ...) is an error that names it.
 /// Patterns and texts are untrusted: a program has at most CT_REGEX_MAX instructions, and a match
 /// steps through the text once with all alternatives at the same time, so its time is bounded by
-/// text length * program length (squared where lookaheads are nested in repeats).
+/// text length * program length, squared where there are lookaheads. Of a text longer than
+/// CT_REGEX_MAX_TEXT that holds without nested lookaheads only.
 
 #define CT_REGEX_MAX 1024
+#define CT_REGEX_MAX_TEXT 1024
 
 struct ct_regex;
 

@@ -10,6 +10,9 @@
 
 #define CT_REGEX_MAX_SETS 128
 
+/// Looks are known by bits of one word.
+#define CT_REGEX_MAX_LOOKS 32
+
 enum ct_regex_op {
     OP_SET,   // one byte of sets[x]
     OP_SPLIT, // go on at pc + x and at pc + y
@@ -17,7 +20,7 @@ enum ct_regex_op {
     OP_BEGIN, // at the start of the text
     OP_END,   // at the end of the text
     OP_WORD,  // at a border of a word (x = 1) or not (x = 0)
-    OP_LOOK,  // pc + 1 up to pc + x - 1 matches here (y = 1) or not (y = 0); go on at pc + x
+    OP_LOOK,  // pc + 1 up to pc + x - 1 matches here or not, as y says; go on at pc + x
     OP_MATCH  // of the program, or of a look
 };
 
@@ -34,6 +37,7 @@ struct ct_regex_set {
 struct ct_regex {
     int32_t n_insts;
     int32_t n_sets;
+    int32_t n_looks; // repeated looks count once
     struct ct_regex_inst insts[CT_REGEX_MAX];
     struct ct_regex_set sets[CT_REGEX_MAX_SETS];
 };
@@ -42,6 +46,13 @@ static inline bool
 ct_regex_set_has(const struct ct_regex_set *s, unsigned byte)
 {
     return (s->bits[byte / 32] >> byte % 32 & 1u) != 0;
+}
+
+/// `y` of OP_LOOK: which of the looks it is, and what it wants.
+static inline int
+ct_regex_look(int index, bool wanted)
+{
+    return 2 * index + wanted;
 }
 
 /// Letters, digits, the underscore, and every byte of a character beyond ASCII.

@@ -215,6 +215,28 @@ heads_and_attention_are_no_plain_linear_layers(void **state)
 }
 
 static void
+a_path_that_takes_too_long_to_match_is_refused(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct facts f;
+    struct dlq_decision d;
+    struct dlq_error err = DLQ_ERROR_INIT;
+    char path[1026];
+    memset(path, 'a', sizeof(path) - 1);
+    path[sizeof(path) - 1] = '\0';
+    bench_open(&b, "compressed-tensors", "{\"config_groups\":{\"W4A16\":[\"re:(?=.*a)\"]}}");
+    facts_init(&f, path, 256, 64);
+    test_assert_ok(bench_decide(&b, &f, &d, &err), &err);
+    assert_int_equal(d.answer, DLQ_UNSUPPORTED);
+    assert_non_null(strstr(err.msg, "a path of 1025 bytes was found; at most 1024 are accepted"));
+    facts_init(&f, path + 1, 256, 64);
+    test_assert_ok(bench_decide(&b, &f, &d, &err), &err);
+    assert_int_equal(d.answer, DLQ_METHOD);
+    bench_close(&b);
+}
+
+static void
 fused_parts_must_agree(void **state)
 {
     (void)state;
@@ -351,6 +373,7 @@ main(void)
         cmocka_unit_test(texts_that_say_nothing_special_are_accepted),
         cmocka_unit_test(the_rule_that_decides_is_named),
         cmocka_unit_test(heads_and_attention_are_no_plain_linear_layers),
+        cmocka_unit_test(a_path_that_takes_too_long_to_match_is_refused),
         cmocka_unit_test(fused_parts_must_agree),
         cmocka_unit_test(order_of_the_file_is_a_switch),
         cmocka_unit_test(schemes_without_a_kernel_are_refused_by_name),

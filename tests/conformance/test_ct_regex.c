@@ -132,6 +132,12 @@ matches_what_python_matches(void **state)
         {"model\\.(?!visual).*proj", "model.layers.proj", true},
         {"(?!a(?!b))a", "ab", true},
         {"(?!a(?!b))a", "ac", false},
+        {"(?=a(?=b(?!c)))ab", "abd", true},
+        {"(?=a(?=b(?!c)))ab", "abc", false},
+        {"((?=a|(?!.*b)).)*$", "aac", true},
+        {"((?=a|(?!.*b)).)*$", "acb", false},
+        {"((?!ab).){3}$", "aab", false},
+        {"((?!ab).){3}$", "aaa", true},
         {".*\\bproj\\b", "q.proj.x", true},
         {".*\\bproj\\b", "q_proj", false},
         {".*\\Bproj", "q_proj", true},
@@ -145,6 +151,8 @@ matches_what_python_matches(void **state)
         }
     }
 }
+
+#define ELEVEN_LOOKS "(?!a)(?!a)(?!a)(?!a)(?!a)(?!a)(?!a)(?!a)(?!a)(?!a)(?!a)"
 
 static void
 refuses_by_name_what_it_does_not_know(void **state)
@@ -174,6 +182,7 @@ refuses_by_name_what_it_does_not_know(void **state)
         {"(?<!a)b", "lookbehind (?<!) is not supported"},
         {"(?P=name)", "flags and other extensions (?P) are not supported"},
         {"(?P<name", "a group name without >"},
+        {ELEVEN_LOOKS ELEVEN_LOOKS ELEVEN_LOOKS, "the pattern has too many lookaheads"},
         {"a{300}", "a repeat count out of range"},
         {"a{3,2}", "a repeat count out of range"},
         {"((((a{100}){100}){100}){100})", "the pattern is too large"},
@@ -195,8 +204,13 @@ hostile_patterns_take_bounded_time(void **state)
 {
     (void)state;
     static const char *const patterns[] = {
-        "(a*)*(a*)*(a*)*b",          "(a|a)*(a|a)*b",     "(a?){30}a{30}b", "(((a+)+)+)+b",
-        "(?!(a*)*b)((?!(a*)*c)a)*d", ".*.*.*.*.*.*.*.*x",
+        "(a*)*(a*)*(a*)*b",
+        "(a|a)*(a|a)*b",
+        "(a?){30}a{30}b",
+        "(((a+)+)+)+b",
+        "(?!(a*)*b)((?!(a*)*c)a)*d",
+        ".*.*.*.*.*.*.*.*x",
+        "(?=.*(?=.*(?=.*(?=.*(?=.*(?=.*(?=.*(?=.*(?=.*(?=.*x))))))))))",
     };
     char text[1025];
     memset(text, 'a', sizeof(text) - 1);
