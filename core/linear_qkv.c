@@ -36,7 +36,11 @@ take_heads(struct dlq_linear_setup *setup, int64_t sizes[3], int32_t replicas[3]
     replicas[0] = 1;
     replicas[1] = heads.replicas;
     replicas[2] = heads.replicas;
-    const int64_t sum = sizes[0] + sizes[1] + sizes[2];
+    int64_t sum;
+    const int32_t fits = dlq_linear_sum_outputs(setup, sizes, 3, &sum, err);
+    if (fits != DLQ_OK) {
+        return fits;
+    }
     if (d->n_output_sizes != 0 || (d->output_size != 0 && d->output_size != sum)) {
         return dlq_fail(err, DLQ_ESHAPE,
                         "layer '%s': outputs: the heads give %lld, found %lld and %d output_sizes",

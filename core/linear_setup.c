@@ -179,6 +179,29 @@ dlq_linear_begin(dlq_runtime *rt, const struct dlq_linear_desc *desc, int32_t ki
 }
 
 int32_t
+dlq_linear_sum_outputs(const struct dlq_linear_setup *setup, const int64_t *sizes, int32_t n,
+                       int64_t *sum, struct dlq_error *err)
+{
+    const struct dlq_linear_desc *const d = &setup->desc;
+    *sum = 0;
+    for (int32_t i = 0; i < n; ++i) {
+        if (sizes[i] <= 0 || __builtin_add_overflow(*sum, sizes[i], sum)) {
+            return dlq_fail(err, DLQ_ESHAPE,
+                            "layer '%s': outputs of part '%d': expected above 0 with a sum that "
+                            "fits 63 bits, found %lld",
+                            d->prefix, i, (long long)sizes[i]);
+        }
+    }
+    int64_t weights;
+    if (__builtin_mul_overflow(d->input_size, *sum, &weights) || weights > DLQ_MAX_WEIGHTS) {
+        return dlq_fail(err, DLQ_EOVERFLOW,
+                        "layer '%s': K %lld and N %lld: expected at most 2^48 weights", d->prefix,
+                        (long long)d->input_size, (long long)*sum);
+    }
+    return DLQ_OK;
+}
+
+int32_t
 dlq_linear_take_sizes(struct dlq_linear_setup *setup, struct dlq_error *err)
 {
     const struct dlq_linear_desc *const d = &setup->desc;
@@ -189,14 +212,10 @@ dlq_linear_take_sizes(struct dlq_linear_setup *setup, struct dlq_error *err)
     }
     setup->sizes = d->n_output_sizes > 0 ? d->output_sizes : &d->output_size;
     setup->n_parts = d->n_output_sizes > 0 ? d->n_output_sizes : 1;
-    int64_t sum = 0;
-    for (int32_t i = 0; i < setup->n_parts; ++i) {
-        if (setup->sizes[i] <= 0 || __builtin_add_overflow(sum, setup->sizes[i], &sum)) {
-            return dlq_fail(err, DLQ_ESHAPE,
-                            "layer '%s': outputs of part '%d': expected above 0 with a sum that "
-                            "fits 63 bits, found %lld",
-                            d->prefix, i, (long long)setup->sizes[i]);
-        }
+    int64_t sum;
+    const int32_t rc = dlq_linear_sum_outputs(setup, setup->sizes, setup->n_parts, &sum, err);
+    if (rc != DLQ_OK) {
+        return rc;
     }
     if (d->output_size != 0 && d->output_size != sum) {
         return dlq_fail(err, DLQ_ESHAPE,

@@ -33,6 +33,14 @@ int32_t
 dlq_linear_begin(dlq_runtime *rt, const struct dlq_linear_desc *desc, int32_t kind,
                  struct dlq_linear_setup *setup, struct dlq_error *err);
 
+/// Products of sizes, strides, bits and ranks fit 63 bits as long as a layer has no more weights.
+#define DLQ_MAX_WEIGHTS (INT64_C(1) << 48)
+
+/// N of the parts; all sizes above 0 and no more than DLQ_MAX_WEIGHTS.
+int32_t
+dlq_linear_sum_outputs(const struct dlq_linear_setup *setup, const int64_t *sizes, int32_t n,
+                       int64_t *sum, struct dlq_error *err);
+
 /// Let output_sizes, or output_size alone, be the parts.
 int32_t
 dlq_linear_take_sizes(struct dlq_linear_setup *setup, struct dlq_error *err);

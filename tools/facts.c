@@ -34,8 +34,10 @@ read_heads(const struct dlq_host *host, const struct dlq_json *node, struct tool
     h.kv_heads = integer(host, node, "/num_key_value_heads", "/num_kv_heads", heads);
     h.head_size = integer(host, node, "/head_dim", "/kv_channels", hidden / heads);
     h.v_head_size = integer(host, node, "/v_head_dim", "/v_head_dim", h.head_size);
-    if (h.head_size > 0 && heads <= INT32_MAX && h.kv_heads <= INT32_MAX &&
-        h.head_size <= INT32_MAX && h.v_head_size <= INT32_MAX) {
+    // Far above any model, and no product of two overflows.
+    const int64_t most = 1 << 24;
+    if (h.head_size > 0 && heads <= most && h.kv_heads <= most && h.head_size <= most &&
+        h.v_head_size <= most) {
         out->heads[out->n_heads++] = h;
     }
 }

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import resource
+import struct
 import sys
 
 import tap
@@ -48,6 +49,23 @@ def tensors_fused_on_disk_are_split_by_heads(tmp):
     assert found["qkv_proj"]["parts"] == [64, 32, 32] and found["qkv_proj"]["fused_on_disk"]
     assert found["gate_up_proj"]["parts"] == [128, 128] and found["gate_up_proj"]["fused_on_disk"]
     expect(dlquant("run", tmp, "--check", "--tp", "2", "--m", "3"), 0)
+
+
+def sizes_beyond_reason_are_not_believed(tmp):
+    most = 2 ** 31 - 1
+    write_safetensors(os.path.join(tmp, "model.safetensors"), {
+        "a.qkv_proj.weight": ("F16", [128, 64]),
+        "a.down_proj.weight_packed": ("I32", [64, 8]),
+        "a.down_proj.weight_scale": ("F16", [64, 1]),
+        "a.down_proj.weight_shape": ("I64", [2], struct.pack("<2q", 64, 2 ** 63 - 1))})
+    group = {"targets": ["Linear"], "weights": {"num_bits": 4, "strategy": "channel"}}
+    write_config(tmp, num_attention_heads=most, num_key_value_heads=most, head_dim=most,
+                 quantization_config={"quant_method": "compressed-tensors",
+                                      "format": "pack-quantized", "ignore": ["a.qkv_proj"],
+                                      "config_groups": {"g": group}})
+    run = dlquant("inspect", tmp, "--json")
+    expect(run, 3, f"layer 'a.down_proj': K {2 ** 63 - 1} and N 64: expected at most 2^48 weights")
+    assert [row["parts"] for row in lines(run)[:-1]] == [[64], [128]], run.stdout
 
 
 def unlike_parts_stay_single(tmp):

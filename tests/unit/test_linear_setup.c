@@ -62,6 +62,32 @@ descriptors_that_make_no_sense_are_refused(void **state)
 }
 
 static void
+more_weights_than_any_layer_has_are_refused(void **state)
+{
+    (void)state;
+    struct fake_world w;
+    fake_world_begin(&w);
+    const int64_t most = INT64_C(1) << 48;
+    struct dlq_linear_desc d = fake_desc("l", INT64_MAX, 2);
+    d.flags = DLQ_LINEAR_PLAN;
+    fake_refused(&w, dlq_linear_row_create, &d, DLQ_EOVERFLOW,
+                 "layer 'l': K 9223372036854775807 and N 2: expected at most 2^48 weights");
+    d.input_size = 2;
+    d.output_size = most / 2 + 1;
+    fake_refused(&w, dlq_linear_column_create, &d, DLQ_EOVERFLOW, "N 140737488355329: expected");
+    d.output_size = most / 2;
+    dlq_linear_destroy(fake_made(&w, dlq_linear_column_create, &d));
+    d.output_size = 0;
+    d.head_size = INT32_MAX;
+    d.total_num_heads = INT32_MAX;
+    fake_refused(&w, dlq_linear_qkv_create, &d, DLQ_ESHAPE, "a sum that fits 63 bits");
+    d.head_size = 1 << 10;
+    d.input_size = 1 << 10;
+    fake_refused(&w, dlq_linear_qkv_create, &d, DLQ_EOVERFLOW, "at most 2^48 weights");
+    fake_world_end(&w);
+}
+
+static void
 flags_that_mean_nothing_to_a_kind_are_refused(void **state)
 {
     (void)state;
@@ -126,6 +152,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(disable_tp_makes_rank_0_of_1),
         cmocka_unit_test(descriptors_that_make_no_sense_are_refused),
+        cmocka_unit_test(more_weights_than_any_layer_has_are_refused),
         cmocka_unit_test(flags_that_mean_nothing_to_a_kind_are_refused),
         cmocka_unit_test(fused_bias_without_the_sum_is_refused),
         cmocka_unit_test(communication_needs_a_group_of_that_size),
