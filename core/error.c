@@ -3,6 +3,8 @@
 
 #include "error.h"
 
+#include "text.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -57,6 +59,7 @@ set_message(struct dlq_error *err, const char *text)
         const size_t len = strnlen(text, size - 1);
         memcpy(err->msg, text, len);
         err->msg[len] = '\0';
+        dlq_text_clean(err->msg);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "params_shape.h"
 #include "plugin_check.h"
 #include "runtime_internal.h"
+#include "text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -112,6 +113,8 @@ ask(struct dlq_layer *layer, dlq_quant_config *config, struct dlq_decision *out,
     }
     out->scheme[sizeof(out->scheme) - 1] = '\0';
     out->rule[sizeof(out->rule) - 1] = '\0';
+    dlq_text_clean(out->scheme);
+    dlq_text_clean(out->rule);
     switch (out->answer) {
     case DLQ_METHOD:
         rc = dlq_plugin_check_method(config->plugin, out->ops, err);

@@ -3,6 +3,8 @@
 
 #include "log.h"
 
+#include "text.h"
+
 #include <stdio.h>
 
 // Longer lines are cut; a line is a sentence with a path or two.
@@ -12,7 +14,10 @@ void
 dlq_log_line(const struct dlq_log *log, int32_t level, const char *line)
 {
     if (log->write && level <= log->level) {
-        log->write(log->ctx, level, line);
+        char clean[LINE_SIZE];
+        snprintf(clean, sizeof(clean), "%s", line);
+        dlq_text_clean(clean);
+        log->write(log->ctx, level, clean);
     }
 }
 
@@ -22,6 +27,7 @@ dlq_log_vformat(const struct dlq_log *log, int32_t level, const char *fmt, va_li
     if (log->write && level <= log->level) {
         char line[LINE_SIZE];
         vsnprintf(line, sizeof(line), fmt, args);
+        dlq_text_clean(line);
         log->write(log->ctx, level, line);
     }
 }

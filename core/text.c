@@ -72,6 +72,27 @@ dlq_utf8_invalid(const char *text, size_t len)
     return NULL;
 }
 
+// U+0080 to U+009F are control characters too.
+static bool
+is_control(const char *p)
+{
+    const unsigned char c = (unsigned char)*p;
+    return c < 0x20 || c == 0x7F || (c == 0xC2 && (unsigned char)p[1] < 0xA0);
+}
+
+void
+dlq_text_clean(char *text)
+{
+    const size_t len = strlen(text);
+    for (size_t i = 0; i < len;) {
+        const size_t n = utf8_length((const unsigned char *)text + i, len - i);
+        if (n == 0 || is_control(text + i)) {
+            memset(text + i, '?', n == 0 ? 1 : n);
+        }
+        i += n == 0 ? 1 : n;
+    }
+}
+
 const char *
 dlq_quote(char *buf, const char *text)
 {
@@ -87,10 +108,7 @@ dlq_quote(char *buf, const char *text)
             out += 3;
             break;
         }
-        // U+0080 to U+009F are control characters too.
-        const bool plain =
-            n > 0 && c >= 0x20 && c != 0x7F && !(c == 0xC2 && (unsigned char)text[i + 1] < 0xA0);
-        if (plain) {
+        if (n > 0 && !is_control(text + i)) {
             memcpy(out, text + i, n);
             out += n;
             i += n;

@@ -23,6 +23,11 @@ dlq_utf8_invalid(const char *text, size_t len);
 const char *
 dlq_quote(char *buf, const char *text);
 
+/// Make one line of UTF-8 of a text, in place: '?' for each byte of a control character and each
+/// that is not valid, as where a text was cut.
+void
+dlq_text_clean(char *text);
+
 /// Edits (insert, delete, replace one byte) that make `b` from `a`; `limit` + 1 when there are more
 /// than `limit`, which is at most 8.
 int

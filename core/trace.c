@@ -5,6 +5,7 @@
 
 #include "alloc.h"
 #include "error.h"
+#include "text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@ dlq_trace_add(struct dlq_trace *trace, struct dlq_error *err, int32_t level, con
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
+    dlq_text_clean(text);
     struct dlq_trace_line *const lines =
         dlq_grow(trace->a, trace->lines, trace->n, &trace->capacity, trace->n + 1, sizeof(*lines));
     if (lines) {

@@ -72,24 +72,25 @@ explain_all(const struct tool_session *s, const struct tool_planned *planned)
     const struct tool_model *model = s->model;
     printf("\nconfiguration:\n");
     for (size_t i = 0; dlq_checkpoint_trace(s->ckpt, i); ++i) {
-        printf("  %s\n", dlq_checkpoint_trace(s->ckpt, i));
+        tool_print_line(stdout, "  %s", dlq_checkpoint_trace(s->ckpt, i));
     }
     char text[2048];
     if (s->config && dlq_quant_config_describe(s->config, text, sizeof(text)) > 0) {
-        printf("  %s\n", text);
+        tool_print_line(stdout, "  %s", text);
     }
     printf("\nlayers:\n");
     for (size_t i = 0; i < model->n_layers; ++i) {
         const struct tool_planned *p = &planned[i];
-        printf("  %s: %s\n", model->layers[i].prefix, p->status == DLQ_OK ? p->rule : p->err.msg);
+        tool_print_line(stdout, "  %s: %s", model->layers[i].prefix,
+                        p->status == DLQ_OK ? p->rule : p->err.msg);
         if (p->e.note[0]) {
-            printf("      %s\n", p->e.note);
+            tool_print_line(stdout, "      %s", p->e.note);
         }
     }
     printf("\nno linear layers:\n");
     for (size_t i = 0; i < model->n_skipped; ++i) {
-        printf("  %s: %s, %s\n", model->skipped[i].name, model->skipped[i].reason,
-               tool_bytes(model->skipped[i].bytes));
+        tool_print_line(stdout, "  %s: %s, %s", model->skipped[i].name, model->skipped[i].reason,
+                        tool_bytes(model->skipped[i].bytes));
     }
 }
 
@@ -161,10 +162,10 @@ print_sums(const struct tool_session *s, const struct tool_planned *planned, con
     printf("\n%zu tensors, %zu linear layers of %s, %s in other tensors\n",
            dlq_checkpoint_n_tensors(s->ckpt), model->n_layers, tool_bytes(linear),
            tool_bytes(rest));
-    printf("quant_method %s%s%s%s%s%s%s\n", method, s->source.file ? " from " : "",
-           s->source.file ? s->source.file : "", s->source.file ? " " : "",
-           s->source.file && s->source.pointer ? s->source.pointer : "",
-           plugin ? ", run by plugin " : "", plugin ? plugin : "");
+    tool_print_line(stdout, "quant_method %s%s%s%s%s%s%s", method, s->source.file ? " from " : "",
+                    s->source.file ? s->source.file : "", s->source.file ? " " : "",
+                    s->source.file && s->source.pointer ? s->source.pointer : "",
+                    plugin ? ", run by plugin " : "", plugin ? plugin : "");
     return refused;
 }
 

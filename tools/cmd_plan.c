@@ -129,9 +129,9 @@ print_table(const struct plan *plan)
     for (size_t l = 0; l < plan->n_lines; ++l) {
         const struct tool_cut *cut = plan->lines[l].cut;
         if (cut->refused) {
-            printf("cannot: %s\n", cut->refused->err.msg);
+            tool_print_line(stdout, "cannot: %s", cut->refused->err.msg);
         } else if (cut->planned->e.note[0]) {
-            printf("%s: %s\n", plan->lines[l].layer->label, cut->planned->e.note);
+            tool_print_line(stdout, "%s: %s", plan->lines[l].layer->label, cut->planned->e.note);
         }
     }
 }
@@ -259,7 +259,7 @@ cmd_plan(const struct tool_options *opt)
         }
         for (int i = 0; i < opt->n_tp; ++i) {
             if (!opt->json) {
-                puts(verdicts[i]);
+                tool_print_line(stdout, "%s", verdicts[i]);
             }
             free(verdicts[i]);
         }

@@ -21,6 +21,31 @@ struct tool_table {
     size_t n_cells, capacity;
 };
 
+static void
+clean(char *text)
+{
+    for (; *text; ++text) {
+        const unsigned char c = (unsigned char)*text;
+        const bool wide = c == 0xC2 && (unsigned char)text[1] < 0xA0; // U+0080 to U+009F
+        if (c < 0x20 || c == 0x7F || wide) {
+            *text = '?';
+            text[wide] = '?';
+        }
+    }
+}
+
+void
+tool_print_line(FILE *to, const char *fmt, ...)
+{
+    char text[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    clean(text);
+    fprintf(to, "%s\n", text);
+}
+
 struct tool_table *
 tool_table_new(const char *const *columns)
 {
@@ -50,6 +75,7 @@ tool_table_cell(struct tool_table *t, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    clean(text);
     t->cells[t->n_cells++] = tool_format("%s", text);
 }
 
@@ -111,7 +137,10 @@ tool_progress(size_t done, size_t total, const char *name)
         bar[i] = i < full ? '#' : '.';
     }
     bar[WIDTH] = '\0';
-    fprintf(stderr, "\r\033[K[%s] %zu/%zu %.60s", bar, done, total, name);
+    char text[61];
+    snprintf(text, sizeof(text), "%s", name);
+    clean(text);
+    fprintf(stderr, "\r\033[K[%s] %zu/%zu %s", bar, done, total, text);
     fflush(stderr);
     shown = true;
 }

@@ -9,8 +9,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /// Tables, the progress bar and JSON lines.
+
+/// Print one line, the names of a checkpoint in it: '?' stands for control characters.
+void
+tool_print_line(FILE *to, const char *fmt, ...) DLQ_PRINTF(2, 3);
 
 /// A table of text that is printed with aligned columns.
 struct tool_table;

@@ -189,8 +189,8 @@ tool_results_table(const struct tool_results *r)
     free(lines);
     for (size_t i = 0; i < r->count; ++i) {
         if (!r->list[i].verdict.ok) {
-            printf("FAILED %s, M = %lld: %s\n", r->list[i].layer->prefix, (long long)r->list[i].m,
-                   r->list[i].verdict.why);
+            tool_print_line(stdout, "FAILED %s, M = %lld: %s", r->list[i].layer->prefix,
+                            (long long)r->list[i].m, r->list[i].verdict.why);
         }
     }
 }

@@ -4,6 +4,7 @@
 #include "tool.h"
 
 #include "model.h"
+#include "output.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -136,7 +137,7 @@ tool_report(const struct dlq_error *err, enum tool_stage stage)
                                  ? "dlquant plan CKPT --device sm90 plans for a GPU without one"
                                  : hints[code];
     const char *what = err->msg[0] ? err->msg : dlq_status_string(err->code);
-    fprintf(stderr, "dlquant: %s\n", what);
+    tool_print_line(stderr, "dlquant: %s", what);
     if (code > 0 && hint) {
         fprintf(stderr, "hint: %s\n", hint);
     }

@@ -68,6 +68,23 @@ def sizes_beyond_reason_are_not_believed(tmp):
     assert [row["parts"] for row in lines(run)[:-1]] == [[64], [128]], run.stdout
 
 
+def names_send_nothing_to_the_terminal(tmp):
+    evil = "a\x1b[2J\nb\x9b1m"
+    write_safetensors(os.path.join(tmp, "model.safetensors"), {
+        f"m.{evil}.weight": ("F16", [8, 8]), f"{evil}_norm.weight": ("F16", [8]),
+        "n.fc1.weight": ("I8", [8, 8]), f"n.fc1.{evil}": ("F16", [8])})
+    write_config(tmp, quantization_config={"quant_method": evil})
+    for run in (dlquant("inspect", tmp, "--explain", "-vv"), dlquant("run", tmp, "-vv"),
+                dlquant("plan", tmp, "--tp", "1,3")):
+        for stream in (run.stdout, run.stderr):
+            assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]|\nb", stream), repr(stream)
+    write_config(tmp)
+    for run in (dlquant("inspect", tmp, "--explain", "-vv"), dlquant("run", tmp, "--check", "-vv"),
+                dlquant("plan", tmp, "--tp", "1,3")):
+        for stream in (run.stdout, run.stderr):
+            assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]|\nb", stream), repr(stream)
+
+
 def unlike_parts_stay_single(tmp):
     tensors = {}
     for name, n in (("q_proj", 64), ("k_proj", 32)):

@@ -68,6 +68,18 @@ arguments_may_point_into_the_record(void **state)
 }
 
 static void
+a_message_is_one_line_whatever_the_names_in_it(void **state)
+{
+    (void)state;
+    struct dlq_error err = DLQ_ERROR_INIT;
+    test_assert_error(dlq_fail(&err, DLQ_ESHAPE, "layer '%s'", "a\n\x1B[31mb"), &err, DLQ_ESHAPE,
+                      "layer 'a??[31mb'");
+    dlq_fail(&err, DLQ_ESHAPE, "layer '%s'", "a\n\x1B[31mb");
+    dlq_fail_prefix(&err, 0, "rank\t%d", 1);
+    assert_string_equal(err.msg, "rank?1: layer 'a??[31mb'");
+}
+
+static void
 a_long_message_is_cut_and_ends_with_a_zero(void **state)
 {
     (void)state;
@@ -112,6 +124,7 @@ main(void)
         cmocka_unit_test(a_record_is_optional),
         cmocka_unit_test(a_prefix_goes_before_the_message_and_keeps_the_code),
         cmocka_unit_test(arguments_may_point_into_the_record),
+        cmocka_unit_test(a_message_is_one_line_whatever_the_names_in_it),
         cmocka_unit_test(a_long_message_is_cut_and_ends_with_a_zero),
         cmocka_unit_test(nothing_is_written_past_the_size_that_the_caller_states),
     };

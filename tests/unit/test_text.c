@@ -137,6 +137,30 @@ edit_distance_counts_up_to_its_limit(void **state)
     assert_int_equal(dlq_edit_distance(longer, longer, 2), 3);
 }
 
+static void
+cleaned_text_is_one_line_of_utf_8(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *clean;
+    } cases[] = {
+        {"", ""},
+        {"a \xC3\xA9 \xF0\x9F\x98\x80", "a \xC3\xA9 \xF0\x9F\x98\x80"},
+        {"a\nb\r\tc", "a?b??c"},
+        {"\x1B[2J\x7F", "?[2J?"},
+        {"\xC2\x9B[2J\xC2\xA0", "??[2J\xC2\xA0"},
+        {"cut \xF0\x9F\x98", "cut ???"},
+        {"\xFF\xC0\x80", "???"},
+    };
+    for (size_t i = 0; i < TEST_COUNT(cases); i++) {
+        char text[32];
+        memcpy(text, cases[i].text, strlen(cases[i].text) + 1);
+        dlq_text_clean(text);
+        assert_string_equal(text, cases[i].clean);
+    }
+}
+
 int
 main(void)
 {
@@ -146,6 +170,7 @@ main(void)
         cmocka_unit_test(the_first_invalid_byte_is_found_anywhere),
         cmocka_unit_test(quoted_text_is_one_short_line),
         cmocka_unit_test(edit_distance_counts_up_to_its_limit),
+        cmocka_unit_test(cleaned_text_is_one_line_of_utf_8),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }
