@@ -254,7 +254,8 @@ take(const struct tool_command *cmd, int code, const char *value, struct tool_op
             return TOOL_OK;
         }
         if (!number_list(value, 1024, list, &opt->n_tp)) {
-            return complain(cmd, "--tp needs numbers of ranks as 4, 1,2,4 or 1-16", value);
+            return complain(cmd, "--tp needs numbers of ranks, 32 at most, as 4, 1,2,4 or 1-16",
+                            value);
         }
         for (int i = 0; i < opt->n_tp; ++i) {
             opt->tp[i] = (int32_t)list[i];
@@ -263,7 +264,7 @@ take(const struct tool_command *cmd, int code, const char *value, struct tool_op
     }
     case OPT_M:
         if (!number_list(value, 1 << 20, opt->m, &opt->n_m)) {
-            return complain(cmd, "--m needs numbers of rows as 1 or 1,16", value);
+            return complain(cmd, "--m needs numbers of rows, 32 at most, as 1 or 1,16", value);
         }
         return TOOL_OK;
     case OPT_OP:

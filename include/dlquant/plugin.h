@@ -248,8 +248,10 @@ typedef const struct dlq_plugin *(*dlq_plugin_query_fn)(void);
 /// Define `symbol`, a string that holds `json`, and the ELF note with the same bytes. Use it once a
 /// plugin, at file scope, and point struct dlq_plugin's `note` at the string:
 ///     DLQ_PLUGIN_NOTE(note, "{\"name\":\"mine\",\"abi\":[1,0]}");
-/// Members: name, aliases, version, abi [major, minor], devices, dtypes, archs, and in `claims` the
-/// quant_methods besides the aliases that config->claims() wants to be asked about.
+/// Members: name, aliases, version, abi [major, minor], devices ("cpu", "cuda"), dtypes of
+/// activations ("fp16", "bf16", "fp32"), archs of GPU code (as "sm_90a"), and in `claims` the
+/// quant_methods besides the aliases that config->claims() wants to be asked about. Only name
+/// is mandatory; dlquant-plugin-check compares all with the descriptor.
 #define DLQ_PLUGIN_NOTE(symbol, json)                                                              \
     static const char symbol[] = json;                                                             \
     __attribute__((used, section(".note.dlquant"), aligned(4))) static const struct {              \
