@@ -63,10 +63,10 @@ DLQ_API int32_t
 dlq_partition_spread_heads(int32_t heads, int32_t kv_heads, int32_t ranks, int64_t *bounds,
                            struct dlq_error *err);
 
-/// How to make a layer, of at most 2^48 weights. Zeroes are the defaults of the field: no bias, x of
-/// a row layer already split, y of a row layer summed, y of a column layer not gathered. All of it
-/// is read while the layer is made; only `config` and what `collective` calls have to outlive the
-/// layer.
+/// How to make a layer, of at most 2^48 weights. Zeroes are the defaults of the field: no bias, x
+/// of a row layer already split, y of a row layer summed, y of a column layer not gathered. All of
+/// it is read while the layer is made; only `config` and what `collective` calls have to outlive
+/// the layer.
 struct dlq_linear_desc {
     uint32_t struct_size;          ///< Size of this struct
     uint32_t flags;                ///< Mask of enum dlq_linear_flags
