@@ -65,7 +65,7 @@ dlq_linear_param_at(const dlq_linear *layer, size_t index, const struct dlq_para
         *desc = &param->desc;
     }
     if (view) {
-        *view = param->view;
+        memcpy(view, &param->view, param->view.struct_size);
     }
     return DLQ_OK;
 }

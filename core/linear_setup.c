@@ -4,6 +4,7 @@
 #include "linear_setup.h"
 
 #include "error.h"
+#include "known.h"
 #include "linear_internal.h"
 #include "params_shape.h"
 
@@ -72,7 +73,7 @@ take_group(struct dlq_linear_setup *s, struct dlq_error *err)
                             "%u",
                             s->desc.prefix, need, s->desc.collective->struct_size);
         }
-        s->coll = *s->desc.collective;
+        dlq_copy_known(&s->coll, sizeof(s->coll), s->desc.collective);
     }
     const struct dlq_collective *const c = &s->coll;
     const bool given = s->desc.tp_size > 0;
@@ -152,8 +153,7 @@ dlq_linear_begin(dlq_runtime *rt, const struct dlq_linear_desc *desc, int32_t ki
     *setup =
         (struct dlq_linear_setup){.rt = rt, .kind = kind, .class_name = kinds[kind].class_name};
     struct dlq_linear_desc *const d = &setup->desc;
-    // A caller of an older minor has a shorter struct.
-    memcpy(d, desc, desc->struct_size < sizeof(*d) ? desc->struct_size : sizeof(*d));
+    dlq_copy_known(d, sizeof(*d), desc);
     d->prefix = d->prefix ? d->prefix : "";
     if (d->device.kind == 0) {
         d->device = (struct dlq_device){.kind = DLQ_DEVICE_CPU};

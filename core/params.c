@@ -5,6 +5,7 @@
 
 #include "alloc.h"
 #include "error.h"
+#include "known.h"
 #include "params_internal.h"
 #include "params_shape.h"
 #include "shard.h"
@@ -195,7 +196,8 @@ dlq_params_get(const struct dlq_params *params, const char *name, struct dlq_ten
                         : is_written(params, param) ? "was dropped"
                                                     : "is optional and was not loaded");
     }
-    *out = param->view;
+    // The caller may know a shorter struct, and need not say so.
+    memcpy(out, &param->view, param->view.struct_size);
     return DLQ_OK;
 }
 
@@ -241,7 +243,7 @@ dlq_params_replace(struct dlq_params *params, const char *name, const struct dlq
     if (param->view.data != tensor->data) {
         free_storage(params, param);
     }
-    param->view = *tensor;
+    dlq_copy_known(&param->view, sizeof(param->view), tensor);
     param->view.struct_size = DLQ_SIZE_UPTO(struct dlq_tensor, strides);
     param->nbytes = view_bytes(&param->view);
     return DLQ_OK;

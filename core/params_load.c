@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "error.h"
 #include "float16.h"
+#include "known.h"
 #include "params_bits.h"
 #include "params_copy.h"
 #include "params_internal.h"
@@ -102,7 +103,7 @@ shape_source(struct load *load)
 {
     const struct dlq_param_desc *const d = &load->param->desc;
     struct dlq_tensor *const t = &load->tensor;
-    *t = *load->source->tensor;
+    dlq_copy_known(t, sizeof(*t), load->source->tensor);
     const bool lift = d->slot_count > 0
                           ? t->ndim == d->ndim - 1
                           : t->ndim == 0 && d->ndim == 1 && (d->flags & DLQ_PARAM_ACCEPT_0D);

@@ -4,6 +4,7 @@
 #include "params_shape.h"
 
 #include "error.h"
+#include "known.h"
 #include "params_bits.h"
 #include "shard.h"
 
@@ -116,7 +117,7 @@ dlq_param_normalize(const struct dlq_layer_info *info, const struct dlq_param_de
                         info->prefix, desc ? desc->struct_size : 0,
                         DLQ_SIZE_UPTO(struct dlq_param_desc, fill));
     }
-    *out = *desc;
+    dlq_copy_known(out, sizeof(*out), desc);
     out->struct_size = DLQ_SIZE_UPTO(struct dlq_param_desc, fill);
     const uint32_t bits = DLQ_DTYPE_BITS(desc->dtype);
     if (bits == 0 || bits % 8 != 0) {

@@ -4,6 +4,7 @@
 #include "alloc.h"
 #include "device.h"
 #include "error.h"
+#include "known.h"
 #include "runtime_state.h"
 
 #include <stdarg.h>
@@ -69,7 +70,7 @@ static int32_t
 init_threads(dlq_runtime *rt, const struct dlq_runtime_options *o, struct dlq_error *err)
 {
     if (o->threads) {
-        memcpy(&rt->threads, o->threads, sizeof(rt->threads));
+        dlq_copy_known(&rt->threads, sizeof(rt->threads), o->threads);
         return DLQ_OK;
     }
     const int32_t n = o->n_threads ? o->n_threads : dlq_device_cpu_cores();
@@ -96,11 +97,10 @@ dlq_runtime_create(const struct dlq_runtime_options *options, dlq_runtime **out,
     if (!rt) {
         return dlq_fail(err, DLQ_ENOMEM, "no memory for a runtime");
     }
-    memcpy(&rt->alloc, a, sizeof(rt->alloc));
+    dlq_copy_known(&rt->alloc, sizeof(rt->alloc), a);
     rt->log = (struct dlq_log){.level = o.log_level, .ctx = o.log_ctx, .write = o.log};
     if (o.planned_device) {
-        memcpy(&rt->planned, o.planned_device, sizeof(rt->planned));
-        rt->planned.struct_size = sizeof(rt->planned);
+        dlq_copy_known(&rt->planned, sizeof(rt->planned), o.planned_device);
     }
     pthread_mutex_init(&rt->lock, NULL);
     dlq_host_init(&rt->host, rt);

@@ -95,7 +95,8 @@ struct dlq_param_desc {
     double fill;       ///< Value for DLQ_PARAM_SENTINEL
 };
 
-/// What is known of one device.
+/// What is known of one device. It is a member of struct dlq_layer_info, so that nothing is ever
+/// appended to it: what is learnt later of a device goes into an extension.
 struct dlq_device_info {
     uint32_t struct_size;     ///< Size of this struct as the caller knows it
     uint32_t cpu_flags;       ///< CPU: mask of enum dlq_cpu_flags; else 0

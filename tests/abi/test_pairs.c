@@ -92,6 +92,8 @@ a_plugin_built_with_the_headers_of_1_0_runs_in_this_core(void **state)
     run_with_this_core(OLD_DIR, 0);
 }
 
+// Not beside the core of longer structs, which is later than these.
+#ifdef NEWER_DIR
 static void
 a_plugin_of_the_next_minor_runs_in_this_core(void **state)
 {
@@ -269,13 +271,17 @@ todays_plugin_runs_on_a_host_of_the_next_minor(void **state)
     assert_int_equal(memory.live, 0);
 }
 
+#endif
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plugin_built_with_the_headers_of_1_0_runs_in_this_core),
+#ifdef NEWER_DIR
         cmocka_unit_test(a_plugin_of_the_next_minor_runs_in_this_core),
         cmocka_unit_test(todays_plugin_runs_on_a_host_of_the_next_minor),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
