@@ -9,6 +9,7 @@ usage: test_plugin_check.py CHECKER GOOD.so CRASH.so FOREIGN.so HANG.so. Prints 
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 
@@ -71,6 +72,23 @@ def a_plugin_that_no_host_accepts_is_asked_no_more(tmp):
     assert check("--group", "numerics", FOREIGN).returncode == 1
 
 
+def a_table_out_of_line_is_refused(tmp):
+    with open(GOOD, "rb") as file:
+        plugin = bytearray(file.read())
+    at, = struct.unpack_from("<Q", plugin, 40)
+    size, count = struct.unpack_from("<HH", plugin, 58)
+    table = plugin[at:at + size * count]
+    odd = len(plugin) | 1
+    plugin += b"\0" * (odd - len(plugin)) + table
+    struct.pack_into("<Q", plugin, 40, odd)
+    path = os.path.join(tmp, os.path.basename(GOOD))
+    with open(path, "wb") as file:
+        file.write(plugin)
+    run = check("--config", good_config(tmp), "--group", "static", path)
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert f"{path} has no section table" in run.stdout, run.stdout
+
+
 def no_plugin_fails_to_load(tmp):
     path = os.path.join(tmp, "none.so")
     run = check(path)
@@ -96,7 +114,8 @@ def help_and_version_go_to_standard_output(_):
 
 TESTS = [a_good_plugin_passes_every_group, json_has_a_line_a_check_and_the_sums,
          without_a_configuration_layers_are_skipped, a_crash_is_a_failed_check,
-         a_hang_is_a_failed_check, a_plugin_that_no_host_accepts_is_asked_no_more, no_plugin_fails_to_load, wrong_arguments_are_usage_errors,
+         a_hang_is_a_failed_check, a_plugin_that_no_host_accepts_is_asked_no_more, a_table_out_of_line_is_refused,
+         no_plugin_fails_to_load, wrong_arguments_are_usage_errors,
          help_and_version_go_to_standard_output]
 
 if __name__ == "__main__":

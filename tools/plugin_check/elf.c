@@ -26,6 +26,13 @@ at(const struct image *image, uint64_t offset, uint64_t size)
     return offset <= image->size && size <= image->size - offset ? image->data + offset : NULL;
 }
 
+// The same for words or structs of them, which must be aligned.
+static const void *
+table(const struct image *image, uint64_t offset, uint64_t size, size_t align)
+{
+    return offset % align == 0 ? at(image, offset, size) : NULL;
+}
+
 // A table of strings that ends with zero, or NULL.
 static const char *
 strings(const struct image *image, const Elf64_Shdr *section)
@@ -67,7 +74,8 @@ image_open(struct image *image, const struct check_subject *s, struct check_resu
         h->e_type != ET_DYN || h->e_shentsize != sizeof(Elf64_Shdr)) {
         return rig_fail(r, "%s is no 64-bit ELF shared object", s->file);
     }
-    image->sections = at(image, h->e_shoff, (uint64_t)h->e_shnum * sizeof(Elf64_Shdr));
+    image->sections =
+        table(image, h->e_shoff, (uint64_t)h->e_shnum * sizeof(Elf64_Shdr), sizeof(uint64_t));
     image->n_sections = h->e_shnum;
     if (!image->sections || h->e_shstrndx >= h->e_shnum) {
         return rig_fail(r, "%s has no section table", s->file);
@@ -115,7 +123,7 @@ check_symbols(const struct image *image, struct check_result *r)
     uint64_t size = 0;
     const char *const names = section ? linked_strings(image, section, &size) : NULL;
     const Elf64_Sym *const symbols =
-        section ? at(image, section->sh_offset, section->sh_size) : NULL;
+        section ? table(image, section->sh_offset, section->sh_size, sizeof(uint64_t)) : NULL;
     if (!names || !symbols) {
         rig_fail(r, "the file has no dynamic symbols");
         return;
@@ -155,7 +163,8 @@ check_dynamic(const struct image *image, struct check_result *r)
     const Elf64_Shdr *const section = find_section(image, SHT_DYNAMIC, NULL);
     uint64_t size = 0;
     const char *const names = section ? linked_strings(image, section, &size) : NULL;
-    const Elf64_Dyn *const d = section ? at(image, section->sh_offset, section->sh_size) : NULL;
+    const Elf64_Dyn *const d =
+        section ? table(image, section->sh_offset, section->sh_size, sizeof(uint64_t)) : NULL;
     if (!names || !d) {
         rig_fail(r, "the file has no dynamic section");
         return;
@@ -177,9 +186,10 @@ static void
 check_stack(const struct image *image, struct check_result *r)
 {
     const Elf64_Ehdr *const h = at(image, 0, sizeof(*h));
-    const Elf64_Phdr *const p = h->e_phentsize == sizeof(*p)
-                                    ? at(image, h->e_phoff, (uint64_t)h->e_phnum * sizeof(*p))
-                                    : NULL;
+    const Elf64_Phdr *const p =
+        h->e_phentsize == sizeof(*p)
+            ? table(image, h->e_phoff, (uint64_t)h->e_phnum * sizeof(*p), sizeof(uint64_t))
+            : NULL;
     bool marked = false;
     for (size_t i = 0; p && i < h->e_phnum; i++) {
         if (p[i].p_type == PT_GNU_STACK) {
@@ -211,9 +221,10 @@ check_file_note(const struct check_subject *s, struct check_result *r)
     struct image image;
     if (image_open(&image, s, r)) {
         const Elf64_Shdr *const section = find_section(&image, SHT_NOTE, ".note.dlquant");
-        const uint32_t *const words = section && section->sh_size >= 20
-                                          ? at(&image, section->sh_offset, section->sh_size)
-                                          : NULL;
+        const uint32_t *const words =
+            section && section->sh_size >= 20
+                ? table(&image, section->sh_offset, section->sh_size, sizeof(uint32_t))
+                : NULL;
         const size_t len = s->plugin->note ? strlen(s->plugin->note) + 1 : 0;
         if (!words || !s->plugin->note) {
             rig_fail(r, "file and descriptor must both have the note; use DLQ_PLUGIN_NOTE");
