@@ -122,6 +122,24 @@ def quantized_tensors_without_a_configuration_are_unsupported(_):
     assert any(part in row.get("why", "") for row in rows), rows
 
 
+def a_recording_that_cannot_be_compared_is_bad_input(tmp):
+    path = copy("w8a8", tmp)
+    golden = os.path.join(path, "golden", "layers.safetensors")
+    with open(golden, "rb") as file:
+        text = file.read()
+    down = "model.layers.0.mlp.down_proj."
+    for name, old, new, words in (
+            ("xq", f'"{down}xq"', f'"{down}xx"', "golden " + down + "acc: expected codes of I8"),
+            ("acc", '"I32"', '"U32"', down + "acc: expected I32, found"),
+            ("xs", '"F32"', '"U32"', down + "xs: expected floats, found")):
+        at = text.index(old.encode(), text.index(f'"{down}{name}"'.encode()))
+        with open(golden, "r+b") as file:
+            file.write(text)
+            file.seek(at)
+            file.write(new.encode())
+        expect(dlquant("run", path, "--golden", os.path.join(path, "golden"), "--no-times"), 3, words)
+
+
 def a_missing_tensor_is_named(tmp):
     llama(1, tmp)
     model = os.path.join(tmp, "model.safetensors")
