@@ -5,6 +5,8 @@
 
 #include "error.h"
 #include "params_shape.h"
+#include "plugin_check.h"
+#include "runtime_internal.h"
 
 int32_t
 dlq_layer_find_split(struct dlq_layer *layer, struct dlq_error *err)
@@ -13,6 +15,10 @@ dlq_layer_find_split(struct dlq_layer *layer, struct dlq_error *err)
         dlq_linear_extension(layer, DLQ_EXT_ROW_SPLIT, NULL);
     if (!ext || !DLQ_HAS(ext, finish)) {
         return DLQ_OK;
+    }
+    const int32_t rc = dlq_plugin_check_row_split(dlq_quant_config_plugin(layer->config), ext, err);
+    if (rc != DLQ_OK) {
+        return dlq_fail_prefix(err, rc, "layer '%s'", layer->info.prefix);
     }
     struct dlq_row_split wants = {.struct_size = sizeof(wants)};
     ext->describe(layer->method, &wants);

@@ -157,6 +157,23 @@ dlq_plugin_check_method(const struct dlq_plugin *plugin, const struct dlq_linear
                           err);
 }
 
+int32_t
+dlq_plugin_check_row_split(const struct dlq_plugin *plugin, const struct dlq_ext_row_split *ext,
+                           struct dlq_error *err)
+{
+    static const char *const names[] = {
+        DLQ_EXT_ROW_SPLIT "->describe", DLQ_EXT_ROW_SPLIT "->workspace_size",
+        DLQ_EXT_ROW_SPLIT "->measure",  DLQ_EXT_ROW_SPLIT "->multiply",
+        DLQ_EXT_ROW_SPLIT "->finish",
+    };
+    const bool present[] = {
+        ext->describe != NULL, ext->workspace_size != NULL, ext->measure != NULL,
+        ext->multiply != NULL, ext->finish != NULL,
+    };
+    return check_pointers(plugin->name, names, present, (int)(sizeof(present) / sizeof(*present)),
+                          err);
+}
+
 bool
 dlq_plugin_answers_to(const struct dlq_plugin *plugin, const char *name)
 {

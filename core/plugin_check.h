@@ -4,6 +4,7 @@
 #ifndef DLQ_CORE_PLUGIN_CHECK_H
 #define DLQ_CORE_PLUGIN_CHECK_H
 
+#include <dlquant/ext/row_split.h>
 #include <dlquant/plugin.h>
 
 #include <stdbool.h>
@@ -23,6 +24,11 @@ dlq_plugin_check(const struct dlq_plugin *plugin, const char *origin, struct dlq
 int32_t
 dlq_plugin_check_method(const struct dlq_plugin *plugin, const struct dlq_linear_method_ops *ops,
                         struct dlq_error *err);
+
+/// Check the functions of the extension DLQ_EXT_ROW_SPLIT, whose struct_size holds all of them.
+int32_t
+dlq_plugin_check_row_split(const struct dlq_plugin *plugin, const struct dlq_ext_row_split *ext,
+                           struct dlq_error *err);
 
 /// Whether the plugin lists `name` as its own or an alias.
 bool

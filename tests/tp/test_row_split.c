@@ -355,6 +355,22 @@ wants_outside_the_contract_are_refused(void **state)
 }
 
 static void
+extension_without_a_function_is_refused_by_name(void **state)
+{
+    (void)state;
+    struct pair p;
+    begin(&p, 0, DLQ_DTYPE_NONE, 0);
+    struct dlq_ext_row_split broken = extension;
+    broken.measure = NULL;
+    fake.row_split = &broken;
+    dlq_linear *const layer = make(&p, 0, DLQ_LINEAR_BIAS);
+    test_assert_error(dlq_linear_process(layer, &p.w.err), &p.w.err, DLQ_EPLUGIN,
+                      "dlq.row-split/1->measure: expected a pointer, found NULL");
+    dlq_linear_destroy(layer);
+    end(&p);
+}
+
+static void
 layers_that_do_not_sum_are_not_asked(void **state)
 {
     (void)state;
@@ -382,6 +398,7 @@ main(void)
         cmocka_unit_test(nothing_asked_for_is_the_method_as_it_is),
         cmocka_unit_test(call_that_must_not_sum_talks_to_nobody),
         cmocka_unit_test(failing_step_names_the_layer),
+        cmocka_unit_test(extension_without_a_function_is_refused_by_name),
         cmocka_unit_test(wants_outside_the_contract_are_refused),
         cmocka_unit_test(layers_that_do_not_sum_are_not_asked),
     };
