@@ -43,7 +43,9 @@ struct dlq_checkpoint_tensor {
 
 /// Open a checkpoint: a folder, or one .safetensors file. Reads config.json, an index when there is
 /// one, and every header; checks all of them. On success the caller owns `*out` until
-/// dlq_checkpoint_close(). Errors name file, tensor, expected and found. [any-thread] @since 1.0
+/// dlq_checkpoint_close(). Its files stay mapped until then: one that was cut short or has grown is
+/// found before a tensor of it is loaded, but who cuts it during a load ends the process, as with
+/// any mapped file. Errors name file, tensor, expected and found. [any-thread] @since 1.0
 DLQ_API int32_t
 dlq_checkpoint_open(dlq_runtime *rt, const char *path, uint32_t flags, dlq_checkpoint **out,
                     struct dlq_error *err);
