@@ -59,6 +59,7 @@ template <bool Bf16, int Group, int Nt, int P, int Wr, int Wk, int U, int MinCta
         Wk * chunk; // bytes of a strip in a stage, contiguous in the packed weights too
     static constexpr int stage = P * Wr * run;
     static constexpr int most_stages = 14;
+    static_assert(Wr == 1 || Wk <= 13, "barriers 3 to 15 are for warps with the same chunks");
     static constexpr int x_parts = 8; // of a warp's x at most, awaited one by one
     static constexpr int red_stride =
         rows + 4; // floats of a token; spreads the fragments' stores over the banks
@@ -180,14 +181,16 @@ template <bool Bf16, int Group, int Nt, int P, int Wr, int Wk, int U, int MinCta
     }
 
     // The x of one warp's chunks in shared memory (`base`: where the CTA's slice begins in x), from
-    // step `turn` on, in x_parts groups of copies. CTAs begin at different tokens, too.
+    // step `turn` on, in x_parts groups of copies; warps that have the same chunks bring some
+    // tokens each. CTAs begin at different tokens, too.
     static __device__ __forceinline__ void fetch_x(const w4_small_args &a, uint32_t xs, int base,
-                                                   int wk, int steps, int turn, int units,
+                                                   int wk, int wr, int steps, int turn, int units,
                                                    int cluster)
     {
         constexpr int pieces = 16 * U; // of 16 bytes, a token's part of a chunk
-        const int lane = threadIdx.x % 32;
-        const int first = lane / pieces + ((cluster / 8 & 15) * a.m >> 4);
+        constexpr int at_once = 32 / pieces;
+        const int lane = threadIdx.x % 32, mine = lane / pieces + wr * at_once;
+        const int first = mine + ((cluster / 8 & 15) * a.m >> 4);
         const uint32_t row = (uint32_t)a.ldx * 2;
         int step = turn;
 #pragma unroll 1
@@ -197,12 +200,11 @@ template <bool Bf16, int Group, int Nt, int P, int Wr, int Wk, int U, int MinCta
             const uint32_t to = xs + at * 2, bytes = k < a.k ? 16 : 0;
             int tok = first;
 #pragma unroll 1
-            for (int left = at < units * 128 ? a.m - lane / pieces : 0; left > 0;
-                 left -= 32 / pieces) {
+            for (int left = at < units * 128 ? a.m - mine : 0; left > 0; left -= Wr * at_once) {
                 if (tok >= a.m)
                     tok -= a.m;
                 ptx_cp_async16(to + tok * a.x_stride, from + (uint64_t)row * tok, bytes);
-                tok += 32 / pieces;
+                tok += Wr * at_once;
             }
             if (i + 1 == steps || (i + 1) >> a.x_shift != i >> a.x_shift)
                 ptx_cp_async_commit();
@@ -223,7 +225,7 @@ template <bool Bf16, int Group, int Nt, int P, int Wr, int Wk, int U, int MinCta
     }
 
     // Until x of step i is there, where a part of it begins.
-    static __device__ __forceinline__ void await_x(const w4_small_args &a, int i, int steps)
+    static __device__ __forceinline__ void await_x(const w4_small_args &a, int wk, int i, int steps)
     {
         if (i & ((1 << a.x_shift) - 1))
             return;
@@ -253,7 +255,10 @@ template <bool Bf16, int Group, int Nt, int P, int Wr, int Wk, int U, int MinCta
             ptx_cp_async_wait_group<7>();
             break;
         }
-        __syncwarp();
+        if (Wr == 1)
+            __syncwarp();
+        else
+            ptx_bar_sync(3 + wk, 32 * Wr);
     }
 
     // The copying warp, a strip a lane: every stage of every block.
@@ -351,8 +356,8 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
     if (a.pdl)
         ptx_pdl_wait();
     if (a.copyable)
-        C::fetch_x(a, ptx_smem(xs), u0 * 128, wk, steps, turn, units, cluster);
-    else
+        C::fetch_x(a, ptx_smem(xs), u0 * 128, wk, wr, steps, turn, units, cluster);
+    else if (wr == 0)
         for (int step = 0; step < steps; step++)
             C::fetch_slowly((const uint16_t *)a.x + u0 * 128, a.ldx, (uint16_t *)xs, a.x_stride,
                             a.m, (wk + step * Wk) * U * 128,
@@ -375,7 +380,7 @@ __global__ void __launch_bounds__(32 * Wr * Wk + 32, MinCtas) w4_small_kernel(co
         for (int i = 0, step = turn; i < steps && done < count; i++) {
             const int at = (wk + step * Wk) * U; // the chunk's first unit
             if (done == 0)
-                C::await_x(a, i, steps);
+                C::await_x(a, wk, i, steps);
             ptx_mbar_wait(full + 8 * slot, phase);
             if (at < units) {
 #pragma unroll
