@@ -163,11 +163,11 @@ fold_scales(uint32_t pair, uint32_t v[4])
 // A consumer thread's way through the ring.
 struct wide_place {
     int slot, phase;
-    int last;        // slot that products in flight still read, or -1
-    uint32_t empty;  // of this CTA, or of the other of a pair
-    bool leader;     // lane 0 of a warpgroup frees slots of this CTA, lane 1 those of the other
-    uint32_t codes;  // this lane's 16 bytes of the first stage
-    uint32_t scales; // FOLDED: this lane's columns of the first stage
+    int last;             // slot that products in flight still read, or -1
+    uint32_t empty;       // of this CTA, or of the other of a pair
+    bool leader;          // lane 0 (see `frees`) frees slots of this CTA, lane 1 those of the other
+    uint32_t codes;       // this lane's 16 bytes of the first stage
+    uint32_t scales;      // FOLDED: this lane's columns of the first stage
     const uint8_t *group; // this lane's columns of the first group's scales
     const uint8_t *zeros; // and of its zero points, or NULL
 };
@@ -176,6 +176,8 @@ template <class C>
 __device__ __forceinline__ void
 free_last(wide_place &at)
 {
+    if (C::x_scaled)
+        __syncwarp();
     if (at.last >= 0 && at.leader) {
         if (C::Mc == 1)
             ptx_mbar_arrive(at.empty + 8 * at.last);
@@ -379,7 +381,8 @@ consume(const wide_args &a, const wide_ring &ring, uint8_t *smem, int worker, in
         int wg)
 {
     const int lane = threadIdx.x % 32, strip = wg * 4 + threadIdx.x / 32 % 4;
-    wide_place at = {0, 0, -1, ring.empty, threadIdx.x % 128 < C::Mc, 0, 0, nullptr, nullptr};
+    wide_place at = {0, 0, -1, ring.empty, false, 0, 0, nullptr, nullptr};
+    at.leader = threadIdx.x % (C::consumers / C::frees) < C::Mc;
     if (C::Mc > 1)
         at.empty = ptx_mapa(ring.empty, threadIdx.x % C::Mc);
     at.codes = ring.base + C::codes_at + strip * C::block + lane * 16;
@@ -426,7 +429,7 @@ __launch_bounds__(C::threads, 1)
         ptx_tma_prefetch(&codes);
         for (int s = 0; s < C::stages; s++) {
             ptx_mbar_init(ring.full + 8 * s, C::folded ? 3 : 2);
-            ptx_mbar_init(ring.empty + 8 * s, 2 * C::Mc);
+            ptx_mbar_init(ring.empty + 8 * s, C::frees * C::Mc);
         }
         if (C::Mc == 1 && size > 1)
             expect_sums<C>(a, ring.there, tile_at<C>(a, worker, rank));
