@@ -94,7 +94,9 @@ make_rank(struct peers_rank *r)
     r->ends.mail = memory;
     PEERS_MUST(cudaMalloc(&memory, room));
     r->data = memory;
-    r->host = malloc(room);
+    // Pinned: a copy to other memory keeps its thread, and others' calls, until it is done.
+    PEERS_MUST(cudaMallocHost(&memory, room));
+    r->host = memory;
     PEERS_MUST(cudaDeviceSynchronize());
     peers_meet(r);
 }
@@ -109,7 +111,7 @@ free_rank(struct peers_rank *r)
     PEERS_MUST(cudaFree(r->ends.turns));
     PEERS_MUST(cudaFreeHost(r->ends.mail));
     PEERS_MUST(cudaFree(r->data));
-    free(r->host);
+    PEERS_MUST(cudaFreeHost(r->host));
 }
 
 // More find no room at the same time, or share one of the queues of a GPU and wait for each other.
