@@ -32,13 +32,16 @@ struct dlq_k_w4_plan
 dlq_k_w4_plan_find(int k, int n, int m, int pdl)
 {
     const struct choice *best = NULL;
-    double least = 0;
+    double least = 0, away = 0;
     for (size_t i = 0; i < sizeof(choices) / sizeof(*choices); i++) {
         const struct choice *choice = &choices[i];
+        // Logarithms for each of the choices of a shape would take 1.5 us a call.
+        if (i == 0 || choice->k != choice[-1].k || choice->n != choice[-1].n) {
+            away = distance(choice, k, n);
+        }
         if (choice->pdl != (pdl != 0)) {
             continue;
         }
-        const double away = distance(choice, k, n);
         if (!best || away < least || (away <= least && better_tokens(choice->m, best->m, m))) {
             best = choice;
             least = away;
