@@ -2,20 +2,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "w4_gemm.h"
 
+#include "device_attribute.cuh"
 #include "sm90_w4.h"
+
+static int
+multiprocessors(void)
+{
+    return dlq::device_attribute<cudaDevAttrMultiProcessorCount>();
+}
 
 extern "C" size_t
 dlq_k_w4_workspace_bytes(int n, int k, int group, int max_m)
 {
-    int device, sms;
-    if (dlq_k_w4_packed_bytes(n, k, group) == 0 || cudaGetDevice(&device) != cudaSuccess ||
-        cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device) != cudaSuccess)
+    if (dlq_k_w4_packed_bytes(n, k, group) == 0)
         return 0;
     int tokens = 16;
     while (tokens < max_m && tokens < 128)
         tokens *= 2;
     // One tile a multiprocessor: 256 outputs x up to 128 tokens, or 128 x 256.
-    return (size_t)sms * 256 * tokens * 4;
+    return (size_t)multiprocessors() * 256 * tokens * 4;
 }
 
 extern "C" int
@@ -107,12 +112,9 @@ dlq_k_w4_gemm_sm90(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan 
         return DLQ_K_W4_ALIGN;
     if (call->m == 0)
         return 0;
-    int device, sms;
-    cudaError_t err = cudaGetDevice(&device);
-    if (err == cudaSuccess)
-        err = cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device);
-    if (err != cudaSuccess)
-        return (int)err;
+    const int sms = multiprocessors();
+    if (sms == 0)
+        return (int)cudaErrorNoDevice;
     if (plan && plan->kernel != DLQ_K_W4_AUTO)
         return run(call, plan, sms, stream);
     return run_measured(call, sms, stream);
