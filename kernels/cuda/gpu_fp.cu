@@ -208,7 +208,6 @@ run_grouped(const struct dlq_kg_fp *w, const struct dlq_kg_call *call, const par
     const cudaStream_t stream = (cudaStream_t)call->stream;
     char *const workspace = (char *)call->workspace;
     const bool quantized = w->desc.shape.activation != DLQ_K_FP_NONE;
-    const bool early = w->desc.device.early != 0;
     const uint32_t dtype = value_dtype(w, &g);
     const void *x = call->x;
     int64_t stride = call->x_stride;
@@ -223,30 +222,17 @@ run_grouped(const struct dlq_kg_fp *w, const struct dlq_kg_call *call, const par
         x = a.values;
         stride = p.pitch;
     }
-    struct dlq_k_grouped_call c = {};
-    c.x.data = x;
-    c.x.stride = stride;
-    c.x.k = w->desc.shape.k;
-    c.x.bf16 = dtype != DLQ_F16;
-    c.x.parts = 1;
-    if (rc == 0 && !dlq_k_grouped_direct(&g, x, dtype, stride)) {
+    struct dlq_k_grouped_call c = dlq_k_grouped_call_of(call, &w->desc.device, w->desc.act_dtype);
+    if (rc == 0 && !dlq_k_grouped_direct(&g, x, dtype, stride, &c.x)) {
         rc = dlq_k_grouped_gather(&g, x, dtype, stride, nullptr, call->m, workspace + p.gathered,
-                                  &c.x, early, stream);
+                                  &c.x, c.early, stream);
     }
     if (rc != 0) {
         return rc;
     }
-    c.m = call->m;
     c.row_scale = quantized ? (const float *)(workspace + p.scales) : nullptr;
     c.x_scale = p.group_pitch > 0 ? (const float *)(workspace + p.group_scales) : nullptr;
     c.x_scale_stride = p.group_pitch;
-    c.bias = call->bias;
-    c.y = call->y;
-    c.y_stride = call->y_stride;
-    c.y_dtype = w->desc.act_dtype;
-    c.multiprocessors = w->desc.device.multiprocessors;
-    c.capability = w->desc.device.capability;
-    c.early = early;
     c.workspace = workspace + p.product;
     c.workspace_size = p.product_bytes;
     return dlq_k_grouped_run(&g, &c, stream);

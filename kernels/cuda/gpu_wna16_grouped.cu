@@ -137,46 +137,33 @@ quantize_rows(const struct dlq_kg_wna16 *w, const void *x, int64_t stride, int64
     return err < 0 ? -DLQ_K_ESHAPE : err;
 }
 
-// Rows of one product: as they lie, or through the workspace.
+// Rows of one product: as they lie, or with `rows` NULL through the workspace.
 int
 apply_slice(const struct dlq_kg_wna16 *w, const struct dlq_k_grouped *g, const scratch *s,
-            const struct dlq_kg_call *call, bool direct)
+            const struct dlq_kg_call *call, const struct dlq_k_grouped_rows *rows)
 {
     const cudaStream_t stream = (cudaStream_t)call->stream;
-    const bool early = w->desc.device.early != 0;
     uint8_t *const work = (uint8_t *)call->workspace;
     float *const scales = (float *)(work + s->scales);
     int32_t *const zeros = (int32_t *)(work + s->zeros);
     const bool azp = w->desc.activation == DLQ_KG_WNA16_I8_TOKEN_AZP;
-    struct dlq_k_grouped_call c = {};
+    struct dlq_k_grouped_call c = dlq_k_grouped_call_of(call, &w->desc.device, w->desc.act_dtype);
     int err = 0;
-    if (direct) {
-        c.x.data = call->x;
-        c.x.stride = call->x_stride;
-        c.x.k = w->desc.shape.k;
-        c.x.bf16 = w->desc.act_dtype == DLQ_BF16;
-        c.x.parts = 1;
+    if (rows != nullptr) {
+        c.x = *rows;
     } else if (quantized(w)) {
         err = quantize_rows(w, call->x, call->x_stride, call->m, work + s->codes, scales, zeros,
                             stream);
         if (err == 0)
             err = dlq_k_grouped_gather(g, work + s->codes, DLQ_I8, code_pitch(w),
-                                       azp ? zeros : nullptr, call->m, work, &c.x, early, stream);
+                                       azp ? zeros : nullptr, call->m, work, &c.x, c.early, stream);
         c.row_scale = scales;
     } else {
         err = dlq_k_grouped_gather(g, call->x, w->desc.act_dtype, call->x_stride, nullptr, call->m,
-                                   work, &c.x, early, stream);
+                                   work, &c.x, c.early, stream);
     }
     if (err != 0)
         return err;
-    c.m = call->m;
-    c.bias = call->bias;
-    c.y = call->y;
-    c.y_stride = call->y_stride;
-    c.y_dtype = w->desc.act_dtype;
-    c.multiprocessors = w->desc.device.multiprocessors;
-    c.capability = w->desc.device.capability;
-    c.early = early;
     c.workspace = work + s->sums;
     c.workspace_size = (size_t)(s->end - s->sums);
     return dlq_k_grouped_run(g, &c, stream);
@@ -253,16 +240,16 @@ wna16_grouped_apply(const struct dlq_kg_wna16 *w, const struct dlq_kg_call *call
     const struct dlq_k_grouped g = packed_of(w);
     const scratch s = scratch_of(w, &g, call->m);
     const uint32_t dtype = w->desc.act_dtype;
-    const bool direct = !quantized(w) && dlq_k_grouped_direct(&g, call->x, dtype, call->x_stride);
-    if (direct)
-        return apply_slice(w, &g, &s, call, true);
+    struct dlq_k_grouped_rows rows;
+    if (!quantized(w) && dlq_k_grouped_direct(&g, call->x, dtype, call->x_stride, &rows))
+        return apply_slice(w, &g, &s, call, &rows);
     struct dlq_kg_call slice = *call;
     int err = 0;
     for (int64_t m = 0; m < call->m && err == 0; m += slice.m) {
         slice.m = slice_of(w, call->m - m);
         slice.x = (const uint8_t *)call->x + m * call->x_stride * (int64_t)dlq_k_act_size(dtype);
         slice.y = (uint8_t *)call->y + m * call->y_stride * (int64_t)dlq_k_act_size(dtype);
-        err = apply_slice(w, &g, &s, &slice, false);
+        err = apply_slice(w, &g, &s, &slice, nullptr);
     }
     return err;
 }

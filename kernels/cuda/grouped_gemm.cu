@@ -444,6 +444,22 @@ dlq_k_grouped_wide(const struct dlq_k_grouped *w, int64_t m, uint32_t x_dtype, b
                        &plan);
 }
 
+extern "C" struct dlq_k_grouped_call
+dlq_k_grouped_call_of(const struct dlq_kg_call *call, const struct dlq_kg_device *device,
+                      uint32_t y_dtype)
+{
+    struct dlq_k_grouped_call c = {};
+    c.m = call->m;
+    c.bias = call->bias;
+    c.y = call->y;
+    c.y_stride = call->y_stride;
+    c.y_dtype = y_dtype;
+    c.multiprocessors = device->multiprocessors;
+    c.capability = device->capability;
+    c.early = device->early != 0;
+    return c;
+}
+
 extern "C" int
 dlq_k_grouped_run(const struct dlq_k_grouped *w, const struct dlq_k_grouped_call *call,
                   cudaStream_t stream)

@@ -99,12 +99,12 @@ struct dlq_k_grouped_source {
     int32_t layout;          ///< enum dlq_k_grouped_layout
     int32_t bits;            ///< Of an integer code, 2 to 8; ignored for E4M3 and E2M1
     bool signed_codes;       ///< BYTES of U4, U8: codes and zeros are q - 2^(bits - 1)
-    const void *codes;       //
+    const void *codes;       ///< In `layout`
     const void *zeros;       ///< NULL without desc.zeros
     int32_t zero_add;        ///< Added to each stored zero point
     const void *scales;      ///< [ceil(n / scale_rows), groups], or [groups, n] by scales_by_group
     int64_t scale_rows;      ///< Columns that share a row of scales: 1, 128 (block), n (tensor)
-    bool scales_by_group;    //
+    bool scales_by_group;    ///< As of AWQ and GPTQ
     const float *factors;    ///< [n], or NULL for 1
     const int32_t *group_of; ///< HOST memory [k], act order only
 };
@@ -135,10 +135,11 @@ struct dlq_k_grouped_rows {
     int32_t parts; ///< 1 or 3
 };
 
-/// Whether rows of x can be used as they lie: fp16 or bf16, aligned, K a multiple of 8, packed
-/// order that of x.
+/// Whether rows of x can be used as they lie, which are `*rows` then: fp16 or bf16, aligned, K a
+/// multiple of 8, packed order that of x.
 bool
-dlq_k_grouped_direct(const struct dlq_k_grouped *w, const void *x, uint32_t dtype, int64_t stride);
+dlq_k_grouped_direct(const struct dlq_k_grouped *w, const void *x, uint32_t dtype, int64_t stride,
+                     struct dlq_k_grouped_rows *rows);
 
 /// Bytes of the rows that dlq_k_grouped_gather() makes of m rows of `dtype`; DLQ_I8 gives fp16 or
 /// bf16 alike.
@@ -170,6 +171,11 @@ struct dlq_k_grouped_call {
     void *workspace;    ///< 256-byte aligned
     size_t workspace_size;
 };
+
+/// What an operation's call and device say of a product; its x, scales and workspace are to be set.
+struct dlq_k_grouped_call
+dlq_k_grouped_call_of(const struct dlq_kg_call *call, const struct dlq_kg_device *device,
+                      uint32_t y_dtype);
 
 /// Fills `sizes`: the workspace that up to 8 << i rows of x need, for dlq_k_grouped_workspace().
 /// Takes microseconds, and a millisecond for a few columns: done once a layer. [any-thread]

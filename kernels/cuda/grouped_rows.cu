@@ -88,8 +88,10 @@ launch(const gather_args &a, bool early, cudaStream_t stream)
 } // namespace
 
 extern "C" bool
-dlq_k_grouped_direct(const struct dlq_k_grouped *w, const void *x, uint32_t dtype, int64_t stride)
+dlq_k_grouped_direct(const struct dlq_k_grouped *w, const void *x, uint32_t dtype, int64_t stride,
+                     struct dlq_k_grouped_rows *rows)
 {
+    *rows = {x, stride, w->desc.k, dtype == DLQ_BF16, 1};
     return w->order_at == 0 && w->desc.k % 8 == 0 && (dtype == DLQ_F16 || dtype == DLQ_BF16) &&
            (uintptr_t)x % 16 == 0 && stride % 8 == 0;
 }
