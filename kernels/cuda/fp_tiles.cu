@@ -13,7 +13,6 @@
 namespace
 {
 
-// Index of the first bad value of each kind.
 enum { BAD_SCALE, BAD_FACTOR, BAD_CODE, BAD_KINDS };
 
 __device__ __forceinline__ float
@@ -41,12 +40,6 @@ scale_value(const void *scales, uint32_t dtype, int64_t i)
     }
 }
 
-__device__ __forceinline__ void
-note_bad(unsigned long long *first, int64_t i)
-{
-    atomicMin(first, (unsigned long long)i);
-}
-
 __global__ void __launch_bounds__(256)
     row_scales(float *out, dlq_fp_tiles_source from, int64_t n, unsigned long long *bad)
 {
@@ -58,10 +51,10 @@ __global__ void __launch_bounds__(256)
     const float factor = from.factors ? from.factors[i] : 1.0f;
     out[i] = __fmul_rn(factor, scale);
     if (!isfinite(scale)) {
-        note_bad(&bad[BAD_SCALE], i / from.scale_rows);
+        dlq::note_bad(&bad[BAD_SCALE], i / from.scale_rows);
     }
     if (!isfinite(factor)) {
-        note_bad(&bad[BAD_FACTOR], i);
+        dlq::note_bad(&bad[BAD_FACTOR], i);
     }
 }
 
@@ -71,7 +64,7 @@ __global__ void __launch_bounds__(256)
     const int64_t step = (int64_t)gridDim.x * 256;
     for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < count; i += step) {
         if ((codes[i] & 0x7fu) == 0x7fu) {
-            note_bad(&bad[BAD_CODE], i);
+            dlq::note_bad(&bad[BAD_CODE], i);
         }
     }
 }
@@ -97,7 +90,7 @@ __global__ void __launch_bounds__(256)
     for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < count; i += step) {
         const int v = from.value(i);
         if (!from.holds(v)) {
-            note_bad(bad, i);
+            dlq::note_bad(bad, i);
         }
         e4m3[i] = __nv_cvt_float_to_fp8((float)v, __NV_SATFINITE, __NV_E4M3);
     }
@@ -127,33 +120,21 @@ int
 dlq_fp_tiles_pack(void *data, int64_t n, int64_t k, const struct dlq_fp_tiles_source *source,
                   float act_scale, int64_t *bad)
 {
-    unsigned long long found[BAD_KINDS] = {~0ull, ~0ull, ~0ull};
-    const dlq::device_memory status(sizeof(found));
+    unsigned long long found[BAD_KINDS] = {dlq::NOTHING, dlq::NOTHING, dlq::NOTHING};
+    const dlq::device_words status(found, sizeof(found));
     int rc = dlq_k_w8_prepare();
     rc = rc == 0 ? dlq_k_w8_pack(data, source->codes, n, k, k, 0) : rc;
     if (rc != 0 || status.error != cudaSuccess) {
         return rc != 0 ? dlq::w8_result(rc) : (int)status.error;
     }
-    rc = (int)cudaMemcpy(status.data, found, sizeof(found), cudaMemcpyHostToDevice);
-    if (rc != 0) {
-        return rc;
-    }
-    auto *const first = status.as<unsigned long long>();
     row_scales<<<(unsigned)((n + 255) / 256), 256>>>((float *)dlq_fp_tiles_scales(data, n, k),
-                                                     *source, n, first);
-    check_codes<<<dlq::blocks_for(n * k), 256>>>((const uint8_t *)source->codes, n * k, first);
+                                                     *source, n, status.data);
+    check_codes<<<dlq::blocks_for(n * k), 256>>>((const uint8_t *)source->codes, n * k,
+                                                 status.data);
     rc = (int)cudaMemcpy((void *)dlq_fp_tiles_act_scale(data, n, k), &act_scale, sizeof(act_scale),
                          cudaMemcpyHostToDevice);
-    rc = rc ? rc : (int)cudaMemcpy(found, status.data, sizeof(found), cudaMemcpyDeviceToHost);
-    for (int i = 0; i < BAD_KINDS && rc == 0; i++) {
-        if (found[i] != ~0ull) {
-            rc = i == BAD_CODE ? -DLQ_K_ECODE : -DLQ_K_ESCALE;
-            if (bad) {
-                *bad = (int64_t)found[i];
-            }
-        }
-    }
-    return rc;
+    rc = rc ? rc : (int)status.read(found, sizeof(found));
+    return rc ? rc : dlq::bad_value(found, BAD_KINDS, BAD_CODE, bad);
 }
 
 int
@@ -166,19 +147,15 @@ dlq_fp_tiles_unpack(const void *data, int64_t n, int64_t k, int64_t n0, int64_t 
 
 int
 dlq_fp_tiles_from_integers(uint8_t *e4m3, const void *codes, int64_t n, int64_t k, int bits,
-                           bool packed, bool dense, int64_t *first_bad)
+                           bool packed, bool dense, int64_t *bad)
 {
-    unsigned long long found = ~0ull;
-    const dlq::device_memory status(sizeof(found));
-    int rc = (int)status.error;
-    rc = rc ? rc : (int)cudaMemcpy(status.data, &found, sizeof(found), cudaMemcpyHostToDevice);
-    if (rc != 0) {
-        return rc;
+    unsigned long long found = dlq::NOTHING;
+    const dlq::device_words status(&found, sizeof(found));
+    if (status.error != cudaSuccess) {
+        return (int)status.error;
     }
     const dlq::integer_codes from = {codes, k, bits, packed, dense};
-    from_integers<<<dlq::blocks_for(n * k), 256>>>(e4m3, from, n * k,
-                                                   status.as<unsigned long long>());
-    rc = (int)cudaMemcpy(&found, status.data, sizeof(found), cudaMemcpyDeviceToHost);
-    *first_bad = found == ~0ull ? -1 : (int64_t)found;
-    return rc;
+    from_integers<<<dlq::blocks_for(n * k), 256>>>(e4m3, from, n * k, status.data);
+    const int rc = (int)status.read(&found, sizeof(found));
+    return rc ? rc : dlq::bad_value(&found, 1, 0, bad);
 }

@@ -16,7 +16,7 @@ struct dlq_fp_tiles_source {
     const void *codes;    // [n][k] bytes
     const void *scales;   // [ceil(n / scale_rows)]
     uint32_t scale_dtype; // as shape.scale_dtype of linear_fp.h
-    int64_t scale_rows;   //
+    int64_t scale_rows;   // that share a scale
     const float *factors; // [n], or NULL for 1
 };
 
@@ -29,8 +29,8 @@ dlq_fp_tiles_scales(const void *data, int64_t n, int64_t k);
 const float *
 dlq_fp_tiles_act_scale(const void *data, int64_t n, int64_t k);
 
-// DLQ_K_ESCALE and DLQ_K_ECODE as dlq_k_fp_pack(). Waits; prepares the kernels of the current
-// device.
+// DLQ_K_ESCALE and DLQ_K_ECODE as dlq_k_fp_pack(), `bad` not NULL. Waits; prepares the kernels of
+// the current device.
 int
 dlq_fp_tiles_pack(void *data, int64_t n, int64_t k, const struct dlq_fp_tiles_source *source,
                   float act_scale, int64_t *bad);
@@ -40,9 +40,9 @@ int
 dlq_fp_tiles_unpack(const void *data, int64_t n, int64_t k, int64_t n0, int64_t rows, float *out);
 
 // e4m3 codes [n][k] of integers of `bits`: bytes, or words of unsigned codes along k (see
-// pack/bits.h). `*first_bad`: index of the first byte that `bits` do not hold, or -1. Waits.
+// pack/bits.h). DLQ_K_ECODE with the index of the first that `bits` do not hold. Waits.
 int
 dlq_fp_tiles_from_integers(uint8_t *e4m3, const void *codes, int64_t n, int64_t k, int bits,
-                           bool packed, bool dense, int64_t *first_bad);
+                           bool packed, bool dense, int64_t *bad);
 
 #endif

@@ -98,10 +98,7 @@ dlq_kg_count_zeros(const struct dlq_kg_device *device, const void *values, uint3
         count_zeros<uint16_t>
             <<<blocks, threads>>>(static_cast<const uint16_t *>(values), n, (uint16_t)0x7fff, out);
     }
-    cudaError_t error = cudaGetLastError();
-    if (error == cudaSuccess) {
-        error = found.read(&host, sizeof(host));
-    }
+    const cudaError_t error = found.read(&host, sizeof(host));
     *count = (int64_t)host.count;
     *first = host.count > 0 ? (int64_t)host.first : 0;
     return (int)error;

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What set-up functions of all operations share: the current device, and pointers of either side.
+// What set-up functions of all operations share: the current device, pointers of either side, and
+// values that cannot be.
 #ifndef DLQ_KERNELS_CUDA_GPU_DEVICE_CUH
 #define DLQ_KERNELS_CUDA_GPU_DEVICE_CUH
 
@@ -78,12 +79,17 @@ struct device_view {
     }
 };
 
-// Device memory that lives as long as this.
+// Device memory that lives as long as this; none of 0 bytes.
 struct device_memory {
     void *data = nullptr;
-    cudaError_t error;
+    cudaError_t error = cudaSuccess;
 
-    explicit device_memory(int64_t bytes) : error(cudaMalloc(&data, (size_t)bytes)) {}
+    explicit device_memory(int64_t bytes)
+    {
+        if (bytes > 0) {
+            error = cudaMalloc(&data, (size_t)bytes);
+        }
+    }
     ~device_memory()
     {
         (void)cudaFree(data);
@@ -110,15 +116,40 @@ struct device_words {
     device_words(const device_words &) = delete;
     device_words &operator=(const device_words &) = delete;
 
-    // Waits for the kernels before.
+    // Waits for the kernels before. An error where one was not launched.
     cudaError_t read(void *dst, size_t bytes) const
     {
-        return cudaMemcpy(dst, data, bytes, cudaMemcpyDeviceToHost);
+        const cudaError_t launched = cudaGetLastError();
+        return launched != cudaSuccess ? launched
+                                       : cudaMemcpy(dst, data, bytes, cudaMemcpyDeviceToHost);
     }
 
   private:
     int set;
 };
+
+// Packing keeps the least index of a value that cannot be, for each kind of value.
+constexpr unsigned long long NOTHING = ~0ull;
+
+__device__ __forceinline__ void
+note_bad(unsigned long long *least, int64_t i)
+{
+    atomicMin(least, (unsigned long long)i);
+}
+
+// 0, or what of `found` comes first in its order: -DLQ_K_ESCALE for one of the first `scales`
+// kinds, else -DLQ_K_ECODE, with its index in `*bad`.
+inline int
+bad_value(const unsigned long long *found, int kinds, int scales, int64_t *bad)
+{
+    for (int kind = 0; kind < kinds; kind++) {
+        if (found[kind] != NOTHING) {
+            *bad = (int64_t)found[kind];
+            return kind < scales ? -DLQ_K_ESCALE : -DLQ_K_ECODE;
+        }
+    }
+    return 0;
+}
 
 // A result of w8.h or of the runtime as one of gpu_call.h.
 inline int

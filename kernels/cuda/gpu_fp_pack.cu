@@ -23,24 +23,6 @@ pack_grouped(struct dlq_kg_fp *w, const struct dlq_fp_tiles_source *from, void *
     return rc;
 }
 
-// Integer codes as e4m3 in `memory`; -DLQ_K_ECODE with the first that its bits do not hold.
-int
-widen(const struct dlq_kg_fp *w, const struct dlq_kg_fp_source *source, const void *codes,
-      const dlq::device_memory &memory, int64_t *bad)
-{
-    int64_t first = -1;
-    const int rc = dlq_fp_tiles_from_integers(memory.as<uint8_t>(), codes, w->desc.shape.n,
-                                              w->desc.shape.k, source->integer_bits, source->packed,
-                                              source->layout == DLQ_BITS_DENSE, &first);
-    if (rc == 0 && first >= 0) {
-        if (bad) {
-            *bad = first;
-        }
-        return -DLQ_K_ECODE;
-    }
-    return rc;
-}
-
 // Bytes of the codes as they come, or 0 for a description that fits nothing.
 int64_t
 source_bytes(const struct dlq_kg_fp *w, const struct dlq_kg_fp_source *source)
@@ -79,14 +61,19 @@ dlq::fp::pack(struct dlq_kg_fp *w, const struct dlq_kg_fp_source *source, void *
     const dlq::device_view codes(source->codes, (size_t)code_bytes);
     const dlq::device_view scales(source->scales, (size_t)(scale_rows * groups) * scale_size);
     const dlq::device_view factors(source->factors, (size_t)shape->n * 4);
-    const dlq::device_memory widened(integers ? shape->n * shape->k : 1);
+    const dlq::device_memory widened(integers ? shape->n * shape->k : 0);
     const cudaError_t errors[] = {codes.error, scales.error, factors.error, widened.error};
     for (const cudaError_t error : errors) {
         if (error != cudaSuccess) {
             return (int)error;
         }
     }
-    int rc = integers ? widen(w, source, codes.data, widened, bad) : 0;
+    int64_t ignored;
+    bad = bad ? bad : &ignored;
+    int rc = integers ? dlq_fp_tiles_from_integers(widened.as<uint8_t>(), codes.data, shape->n,
+                                                   shape->k, source->integer_bits, source->packed,
+                                                   source->layout == DLQ_BITS_DENSE, bad)
+                      : 0;
     if (rc != 0) {
         return rc;
     }

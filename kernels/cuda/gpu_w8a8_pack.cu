@@ -13,12 +13,6 @@ struct findings {
     unsigned long long scale, zero, code, some_zero;
 };
 
-__device__ __forceinline__ void
-note_bad(unsigned long long *first, int64_t i)
-{
-    atomicMin(first, (unsigned long long)i);
-}
-
 // To int8 [n][k]; `to` NULL only checks.
 __global__ void __launch_bounds__(256)
     convert(int8_t *to, dlq::integer_codes from, int64_t count, findings *found)
@@ -30,7 +24,7 @@ __global__ void __launch_bounds__(256)
             to[i] = (int8_t)v;
         }
         if (!from.holds(v)) {
-            note_bad(&found->code, i);
+            dlq::note_bad(&found->code, i);
         }
     }
 }
@@ -49,10 +43,10 @@ __global__ void __launch_bounds__(256)
     zeros[i] = z;
     sums[i] -= k * z;
     if (!isfinite(from_scales[i])) {
-        note_bad(&found->scale, i);
+        dlq::note_bad(&found->scale, i);
     }
     if (z < -128 || z > 127) {
-        note_bad(&found->zero, i);
+        dlq::note_bad(&found->zero, i);
     }
     if (z != 0) {
         found->some_zero = 1;
@@ -66,18 +60,18 @@ pack_columns(const struct dlq_kg_w8a8 *w, const struct dlq_kg_w8a8_source *sourc
     const int64_t n = w->desc.n;
     const dlq::device_view scales(source->scales, (size_t)n * 4);
     const dlq::device_view zeros(source->zeros, (size_t)n * 4);
-    const dlq::device_memory status(sizeof(findings));
+    *found = {dlq::NOTHING, dlq::NOTHING, dlq::NOTHING, 0};
+    const dlq::device_words status(found, sizeof(*found));
+    findings *const on_device = (findings *)status.data;
     const cudaError_t errors[] = {scales.error, zeros.error, status.error};
     for (const cudaError_t error : errors) {
         if (error != cudaSuccess) {
             return (int)error;
         }
     }
-    *found = {~0ull, ~0ull, ~0ull, 0};
     struct dlq_kg_w8a8 target = *w;
     target.data = data;
-    int rc = (int)cudaMemcpy(status.data, found, sizeof(*found), cudaMemcpyHostToDevice);
-    rc = rc ? rc : dlq_k_w8_pack(data, codes, n, w->desc.k, w->desc.k, 0);
+    int rc = dlq_k_w8_pack(data, codes, n, w->desc.k, w->desc.k, 0);
     rc = rc ? rc
             : dlq_k_w8_row_sums(at<int32_t>(&target, SUMS_AT), codes, n, w->desc.k, w->desc.k, 0);
     if (rc) {
@@ -86,11 +80,10 @@ pack_columns(const struct dlq_kg_w8a8 *w, const struct dlq_kg_w8a8_source *sourc
     columns<<<(unsigned)((n + 255) / 256), 256>>>(
         at<float>(&target, SCALES_AT), at<int32_t>(&target, ZEROS_AT),
         at<int32_t>(&target, SUMS_AT), scales.as<float>(), zeros.as<int32_t>(), (int)n,
-        (int32_t)w->desc.k, status.as<findings>());
+        (int32_t)w->desc.k, on_device);
     if (source->bits < 8 && !source->packed) {
         const dlq::integer_codes bytes = {codes, w->desc.k, source->bits, false, false};
-        convert<<<dlq::blocks_for(n * w->desc.k), 256>>>(nullptr, bytes, n * w->desc.k,
-                                                         status.as<findings>());
+        convert<<<dlq::blocks_for(n * w->desc.k), 256>>>(nullptr, bytes, n * w->desc.k, on_device);
     }
     const struct {
         float scale;
@@ -98,7 +91,7 @@ pack_columns(const struct dlq_kg_w8a8 *w, const struct dlq_kg_w8a8_source *sourc
     } fixed = {w->desc.act_scale, w->desc.act_zero};
     rc = (int)cudaMemcpy(at<void>(&target, STATIC_AT), &fixed, sizeof(fixed),
                          cudaMemcpyHostToDevice);
-    return rc ? rc : (int)cudaMemcpy(found, status.data, sizeof(*found), cudaMemcpyDeviceToHost);
+    return rc ? rc : (int)status.read(found, sizeof(*found));
 }
 
 } // namespace
@@ -130,7 +123,7 @@ dlq::w8a8::pack(struct dlq_kg_w8a8 *w, const struct dlq_kg_w8a8_source *source, 
         return dlq::w8_result(rc);
     }
     const dlq::device_view codes(source->codes, (size_t)(words ? n * n_words * 4 : n * k));
-    const dlq::device_memory unpacked(words ? n * k : 1);
+    const dlq::device_memory unpacked(words ? n * k : 0);
     if (codes.error != cudaSuccess || unpacked.error != cudaSuccess) {
         return (int)(codes.error != cudaSuccess ? codes.error : unpacked.error);
     }
@@ -146,10 +139,10 @@ dlq::w8a8::pack(struct dlq_kg_w8a8 *w, const struct dlq_kg_w8a8_source *source, 
     }
     unsigned long long first = found.scale <= found.zero ? found.scale : found.zero;
     const int code = found.scale <= found.zero ? DLQ_K_ESCALE : DLQ_K_ECODE;
-    if (first == ~0ull && found.code != ~0ull) {
+    if (first == dlq::NOTHING && found.code != dlq::NOTHING) {
         first = (unsigned long long)n + found.code;
     }
-    if (first != ~0ull) {
+    if (first != dlq::NOTHING) {
         if (bad) {
             *bad = (int64_t)first;
         }

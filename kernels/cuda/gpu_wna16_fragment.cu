@@ -13,7 +13,6 @@ namespace
 {
 
 constexpr int WARPS = 8;
-constexpr unsigned long long NONE = ~0ull;
 enum { BAD_SCALE, BAD_ZERO, BAD_CODE, BAD_KINDS };
 
 struct geometry {
@@ -67,7 +66,7 @@ code_of(const pack_args &a, int64_t n, int64_t k)
         return (uint32_t)zero_of(a, n, k / a.g.size) & 15;
     const uint32_t q = dlq::code_at(a.s, true, a.g.n, a.g.k, n, k);
     if (q > 15)
-        atomicMin(a.bad + BAD_CODE, (unsigned long long)(n * a.g.k + k));
+        dlq::note_bad(a.bad + BAD_CODE, n * a.g.k + k);
     return q & 15;
 }
 
@@ -88,10 +87,10 @@ pair_of(const pack_args &a, int64_t n, int64_t g)
     const uint32_t scale = type_bits(dlq::float_at(a.s.scales, a.scale_dtype, i), a.g.bf16);
     const uint32_t special = a.g.bf16 ? 0x7f80u : 0x7c00u;
     if ((scale & special) == special)
-        atomicMin(a.bad + BAD_SCALE, (unsigned long long)i);
+        dlq::note_bad(a.bad + BAD_SCALE, i);
     const int zero = zero_of(a, n, g);
     if (zero < 0 || zero > 16)
-        atomicMin(a.bad + BAD_ZERO, (unsigned long long)i);
+        dlq::note_bad(a.bad + BAD_ZERO, i);
     return scale | type_bits((float)zero, a.g.bf16) << 16;
 }
 
@@ -305,7 +304,7 @@ int
 wna16_fragment_pack(const struct dlq_kg_wna16 *w, const struct dlq_k_grouped_source *source,
                     void *data, int64_t *bad)
 {
-    unsigned long long found[BAD_KINDS] = {NONE, NONE, NONE};
+    unsigned long long found[BAD_KINDS] = {dlq::NOTHING, dlq::NOTHING, dlq::NOTHING};
     const dlq::device_words status(found, sizeof(found));
     if (status.error != cudaSuccess)
         return (int)status.error;
@@ -316,17 +315,8 @@ wna16_fragment_pack(const struct dlq_kg_wna16 *w, const struct dlq_k_grouped_sou
     a.scale_dtype = w->desc.scale_dtype;
     a.bad = status.data;
     launch_pack(a);
-    cudaError_t err = cudaGetLastError();
-    if (err == cudaSuccess)
-        err = status.read(found, sizeof(found));
-    if (err != cudaSuccess)
-        return (int)err;
-    for (int kind = 0; kind < BAD_KINDS; kind++)
-        if (found[kind] != NONE) {
-            *bad = (int64_t)found[kind];
-            return kind == BAD_SCALE ? -DLQ_K_ESCALE : -DLQ_K_ECODE;
-        }
-    return 0;
+    const cudaError_t err = status.read(found, sizeof(found));
+    return err != cudaSuccess ? (int)err : dlq::bad_value(found, BAD_KINDS, BAD_ZERO, bad);
 }
 
 int

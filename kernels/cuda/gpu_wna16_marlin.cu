@@ -13,7 +13,6 @@
 namespace
 {
 
-constexpr unsigned long long NONE = ~0ull;
 enum { BAD_SCALE, BAD_ZERO, BAD_CODE, BAD_WIDE, BAD_KINDS };
 
 // The values of a source, and where the first one is that cannot be.
@@ -28,7 +27,7 @@ struct source_reader {
     {
         const uint32_t q = dlq::code_at(s, true, n_columns, k_rows, n, k);
         if (q >> s.bits)
-            atomicMin(bad + BAD_CODE, (unsigned long long)(n * k_rows + k));
+            dlq::note_bad(bad + BAD_CODE, n * k_rows + k);
         return q & ((1u << s.bits) - 1);
     }
 
@@ -37,10 +36,9 @@ struct source_reader {
         const uint32_t stored = dlq::zero_at(s, n_columns, groups, n, g);
         const int z = stored > 255 ? 256 : (int)stored + s.zero_add, most = 1 << s.bits;
         if (z < 0 || z > most)
-            atomicMin(bad + BAD_ZERO,
-                      (unsigned long long)(s.scales_by_group ? g * n_columns + n : n * groups + g));
+            dlq::note_bad(bad + BAD_ZERO, s.scales_by_group ? g * n_columns + n : n * groups + g);
         else if (z == most) // right, and more than a nibble holds
-            atomicMin(bad + BAD_WIDE, 0ull);
+            dlq::note_bad(bad + BAD_WIDE, 0);
         return (uint32_t)z & (uint32_t)(most - 1);
     }
 
@@ -52,7 +50,7 @@ struct source_reader {
                                    : __half_as_ushort(__float2half_rn(v));
         const uint16_t special = bf16 ? 0x7f80 : 0x7c00;
         if ((bits & special) == special)
-            atomicMin(bad + BAD_SCALE, (unsigned long long)i);
+            dlq::note_bad(bad + BAD_SCALE, i);
         return bits;
     }
 };
@@ -139,7 +137,7 @@ int
 wna16_marlin_pack(const struct dlq_kg_wna16 *w, const struct dlq_k_grouped_source *source,
                   void *data, bool *wide, int64_t *bad)
 {
-    unsigned long long found[BAD_KINDS] = {NONE, NONE, NONE, NONE};
+    unsigned long long found[BAD_KINDS] = {dlq::NOTHING, dlq::NOTHING, dlq::NOTHING, dlq::NOTHING};
     struct dlq_marlin_layer layer;
     (void)layer_of(w, &layer);
     const dlq::device_words status(found, sizeof(found));
@@ -157,13 +155,8 @@ wna16_marlin_pack(const struct dlq_kg_wna16 *w, const struct dlq_k_grouped_sourc
         err = (int)status.read(found, sizeof(found));
     if (err != 0)
         return err;
-    for (int kind = 0; kind < BAD_WIDE; kind++)
-        if (found[kind] != NONE) {
-            *bad = (int64_t)found[kind];
-            return kind == BAD_SCALE ? -DLQ_K_ESCALE : -DLQ_K_ECODE;
-        }
-    *wide = found[BAD_WIDE] != NONE;
-    return 0;
+    *wide = found[BAD_WIDE] != dlq::NOTHING;
+    return dlq::bad_value(found, BAD_WIDE, BAD_ZERO, bad);
 }
 
 int

@@ -15,7 +15,6 @@ namespace
 
 // Least index of what is wrong, by kind, in the order in which they are reported.
 enum { BAD_SCALE, BAD_FACTOR, BAD_ZERO, BAD_CODE, BAD_KINDS, UNEVEN = BAD_KINDS, FOUND };
-constexpr unsigned long long NONE = ~0ull;
 
 struct pack_args {
     struct dlq_k_grouped w;
@@ -55,7 +54,7 @@ packed_code(const pack_args &a, int64_t n, int64_t at)
     const uint32_t q = dlq::code_at(a.s, integers(a.w), a.w.desc.n, a.w.desc.k, n, k);
     const bool bad = q > 255 || (a.w.desc.code == DLQ_K_GROUPED_E4M3 && (q & 127) == 127);
     if (bad)
-        atomicMin(a.bad + BAD_CODE, (unsigned long long)(n * a.w.desc.k + k));
+        dlq::note_bad(a.bad + BAD_CODE, n * a.w.desc.k + k);
     return bad ? 0 : q;
 }
 
@@ -113,16 +112,16 @@ __global__ void __launch_bounds__(256) pack_scales(const __grid_constant__ pack_
             a.s.scales_by_group ? g * a.w.desc.n + n : n / a.s.scale_rows * a.source_groups + g;
         scale = dlq::float_at(a.s.scales, a.w.desc.scale_dtype, i);
         if (!dlq::is_finite(scale))
-            atomicMin(a.bad + BAD_SCALE, (unsigned long long)i);
+            dlq::note_bad(a.bad + BAD_SCALE, i);
         if (a.w.zeros_at != 0) {
             const uint32_t z = dlq::zero_at(a.s, a.w.desc.n, a.source_groups, n, g);
             zero = (int)z + a.s.zero_add;
             if (z > 255 || zero < 0 || zero > (four_bits(a.w) ? 16 : 255))
-                atomicMin(a.bad + BAD_ZERO, (unsigned long long)i);
+                dlq::note_bad(a.bad + BAD_ZERO, i);
         }
         float factor = a.s.factors != nullptr ? a.s.factors[n] : 1.0f;
         if (!dlq::is_finite(factor))
-            atomicMin(a.bad + BAD_FACTOR, (unsigned long long)n);
+            dlq::note_bad(a.bad + BAD_FACTOR, n);
         if (a.w.factors_at != 0 && row == 0) {
             factor = a.w.scales_at != 0 ? factor : __fmul_rn(scale, factor);
             ((float *)(a.data + a.w.factors_at))[n] = factor;
@@ -158,7 +157,7 @@ __global__ void __launch_bounds__(256) find_uneven(const __grid_constant__ pack_
         most = fmaxf(most, scale);
     }
     if (!(least > 0.0f && most <= least * 0x1p20f))
-        atomicMin(a.bad + UNEVEN, (unsigned long long)n);
+        dlq::note_bad(a.bad + UNEVEN, n);
 }
 
 // The tables that only the host makes, freed by the caller.
@@ -301,10 +300,8 @@ pack_all(pack_args *a, const struct tables *t, unsigned long long bad[FOUND])
         find_uneven<<<(unsigned)((w->desc.n + 255) / 256), 256>>>(*a);
     pack_codes<<<dim3((unsigned)(w->padded_k / 64), (unsigned)((w->padded_n / 16 + 7) / 8)), 256>>>(
         *a);
-    err = cudaGetLastError();
-    if (err == cudaSuccess)
-        err = status.read(bad, FOUND * sizeof(*bad));
-    a->w.even_scales = w->scales_at != 0 && bad[UNEVEN] == NONE;
+    err = status.read(bad, FOUND * sizeof(*bad));
+    a->w.even_scales = w->scales_at != 0 && bad[UNEVEN] == dlq::NOTHING;
     return (int)err;
 }
 
@@ -330,7 +327,8 @@ dlq_k_grouped_pack(struct dlq_k_grouped *w, const struct dlq_k_grouped_source *s
     a.s = *source;
     a.data = (uint8_t *)data;
     a.source_groups = grouped_source_groups(&w->desc);
-    unsigned long long found[FOUND] = {NONE, NONE, NONE, NONE, NONE};
+    unsigned long long found[FOUND] = {dlq::NOTHING, dlq::NOTHING, dlq::NOTHING, dlq::NOTHING,
+                                       dlq::NOTHING};
     err = make_tables(&a.w, source->group_of, &t);
     if (err == 0)
         err = pack_all(&a, &t, found);
@@ -339,11 +337,8 @@ dlq_k_grouped_pack(struct dlq_k_grouped *w, const struct dlq_k_grouped_source *s
     free(t.order);
     free(t.blocks);
     free(t.rows);
-    for (int kind = 0; kind < BAD_KINDS && err == 0; kind++)
-        if (found[kind] != NONE) {
-            *bad = (int64_t)found[kind];
-            err = kind == BAD_SCALE || kind == BAD_FACTOR ? -DLQ_K_ESCALE : -DLQ_K_ECODE;
-        }
+    if (err == 0)
+        err = dlq::bad_value(found, BAD_KINDS, BAD_ZERO, bad);
     if (err == 0) {
         *w = a.w;
         w->data = (const uint8_t *)data;
