@@ -3,42 +3,17 @@
 #include "fp_tiles.h"
 
 #include "gpu_device.cuh"
+#include "grouped_codes.cuh"
 #include "integer_codes.cuh"
 #include "w8.h"
+#include "w8_tiles.cuh"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
 #include <cuda_fp8.h>
 
 namespace
 {
 
 enum { BAD_SCALE, BAD_FACTOR, BAD_CODE, BAD_KINDS };
-
-__device__ __forceinline__ float
-e4m3_value(uint8_t code)
-{
-    return __half2float(__half(__nv_cvt_fp8_to_halfraw(code, __NV_E4M3)));
-}
-
-__device__ __forceinline__ float
-scale_value(const void *scales, uint32_t dtype, int64_t i)
-{
-    switch (dtype) {
-    case DLQ_F16:
-        return __half2float(((const __half *)scales)[i]);
-    case DLQ_BF16:
-        return __bfloat162float(((const __nv_bfloat16 *)scales)[i]);
-    case DLQ_F8_E4M3:
-        return e4m3_value(((const uint8_t *)scales)[i]);
-    case DLQ_F8_E8M0: {
-        const uint32_t e = ((const uint8_t *)scales)[i];
-        return __uint_as_float(e == 255 ? 0x7fc00000u : e == 0 ? 0x00400000u : e << 23);
-    }
-    default:
-        return ((const float *)scales)[i];
-    }
-}
 
 __global__ void __launch_bounds__(256)
     row_scales(float *out, dlq_fp_tiles_source from, int64_t n, unsigned long long *bad)
@@ -47,7 +22,7 @@ __global__ void __launch_bounds__(256)
     if (i >= n) {
         return;
     }
-    const float scale = scale_value(from.scales, from.scale_dtype, i / from.scale_rows);
+    const float scale = dlq::float_at(from.scales, from.scale_dtype, i / from.scale_rows);
     const float factor = from.factors ? from.factors[i] : 1.0f;
     out[i] = __fmul_rn(factor, scale);
     if (!isfinite(scale)) {
@@ -76,10 +51,8 @@ __global__ void __launch_bounds__(256) unpack(float *out, const uint8_t *tiles, 
     const int64_t k_blocks = (k + 255) / 256 * 2;
     for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < rows * k; i += step) {
         const int64_t n = n0 + i / k;
-        const int64_t col = i % k;
-        const int64_t in_block = n % 64 * 128 + ((col % 128) ^ (n % 8 * 16));
-        const uint8_t code = tiles[(n / 64 * k_blocks + col / 128) * 8192 + in_block];
-        out[i] = __fmul_rn(e4m3_value(code), scales[n]);
+        const float value = dlq::float_at(tiles, DLQ_F8_E4M3, dlq::w8_tiles_at(k_blocks, n, i % k));
+        out[i] = __fmul_rn(value, scales[n]);
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 #include "gpu_w8a8.cuh"
+#include "w8_tiles.cuh"
 
 using namespace dlq::w8a8;
 
@@ -14,9 +15,7 @@ __global__ void __launch_bounds__(256)
     const int64_t step = (int64_t)gridDim.x * 256;
     for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < rows * k; i += step) {
         const int64_t n = n0 + i / k;
-        const int64_t col = i % k;
-        const int64_t in_block = n % 64 * 128 + ((col % 128) ^ (n % 8 * 16));
-        const int8_t code = (int8_t)tiles[(n / 64 * k_blocks + col / 128) * 8192 + in_block];
+        const int8_t code = (int8_t)tiles[dlq::w8_tiles_at(k_blocks, n, i % k)];
         out[i] = __fmul_rn((float)(code - zeros[n]), scales[n]);
     }
 }
@@ -38,7 +37,8 @@ dlq::w8a8::dequantize(const struct dlq_kg_w8a8 *w, int64_t n0, int64_t rows, flo
     dequantize_tiles<<<dlq::blocks_for(count), 256>>>(
         values.as<float>(), (const uint8_t *)w->data, at<float>(w, SCALES_AT),
         at<int32_t>(w, ZEROS_AT), n0, rows, w->desc.k, w->padded_k / 128);
-    return (int)cudaMemcpy(out, values.data, (size_t)count * 4, cudaMemcpyDeviceToHost);
+    const int rc = (int)cudaGetLastError();
+    return rc ? rc : (int)cudaMemcpy(out, values.data, (size_t)count * 4, cudaMemcpyDeviceToHost);
 }
 
 int

@@ -5,7 +5,7 @@
 #ifndef DLQ_KERNELS_CUDA_INTEGER_CODES_CUH
 #define DLQ_KERNELS_CUDA_INTEGER_CODES_CUH
 
-#include <stdint.h>
+#include "grouped_codes.cuh"
 
 namespace dlq
 {
@@ -23,20 +23,8 @@ struct integer_codes {
         if (!packed) {
             return ((const int8_t *)data)[i];
         }
-        const int per = 32 / bits;
-        const int64_t row_words = dense ? (k * bits + 31) / 32 : (k + per - 1) / per;
-        const uint32_t *const row = (const uint32_t *)data + i / k * row_words;
-        const int64_t col = i % k;
-        uint32_t v;
-        if (dense) {
-            const int64_t word = col * bits / 32;
-            const int shift = (int)(col * bits % 32);
-            const uint32_t next = shift + bits > 32 ? row[word + 1] : 0;
-            v = (uint32_t)(((uint64_t)next << 32 | row[word]) >> shift);
-        } else {
-            v = row[col / per] >> (col % per * bits);
-        }
-        return (int)(v & ((1u << bits) - 1)) - (1 << (bits - 1));
+        const uint32_t *const row = (const uint32_t *)data + i / k * bits_words(!dense, bits, k);
+        return (int)bits_at(row, 1, !dense, bits, i % k) - (1 << (bits - 1));
     }
 
     __device__ __forceinline__ bool holds(int v) const
