@@ -282,19 +282,13 @@ shape_put(const dlq_cublaslt *lt, shape *s)
     free(s);
 }
 
-bool
-is_act_dtype(uint32_t dtype)
-{
-    return dtype == DLQ_F16 || dtype == DLQ_BF16 || dtype == DLQ_F32;
-}
-
 int
 plan(struct dlq_kg_dense *w, const struct dlq_kg_dense_desc *desc)
 {
     if (desc->k <= 0 || desc->n <= 0 || desc->k > INT32_MAX || desc->n > INT32_MAX) {
         return -DLQ_K_ESHAPE;
     }
-    if (!is_act_dtype(desc->dtype) || !is_act_dtype(desc->act_dtype)) {
+    if (!dlq_k_is_act_dtype(desc->dtype) || !dlq_k_is_act_dtype(desc->act_dtype)) {
         return -DLQ_K_EDTYPE;
     }
     *w = {};

@@ -219,8 +219,9 @@ dequantize(const struct dlq_kg_wna16 *w, int64_t n0, int64_t rows, float *out)
     if (scope.error != cudaSuccess)
         return (int)scope.error;
     const int64_t slice = (16 << 20) / k + 1;
-    float *device = nullptr;
-    int err = (int)cudaMalloc(&device, (size_t)((rows < slice ? rows : slice) * k * 4 + 4));
+    const dlq::device_memory memory((rows < slice ? rows : slice) * k * 4);
+    float *const device = memory.as<float>();
+    int err = (int)memory.error;
     for (int64_t r = 0; r < rows && err == 0; r += slice) {
         const int64_t some = rows - r < slice ? rows - r : slice;
         err = w->form == WNA16_FRAGMENT ? wna16_fragment_unpack(w, n0 + r, some, device, nullptr)
@@ -230,7 +231,6 @@ dequantize(const struct dlq_kg_wna16 *w, int64_t n0, int64_t rows, float *out)
             err = (int)cudaMemcpy(out + r * k, device, (size_t)(some * k * 4),
                                   cudaMemcpyDeviceToHost);
     }
-    (void)cudaFree(device);
     return err;
 }
 

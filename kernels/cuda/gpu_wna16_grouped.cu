@@ -19,7 +19,7 @@ constexpr int64_t GATHERED_ROWS = 1024, PARTED_ROWS = 256;
 int64_t
 align(int64_t bytes)
 {
-    return (bytes + 255) / 256 * 256;
+    return dlq::round_up(bytes, 256);
 }
 
 // What own[] keeps of a packed grouped form: what packing may change, and dlq_k_grouped_sizes().
@@ -88,7 +88,7 @@ parts_of(const struct dlq_kg_wna16 *w)
 int64_t
 code_pitch(const struct dlq_kg_wna16 *w)
 {
-    return (w->desc.shape.k + 15) / 16 * 16;
+    return dlq::round_up(w->desc.shape.k, 16);
 }
 
 // Rows of x that one product takes where x is not used as it lies.
@@ -284,12 +284,8 @@ wna16_grouped_quantize(const struct dlq_kg_wna16 *w, const void *x, int64_t m, i
     scratch s = {};
     s.zeros = align(m * 4);
     s.codes = 2 * s.zeros;
-    uint8_t *work = nullptr;
-    int err = rows.error != cudaSuccess
-                  ? (int)rows.error
-                  : (int)cudaMalloc(&work, (size_t)(s.codes + m * code_pitch(w)));
-    if (err == 0)
-        err = quantize_back(w, rows.data, m, work, &s, codes, scales, zeros);
-    (void)cudaFree(work);
-    return err;
+    const dlq::device_memory work(s.codes + m * code_pitch(w));
+    if (rows.error != cudaSuccess || work.error != cudaSuccess)
+        return (int)(rows.error != cudaSuccess ? rows.error : work.error);
+    return quantize_back(w, rows.data, m, work.as<uint8_t>(), &s, codes, scales, zeros);
 }
