@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The dlquant authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// How kernels are launched: what cudaLaunchKernelEx() wants to know beside the arguments.
+// How kernels are launched: what cudaLaunchKernelEx() wants to know beside the arguments, and the
+// shared memory that it would refuse otherwise.
 #ifndef DLQ_KERNELS_CUDA_LAUNCH_CUH
 #define DLQ_KERNELS_CUDA_LAUNCH_CUH
 
@@ -9,6 +10,25 @@
 
 namespace dlq
 {
+
+// Lets a kernel have what a block can have of shared memory on the current device, but for `less`
+// bytes. `granted` is the kernel's, for devices that were asked before. 0 or a cudaError_t.
+// [any thread]
+inline int
+allow_shared(const void *kernel, int less, unsigned char granted[64])
+{
+    int device = 0, most = 0;
+    cudaError_t err = cudaGetDevice(&device);
+    if (err != cudaSuccess || (device < 64 && __atomic_load_n(&granted[device], __ATOMIC_RELAXED)))
+        return (int)err;
+    err = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    if (err == cudaSuccess)
+        err =
+            cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most - less);
+    if (err == cudaSuccess && device < 64)
+        __atomic_store_n(&granted[device], 1, __ATOMIC_RELAXED);
+    return (int)err;
+}
 
 // A type that an argument is converted to instead of deciding it.
 template <class T> struct exactly {

@@ -338,20 +338,10 @@ w4_launch(const sm80_w4_args *a, int grid, cudaStream_t stream)
     auto kernel = sm80_marlin_kernel<Bf16, S, Ctas>;
     const size_t smem = (size_t)a->stages * S::stage_bytes + S::sum_bytes;
     static unsigned char granted[64];
-    int device = 0;
-    cudaError_t err = cudaGetDevice(&device);
-    if (err == cudaSuccess &&
-        (device >= 64 || !__atomic_load_n(&granted[device], __ATOMIC_RELAXED))) {
-        int most = 0;
-        err = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-        if (err == cudaSuccess)
-            err = cudaFuncSetAttribute((const void *)kernel,
-                                       cudaFuncAttributeMaxDynamicSharedMemorySize, most - 1024);
-        if (err == cudaSuccess && device < 64)
-            __atomic_store_n(&granted[device], 1, __ATOMIC_RELAXED);
-    }
-    if (err != cudaSuccess)
-        return (int)err;
+    // Some is not dynamic.
+    const int err = dlq::allow_shared((const void *)kernel, 1024, granted);
+    if (err)
+        return err;
     const dlq::launch_config launch(dim3((unsigned)grid), S::threads, smem, a->pdl, stream);
     return launch.run(kernel, *a);
 }

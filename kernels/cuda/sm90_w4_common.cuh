@@ -5,6 +5,7 @@
 #ifndef DLQ_KERNELS_CUDA_SM90_W4_COMMON_CUH
 #define DLQ_KERNELS_CUDA_SM90_W4_COMMON_CUH
 
+#include "launch.cuh"
 #include "ptx.cuh"
 #include "sm90_w4.h"
 
@@ -37,20 +38,6 @@ w4_round(float v)
     if (BF)
         return __bfloat16_as_ushort(__float2bfloat16_rn(v));
     return __half_as_ushort(__float2half_rn(v));
-}
-
-// Let `kernel` use all of an SM's shared memory, once a device; a repeated grant is harmless.
-static inline int
-w4_allow_smem(const void *kernel, unsigned char granted[64])
-{
-    int device = 0;
-    cudaError_t err = cudaGetDevice(&device);
-    if (err != cudaSuccess || (device < 64 && __atomic_load_n(&granted[device], __ATOMIC_RELAXED)))
-        return (int)err;
-    err = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 227 * 1024);
-    if (err == cudaSuccess && device < 64)
-        __atomic_store_n(&granted[device], 1, __ATOMIC_RELAXED);
-    return (int)err;
 }
 
 #endif

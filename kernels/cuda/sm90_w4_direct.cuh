@@ -178,20 +178,12 @@ w4_direct_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *p
         return DLQ_K_W4_VARIANT;
     if (((uintptr_t)call->x & 15) || call->ldx % 8 || call->k % 8)
         return DLQ_K_W4_ALIGN;
-    const int err = w4_allow_smem((const void *)kernel, granted);
+    const int err = dlq::allow_shared((const void *)kernel, 0, granted);
     if (err)
         return err;
-    cudaLaunchAttribute early;
-    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    early.val.programmaticStreamSerializationAllowed = 1;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = dim3((unsigned)((call->n + C::rows - 1) / C::rows));
-    config.blockDim = dim3(C::threads);
-    config.dynamicSmemBytes = (size_t)smem;
-    config.stream = stream;
-    config.attrs = &early;
-    config.numAttrs = call->pdl ? 1 : 0;
-    return (int)cudaLaunchKernelEx(&config, kernel, (const w4_direct_args)a);
+    const dlq::launch_config launch(dim3((unsigned)((call->n + C::rows - 1) / C::rows)), C::threads,
+                                    (size_t)smem, call->pdl, stream);
+    return launch.run(kernel, a);
 }
 
 // The tiles: number, P, WK, U, CTAs an SM must be able to hold. The measured table names them by

@@ -476,28 +476,11 @@ w4_small_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pl
     const int least = 228 * 1024 / (plan->ctas + 1) - 1024 + 16;
     if (smem < least)
         smem = least;
-    int err = w4_allow_smem((const void *)kernel, granted);
+    int err = dlq::allow_shared((const void *)kernel, 0, granted);
     if (err)
         return err;
-    cudaLaunchAttribute attrs[2];
-    int count = 0;
-    if (split > 1) {
-        attrs[count].id = cudaLaunchAttributeClusterDimension;
-        attrs[count].val.clusterDim.x = (unsigned)split;
-        attrs[count].val.clusterDim.y = 1;
-        attrs[count++].val.clusterDim.z = 1;
-    }
-    if (call->pdl) {
-        attrs[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-        attrs[count++].val.programmaticStreamSerializationAllowed = 1;
-    }
-    cudaLaunchConfig_t config = {};
-    config.blockDim = dim3(C::threads + 32);
-    config.dynamicSmemBytes = (size_t)smem;
-    config.stream = stream;
-    config.attrs = attrs;
-    config.numAttrs = (unsigned)count;
-    config.gridDim = dim3((unsigned)(sms / split * split));
+    dlq::launch_config launch(dim3((unsigned)(sms / split * split)), C::threads + 32, (size_t)smem,
+                              call->pdl, stream, (unsigned)split);
 
     // One wave; how many clusters fit depends on the GPCs' sizes.
     int clusters = sms * plan->ctas;
@@ -505,7 +488,7 @@ w4_small_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pl
         int *const known = &fitting[a.log2_split][plan->ctas - 1];
         clusters = __atomic_load_n(known, __ATOMIC_RELAXED);
         if (clusters == 0) {
-            err = (int)cudaOccupancyMaxActiveClusters(&clusters, kernel, &config);
+            err = (int)cudaOccupancyMaxActiveClusters(&clusters, kernel, &launch.config);
             if (err)
                 return err;
             if (clusters < 1)
@@ -524,8 +507,8 @@ w4_small_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pl
     const int used = (a.share + (a.extra > 0)) * steps;
     if (a.stages > used)
         a.stages = used;
-    config.gridDim = dim3((unsigned)(clusters * split));
-    return (int)cudaLaunchKernelEx(&config, kernel, (const w4_small_args)a);
+    launch.config.gridDim = dim3((unsigned)(clusters * split));
+    return launch.run(kernel, a);
 }
 
 // The tiles: number, P, WR, WK, U, CTAs an SM must be able to hold. The measured table names them

@@ -84,34 +84,17 @@ w4_wide_launch(const struct dlq_k_w4_gemm *call, const struct dlq_k_w4_plan *pla
     int workers = a.split > 1 || (a.split && tiles < sms / Mc) ? tiles : sms / Mc;
     int err = w4_wide_share<C>(&a, call, &workers);
     if (!err)
-        err = w4_allow_smem((const void *)kernel, granted[early && call->pdl]);
+        err = dlq::allow_shared((const void *)kernel, 0, granted[early && call->pdl]);
     CUtensorMap x_map, w_map;
     if (!err)
         err = w4_wide_maps<C>(call, &a, &x_map, &w_map);
     if (err)
         return err;
-    cudaLaunchAttribute attrs[2];
-    int count = 0;
-    if (size > 1) {
-        attrs[count].id = cudaLaunchAttributeClusterDimension;
-        attrs[count].val.clusterDim.x = (unsigned)size;
-        attrs[count].val.clusterDim.y = 1;
-        attrs[count++].val.clusterDim.z = 1;
-    }
-    if (call->pdl) {
-        attrs[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-        attrs[count++].val.programmaticStreamSerializationAllowed = 1;
-    }
-    cudaLaunchConfig_t config = {};
-    config.gridDim = dim3((unsigned)(workers * size));
-    config.blockDim = dim3(C::threads);
     // Two of one launch on one SM while another idles would double the time.
-    config.dynamicSmemBytes = Ctas > 1 && !call->pdl ? 115 * 1024 : C::smem;
-    config.stream = stream;
-    config.attrs = attrs;
-    config.numAttrs = (unsigned)count;
-    return (int)cudaLaunchKernelEx(&config, kernel, (const w4_wide_args)a, (const CUtensorMap)x_map,
-                                   (const CUtensorMap)w_map);
+    const size_t smem = Ctas > 1 && !call->pdl ? 115 * 1024 : C::smem;
+    const dlq::launch_config launch(dim3((unsigned)(workers * size)), C::threads, smem, call->pdl,
+                                    stream, (unsigned)size);
+    return launch.run(kernel, a, x_map, w_map);
 }
 
 // The tiles: number, BN, RW, KW, ST, MC, CTAs an SM holds. The measured table names them by number.
