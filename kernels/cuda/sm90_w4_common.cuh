@@ -23,15 +23,6 @@ w4_low(uint32_t v)
 }
 
 template <bool BF>
-DLQ_DEV float
-w4_high(uint32_t v)
-{
-    if (BF)
-        return __uint_as_float(v & 0xffff0000u);
-    return __half2float(__ushort_as_half((unsigned short)(v >> 16)));
-}
-
-template <bool BF>
 DLQ_DEV uint16_t
 w4_round(float v)
 {
