@@ -3,28 +3,28 @@
 //
 // y = x W^T on mma.sync, W in the Marlin layout, compute capability 8.0 and up.
 //
-// sm80_w4_operand.cuh has the operands, sm80_w4_stream.cuh how work is cut and copied,
-// sm80_w4_sums.cuh the end of a tile. Up to 16 tokens, where weights are used once or twice, q - z
-// is multiplied as it is and scales are applied to the fp32 sums of a group or of a stage. Above,
-// (q - z) * s is rounded once to the type of x.
-#ifndef DLQ_KERNELS_CUDA_SM80_W4_GEMM_CUH
-#define DLQ_KERNELS_CUDA_SM80_W4_GEMM_CUH
+// sm80_marlin_operand.cuh has the operands, sm80_marlin_stream.cuh how work is cut and copied,
+// sm80_marlin_sums.cuh the end of a tile. Up to 16 tokens, where weights are used once or twice, q
+// - z is multiplied as it is and scales are applied to the fp32 sums of a group or of a stage.
+// Above, (q - z) * s is rounded once to the type of x.
+#ifndef DLQ_KERNELS_CUDA_SM80_MARLIN_GEMM_CUH
+#define DLQ_KERNELS_CUDA_SM80_MARLIN_GEMM_CUH
 
 #include "launch.cuh"
-#include "sm80_w4_operand.cuh"
-#include "sm80_w4_stream.cuh"
-#include "sm80_w4_sums.cuh"
+#include "sm80_marlin_operand.cuh"
+#include "sm80_marlin_stream.cuh"
+#include "sm80_marlin_sums.cuh"
 
 #include <cuda_runtime.h>
 
 namespace
 {
 
-template <bool Bf16, class S> struct w4_kernel {
+template <bool Bf16, class S> struct marlin_kernel {
     // What one step of a warp multiplies, as the layout has it, and x of a part of the tokens.
     struct raw {
         uint32_t w[S::words], scale[S::Cw];
-        w4_zeros zero[S::Cw];
+        marlin_zeros zero[S::Cw];
     };
     struct part {
         uint32_t x[S::part][2];
@@ -34,7 +34,7 @@ template <bool Bf16, class S> struct w4_kernel {
     // x. Steps of a warp lie next to each other along k.
     struct places {
         uint32_t weights, scales, zeros, x;
-        w4_warp<S> warp;
+        marlin_warp<S> warp;
         int group;
 
         __device__ __forceinline__ places(int group_shift)
@@ -75,7 +75,7 @@ template <bool Bf16, class S> struct w4_kernel {
                 zeros >>= at.warp.n % 2 * 8;
 #pragma unroll
             for (int w = 0; w < S::Cw; w++)
-                f.zero[w] = w4_zeros_of<Bf16>(zeros >> 4 * w & 0x000f000fu);
+                f.zero[w] = marlin_zeros_of<Bf16>(zeros >> 4 * w & 0x000f000fu);
         }
     }
 
@@ -110,12 +110,12 @@ template <bool Bf16, class S> struct w4_kernel {
     }
 
     static __device__ __forceinline__ void
-    integers(uint32_t (&weights)[4], const uint32_t (&words)[S::words], w4_zeros zero, int w)
+    integers(uint32_t (&weights)[4], const uint32_t (&words)[S::words], marlin_zeros zero, int w)
     {
         if constexpr (S::Bits == 4)
-            w4_integers4<Bf16>(weights, words[w], zero);
+            marlin_integers4<Bf16>(weights, words[w], zero);
         else
-            w4_integers8<Bf16>(weights, words[2 * w], words[2 * w + 1]);
+            marlin_integers8<Bf16>(weights, words[2 * w], words[2 * w + 1]);
     }
 
     static __device__ __forceinline__ void clear(float4 (&sum)[S::Cw][S::nt])
@@ -131,8 +131,8 @@ template <bool Bf16, class S> struct w4_kernel {
     {
 #pragma unroll
         for (int w = 0; w < S::Cw; w++) {
-            const float s0 = w4_float<Bf16>((uint16_t)f.scale[w]),
-                        s1 = w4_float<Bf16>((uint16_t)(f.scale[w] >> 16));
+            const float s0 = marlin_float<Bf16>((uint16_t)f.scale[w]),
+                        s1 = marlin_float<Bf16>((uint16_t)(f.scale[w] >> 16));
 #pragma unroll
             for (int j = 0; j < S::nt; j++) {
                 const float4 v = group[w][j];
@@ -144,7 +144,7 @@ template <bool Bf16, class S> struct w4_kernel {
     }
 
     // One stage of a warp, two steps at a time.
-    static __device__ __forceinline__ void multiply_exact(const sm80_w4_args &a,
+    static __device__ __forceinline__ void multiply_exact(const sm80_marlin_args &a,
                                                           float4 (&sum)[S::Cw][S::nt],
                                                           uint32_t stage, const places &at)
     {
@@ -171,9 +171,9 @@ template <bool Bf16, class S> struct w4_kernel {
 #pragma unroll
                     for (int j = 0; j < S::nt; j++)
                         if (p == 0 && s == 0)
-                            group[w][j] = w4_product<Bf16>(weights, x[j]);
+                            group[w][j] = marlin_product<Bf16>(weights, x[j]);
                         else
-                            w4_mma<Bf16>(group[w][j], weights, x[j] + 2 * s);
+                            marlin_mma<Bf16>(group[w][j], weights, x[j] + 2 * s);
                 }
             if (p + 1 == pairs || (p + 1) % group_pairs == 0) {
                 promote(sum, group, f[0]);
@@ -185,14 +185,14 @@ template <bool Bf16, class S> struct w4_kernel {
         }
     }
 
-    static __device__ __forceinline__ void fill(const sm80_w4_args &a, w4_stream<S> &load,
+    static __device__ __forceinline__ void fill(const sm80_marlin_args &a, marlin_stream<S> &load,
                                                 uint32_t ring)
     {
         int ahead = 0;
         if (a.pdl) {
             // Weights do not depend on the kernel before this one. Of the first tile only: another
             // would have to be looked for.
-            w4_stream<S> first = load;
+            marlin_stream<S> first = load;
             for (; ahead < min(a.stages - 1, load.at.until); ahead++, first.next_stage(a))
                 first.weights(a, ring + ahead * S::stage_bytes);
             ptx_pdl_wait();
@@ -208,8 +208,8 @@ template <bool Bf16, class S> struct w4_kernel {
         }
     }
 
-    static __device__ __forceinline__ void run_exact(const sm80_w4_args &a, w4_stream<S> &load,
-                                                     w4_cursor now, char *smem)
+    static __device__ __forceinline__ void
+    run_exact(const sm80_marlin_args &a, marlin_stream<S> &load, marlin_cursor now, char *smem)
     {
         const uint32_t ring = ptx_smem(smem);
         const places at(a.group_shift);
@@ -218,7 +218,7 @@ template <bool Bf16, class S> struct w4_kernel {
         float4 sum[S::Cw][S::nt];
         clear(sum);
         while (now.left > 0) {
-            w4_wait_stage(a.stages);
+            marlin_wait_stage(a.stages);
             __syncthreads();
             if (load.at.left > 0) {
                 load.weights(a, freed);
@@ -231,15 +231,15 @@ template <bool Bf16, class S> struct w4_kernel {
             stage = stage + S::stage_bytes == end ? ring : stage + S::stage_bytes;
             const int tile = now.tile;
             if (now.next(a)) {
-                w4_sums<Bf16, S>::finish(a, sum, smem, tile, now.left == 0, at.warp);
+                marlin_sums<Bf16, S>::finish(a, sum, smem, tile, now.left == 0, at.warp);
                 clear(sum);
             }
         }
     }
 
     // Registers are one part ahead of the products, across stages too.
-    static __device__ __forceinline__ void run_rounded(const sm80_w4_args &a, w4_stream<S> &load,
-                                                       w4_cursor now, char *smem)
+    static __device__ __forceinline__ void
+    run_rounded(const sm80_marlin_args &a, marlin_stream<S> &load, marlin_cursor now, char *smem)
     {
         const uint32_t ring = ptx_smem(smem);
         const places at(a.group_shift);
@@ -250,7 +250,7 @@ template <bool Bf16, class S> struct w4_kernel {
         clear(sum);
         raw f;
         part x[2];
-        w4_wait_stage(a.stages);
+        marlin_wait_stage(a.stages);
         __syncthreads();
         load_weights(f, stage, 0, at);
         load_params(f, stage, 0, at);
@@ -264,7 +264,7 @@ template <bool Bf16, class S> struct w4_kernel {
 #pragma unroll
                 for (int w = 0; w < S::Cw; w++) {
                     integers(weights[w], f.w, f.zero[w], w);
-                    w4_scale<Bf16>(weights[w], f.scale[w]);
+                    marlin_scale<Bf16>(weights[w], f.scale[w]);
                 }
 #pragma unroll
                 for (int p = 0; p < S::parts; p++) {
@@ -273,7 +273,7 @@ template <bool Bf16, class S> struct w4_kernel {
                         load_x(x[(q + 1) % 2], stage, s, p + 1, at);
                     } else {
                         if (next == 0) {
-                            w4_wait_stage(a.stages);
+                            marlin_wait_stage(a.stages);
                             __syncthreads();
                         }
                         const uint32_t from = next == 0 ? following : stage;
@@ -291,7 +291,7 @@ template <bool Bf16, class S> struct w4_kernel {
                     for (int w = 0; w < S::Cw; w++)
 #pragma unroll
                         for (int j = 0; j < S::part; j++)
-                            w4_mma<Bf16>(sum[w][p * S::part + j], weights[w], x[q % 2].x[j]);
+                            marlin_mma<Bf16>(sum[w][p * S::part + j], weights[w], x[q % 2].x[j]);
                 }
                 // Behind the products: a branch before them would keep conversions out of them.
                 const int next = s + 1;
@@ -303,7 +303,7 @@ template <bool Bf16, class S> struct w4_kernel {
             load.next(a);
             const int tile = now.tile;
             if (now.next(a)) {
-                w4_sums<Bf16, S>::finish(a, sum, smem, tile, now.left == 0, at.warp);
+                marlin_sums<Bf16, S>::finish(a, sum, smem, tile, now.left == 0, at.warp);
                 clear(sum);
                 // Again, rather than kept in registers all that while.
                 load_weights(f, stage, 0, at);
@@ -316,24 +316,24 @@ template <bool Bf16, class S> struct w4_kernel {
 
 template <bool Bf16, class S, int Ctas>
 __global__ void
-__launch_bounds__(S::threads, Ctas) sm80_marlin_kernel(const sm80_w4_args a)
+__launch_bounds__(S::threads, Ctas) sm80_marlin_kernel(const sm80_marlin_args a)
 {
     extern __shared__ __align__(128) char smem[];
-    w4_stream<S> load;
+    marlin_stream<S> load;
     load.start(a);
-    const w4_cursor now = load.at;
+    const marlin_cursor now = load.at;
     ptx_pdl_launch();
-    w4_stream<S>::constants(a, smem, Bf16 ? 0x3f803f80u : 0x3c003c00u);
-    w4_kernel<Bf16, S>::fill(a, load, ptx_smem(smem));
+    marlin_stream<S>::constants(a, smem, Bf16 ? 0x3f803f80u : 0x3c003c00u);
+    marlin_kernel<Bf16, S>::fill(a, load, ptx_smem(smem));
     if constexpr (S::exact)
-        w4_kernel<Bf16, S>::run_exact(a, load, now, smem);
+        marlin_kernel<Bf16, S>::run_exact(a, load, now, smem);
     else
-        w4_kernel<Bf16, S>::run_rounded(a, load, now, smem);
+        marlin_kernel<Bf16, S>::run_rounded(a, load, now, smem);
 }
 
 template <bool Bf16, class S, int Ctas>
 int
-w4_launch(const sm80_w4_args *a, int grid, cudaStream_t stream)
+marlin_launch(const sm80_marlin_args *a, int grid, cudaStream_t stream)
 {
     auto kernel = sm80_marlin_kernel<Bf16, S, Ctas>;
     const size_t smem = (size_t)a->stages * S::stage_bytes + S::sum_bytes;
@@ -349,23 +349,23 @@ w4_launch(const sm80_w4_args *a, int grid, cudaStream_t stream)
 // Tokens, warps along columns, tokens and k, k of a stage, words of 16 columns of a warp's step.
 template <bool Bf16, int Bits>
 int
-w4_launch_tile(const sm80_w4_args *a, int tile, int grid, cudaStream_t stream)
+marlin_launch_tile(const sm80_marlin_args *a, int tile, int grid, cudaStream_t stream)
 {
     switch (tile) {
     case 0:
-        return w4_launch<Bf16, w4_shape<Bits, 8, 2, 1, 2, 128, 4>, 4>(a, grid, stream);
+        return marlin_launch<Bf16, marlin_shape<Bits, 8, 2, 1, 2, 128, 4>, 4>(a, grid, stream);
     case 1:
-        return w4_launch<Bf16, w4_shape<Bits, 16, 2, 1, 2, 128, 4>, 3>(a, grid, stream);
+        return marlin_launch<Bf16, marlin_shape<Bits, 16, 2, 1, 2, 128, 4>, 3>(a, grid, stream);
     case 2:
-        return w4_launch<Bf16, w4_shape<Bits, 32, 2, 1, 2, 128, 4>, 3>(a, grid, stream);
+        return marlin_launch<Bf16, marlin_shape<Bits, 32, 2, 1, 2, 128, 4>, 3>(a, grid, stream);
     case 3:
-        return w4_launch<Bf16, w4_shape<Bits, 64, 2, 1, 2, 128, 4>, 2>(a, grid, stream);
+        return marlin_launch<Bf16, marlin_shape<Bits, 64, 2, 1, 2, 128, 4>, 2>(a, grid, stream);
     case 4:
-        return w4_launch<Bf16, w4_shape<Bits, 64, 4, 1, 2, 128, 4>, 1>(a, grid, stream);
+        return marlin_launch<Bf16, marlin_shape<Bits, 64, 4, 1, 2, 128, 4>, 1>(a, grid, stream);
     case 5:
-        return w4_launch<Bf16, w4_shape<Bits, 128, 8, 1, 1, 128, 2>, 1>(a, grid, stream);
+        return marlin_launch<Bf16, marlin_shape<Bits, 128, 8, 1, 1, 128, 2>, 1>(a, grid, stream);
     default:
-        return w4_launch<Bf16, w4_shape<Bits, 128, 4, 1, 1, 64, 2>, 2>(a, grid, stream);
+        return marlin_launch<Bf16, marlin_shape<Bits, 128, 4, 1, 1, 64, 2>, 2>(a, grid, stream);
     }
 }
 

@@ -8,16 +8,16 @@
 //
 //     stage    weights [Kt / 16][Nt / 64] tiles of 512 (1024) bytes | x [Mt][Kt], 16-byte chunks c
 //              of row m at c ^ (m & 7) | scales [Kt / 32][Nt] | zeros [Kt / 32][Nt / 8] words
-#ifndef DLQ_KERNELS_CUDA_SM80_W4_STREAM_CUH
-#define DLQ_KERNELS_CUDA_SM80_W4_STREAM_CUH
+#ifndef DLQ_KERNELS_CUDA_SM80_MARLIN_STREAM_CUH
+#define DLQ_KERNELS_CUDA_SM80_MARLIN_STREAM_CUH
 
 #include "ptx.cuh"
-#include "sm80_w4.h"
+#include "sm80_marlin.h"
 
 namespace
 {
 
-template <int Bits_, int Mt_, int Wn_, int Wt_, int Wk_, int Kt_, int Cw_> struct w4_shape {
+template <int Bits_, int Mt_, int Wn_, int Wt_, int Wk_, int Kt_, int Cw_> struct marlin_shape {
     static constexpr int Bits = Bits_, Mt = Mt_, Wn = Wn_, Wt = Wt_, Wk = Wk_, Kt = Kt_, Cw = Cw_;
     static constexpr int threads = 32 * Wn * Wt * Wk;
     static constexpr int columns = Wn * 16 * Cw;
@@ -48,10 +48,10 @@ template <int Bits_, int Mt_, int Wn_, int Wt_, int Wk_, int Kt_, int Cw_> struc
 };
 
 // Which columns, tokens and k of a CTA's are a warp's.
-template <class S> struct w4_warp {
+template <class S> struct marlin_warp {
     int n, t, k;
 
-    __device__ __forceinline__ w4_warp()
+    __device__ __forceinline__ marlin_warp()
     {
         const int warp = threadIdx.x / 32;
         n = warp % S::Wn, t = warp / S::Wn % S::Wt, k = warp / (S::Wn * S::Wt);
@@ -59,38 +59,38 @@ template <class S> struct w4_warp {
 };
 
 __device__ __forceinline__ int
-w4_divide(int n, const sm80_w4_divisor &d)
+marlin_divide(int n, const sm80_marlin_divisor &d)
 {
     return d.multiplier == 0 ? n : (int)(__umulhi((uint32_t)n, d.multiplier) >> d.shift);
 }
 
 // Of the stages of all cut tiles, the first of CTA c's run.
 __device__ __forceinline__ int
-w4_run_begin(const sm80_w4_args &a, int c)
+marlin_run_begin(const sm80_marlin_args &a, int c)
 {
-    const int group = w4_divide(c, a.group), i = c - group * a.group.by;
+    const int group = marlin_divide(c, a.group), i = c - group * a.group.by;
     return group * a.span.by + i * a.run.by + min(i, a.longer_runs);
 }
 
 // Where a CTA is in its work: at stage k of a tile, with `left` stages to do from this one on and
 // `until` of them before the next tile. Whole tiles come before the run.
-struct w4_cursor {
+struct marlin_cursor {
     int left, until;
     int tile, k;
 
-    __device__ __forceinline__ void begin_run(const sm80_w4_args &a)
+    __device__ __forceinline__ void begin_run(const sm80_marlin_args &a)
     {
-        const int first = w4_run_begin(a, blockIdx.x);
-        tile = w4_divide(first, a.iters);
+        const int first = marlin_run_begin(a, blockIdx.x);
+        tile = marlin_divide(first, a.iters);
         k = first - tile * a.iters.by;
         until = min(left, a.iters.by - k);
     }
-    __device__ __forceinline__ int run_length(const sm80_w4_args &a) const
+    __device__ __forceinline__ int run_length(const sm80_marlin_args &a) const
     {
         const int c = blockIdx.x;
-        return c < a.sk_ctas ? w4_run_begin(a, c + 1) - w4_run_begin(a, c) : 0;
+        return c < a.sk_ctas ? marlin_run_begin(a, c + 1) - marlin_run_begin(a, c) : 0;
     }
-    __device__ __forceinline__ void start(const sm80_w4_args &a)
+    __device__ __forceinline__ void start(const sm80_marlin_args &a)
     {
         left = run_length(a) + a.dp_each * a.iters.by;
         if (a.dp_each == 0) {
@@ -102,7 +102,7 @@ struct w4_cursor {
         }
     }
     // After k++: true when the stage before was the last one of its tile or of all.
-    __device__ __forceinline__ bool next(const sm80_w4_args &a)
+    __device__ __forceinline__ bool next(const sm80_marlin_args &a)
     {
         left--;
         if (--until > 0)
@@ -121,17 +121,18 @@ struct w4_cursor {
 
 // The CTA whose run has stage u of the cut tiles.
 __device__ __forceinline__ int
-w4_owner(const sm80_w4_args &a, int u)
+marlin_owner(const sm80_marlin_args &a, int u)
 {
-    const int group = w4_divide(u, a.span), at = u - group * a.span.by;
+    const int group = marlin_divide(u, a.span), at = u - group * a.span.by;
     const int in_longer = a.longer_runs * a.longer_run.by;
-    return group * a.group.by + (at < in_longer ? w4_divide(at, a.longer_run)
-                                                : a.longer_runs + w4_divide(at - in_longer, a.run));
+    return group * a.group.by + (at < in_longer
+                                     ? marlin_divide(at, a.longer_run)
+                                     : a.longer_runs + marlin_divide(at - in_longer, a.run));
 }
 
 // Until the oldest stage of a full ring of 2 to 4 is there.
 __device__ __forceinline__ void
-w4_wait_stage(int stages)
+marlin_wait_stage(int stages)
 {
     ptx_cp_async_wait_group<2>();
     if (stages < 4)
@@ -142,7 +143,7 @@ w4_wait_stage(int stages)
 
 // What a thread copies of the stages of its CTA, one after the other. Sizes of copies are 16 or 0:
 // any other is emulated.
-template <class S> struct w4_stream {
+template <class S> struct marlin_stream {
     static constexpr int Bits = S::Bits, Kt = S::Kt;
     static constexpr int row_chunks = S::blocks * S::tile_bytes / 16;
     static constexpr int w_rows = S::threads / row_chunks, w_passes = Kt / 16 / w_rows;
@@ -154,7 +155,7 @@ template <class S> struct w4_stream {
     static constexpr int param_passes = (param_chunks + S::threads - 1) / S::threads;
     static_assert(w_rows > 0, "threads");
 
-    w4_cursor at;
+    marlin_cursor at;
     uint32_t w_to, x_to; // places in a stage
     const char *w;
     const uint16_t *x;
@@ -167,7 +168,7 @@ template <class S> struct w4_stream {
         int row_bytes;
     } params[param_passes];
 
-    __device__ __forceinline__ void start(const sm80_w4_args &a)
+    __device__ __forceinline__ void start(const sm80_marlin_args &a)
     {
         const int tid = threadIdx.x, row = tid / row_chunks, chunk = tid % row_chunks;
         const int x_row = tid / x_chunks, x_chunk = tid % x_chunks;
@@ -184,7 +185,7 @@ template <class S> struct w4_stream {
 
     // What no copy writes: scales of 1 where a column has one group, applied at the end, and the
     // zero points of symmetric codes.
-    static __device__ __forceinline__ void constants(const sm80_w4_args &a, char *ring,
+    static __device__ __forceinline__ void constants(const sm80_marlin_args &a, char *ring,
                                                      uint32_t one)
     {
         if (a.group_shift < 31 && a.zeros)
@@ -201,9 +202,9 @@ template <class S> struct w4_stream {
         }
     }
 
-    __device__ __forceinline__ void seek(const sm80_w4_args &a)
+    __device__ __forceinline__ void seek(const sm80_marlin_args &a)
     {
-        const int tn = w4_divide(at.tile, a.m_tiles), tm = at.tile - tn * a.m_tiles.by;
+        const int tn = marlin_divide(at.tile, a.m_tiles), tm = at.tile - tn * a.m_tiles.by;
         const int tid = threadIdx.x;
         const int row = tid / row_chunks, chunk = tid % row_chunks;
         w_inside = tn * S::columns + chunk * 16 / S::tile_bytes * 64 < a.n_padded;
@@ -231,7 +232,7 @@ template <class S> struct w4_stream {
     // Without a branch, so that products go on between the copies: nothing is copied when there are
     // no more stages. What a tile has of columns and tokens beyond n and m stays as it is: no other
     // column's or token's sums see it.
-    __device__ __forceinline__ void weights(const sm80_w4_args &a, uint32_t stage) const
+    __device__ __forceinline__ void weights(const sm80_marlin_args &a, uint32_t stage) const
     {
         const uint32_t dst = stage + w_to;
         const int64_t pass = (int64_t)a.n_padded * (2 * Bits * w_rows);
@@ -249,7 +250,7 @@ template <class S> struct w4_stream {
         }
     }
 
-    __device__ __forceinline__ void tokens(const sm80_w4_args &a, uint32_t stage) const
+    __device__ __forceinline__ void tokens(const sm80_marlin_args &a, uint32_t stage) const
     {
         const int row = threadIdx.x / x_chunks, chunk = threadIdx.x % x_chunks;
         const int rows = at.left > 0 ? x_rows_inside : 0;
@@ -264,14 +265,14 @@ template <class S> struct w4_stream {
                                   bytes);
     }
 
-    __device__ __forceinline__ void next_stage(const sm80_w4_args &a)
+    __device__ __forceinline__ void next_stage(const sm80_marlin_args &a)
     {
         at.k++;
         w += (int64_t)a.n_padded * (2 * Bits * (Kt / 16));
         x += Kt;
     }
 
-    __device__ __forceinline__ void next(const sm80_w4_args &a)
+    __device__ __forceinline__ void next(const sm80_marlin_args &a)
     {
         next_stage(a);
         if (at.next(a) && at.left > 0)

@@ -8,17 +8,17 @@
 // all. They wait for the others, but not for long, since nothing says that those can run at the
 // same time: a CTA that gives up leaves its part to the one that comes last, which never waits.
 // Sums are added in the order of k by whoever adds them, so that bits do not depend on who that is.
-#ifndef DLQ_KERNELS_CUDA_SM80_W4_SUMS_CUH
-#define DLQ_KERNELS_CUDA_SM80_W4_SUMS_CUH
+#ifndef DLQ_KERNELS_CUDA_SM80_MARLIN_SUMS_CUH
+#define DLQ_KERNELS_CUDA_SM80_MARLIN_SUMS_CUH
 
-#include "sm80_w4_operand.cuh"
-#include "sm80_w4_stream.cuh"
+#include "sm80_marlin_operand.cuh"
+#include "sm80_marlin_stream.cuh"
 
 namespace
 {
 
-template <bool Bf16, class S> struct w4_sums {
-    // This thread's share of a tile's sums, see w4_shape: those of its own words.
+template <bool Bf16, class S> struct marlin_sums {
+    // This thread's share of a tile's sums, see marlin_shape: those of its own words.
     using owned = float4[S::own];
 
     static __device__ __forceinline__ void add(float4 &to, const float4 &v)
@@ -79,24 +79,25 @@ template <bool Bf16, class S> struct w4_sums {
         int n0, m0;
         float scale[4], bias[4]; // of column n0 + 8 b + lane / 4
 
-        __device__ __forceinline__ target(const sm80_w4_args &a, int tile, const w4_warp<S> &warp)
+        __device__ __forceinline__ target(const sm80_marlin_args &a, int tile,
+                                          const marlin_warp<S> &warp)
         {
             const int r = threadIdx.x % 32 / 4;
-            const int tn = w4_divide(tile, a.m_tiles);
+            const int tn = marlin_divide(tile, a.m_tiles);
             n0 = tn * S::columns + warp.n * (16 * S::Cw) + warp.k * 32;
             m0 = (tile - tn * a.m_tiles.by) * S::Mt + warp.t * S::tokens;
 #pragma unroll
             for (int b = 0; b < 4; b++) {
-                scale[b] = S::exact ? w4_unit<Bf16>() : 1;
+                scale[b] = S::exact ? marlin_unit<Bf16>() : 1;
                 if (a.group_shift == 31 && n0 < a.n) // the channelwise permutation
-                    scale[b] *= w4_float<Bf16>(a.scales[n0 + r / 2 * 8 + 2 * b + r % 2]);
+                    scale[b] *= marlin_float<Bf16>(a.scales[n0 + r / 2 * 8 + 2 * b + r % 2]);
                 bias[b] = a.bias && n0 + 8 * b + r < a.n ? a.bias[n0 + 8 * b + r] : 0;
             }
         }
     };
 
     // Eight tokens, number j of the warp's, of 32 columns.
-    static __device__ __forceinline__ void store(const sm80_w4_args &a, const target &to, int j,
+    static __device__ __forceinline__ void store(const sm80_marlin_args &a, const target &to, int j,
                                                  const float4 &sum0, const float4 &sum1)
     {
         static_assert(S::own_words == 2, "four blocks of eight columns");
@@ -107,8 +108,8 @@ template <bool Bf16, class S> struct w4_sums {
             const float4 &from = b / 2 ? sum1 : sum0;
             const float v0 = b % 2 ? from.z : from.x, v1 = b % 2 ? from.w : from.y;
             // Rows of columns to rows of tokens: lane r, t gets token r, columns 2t, 2t+1.
-            v[b] = ptx_movmatrix_trans(w4_pair<Bf16>(fmaf(v0, to.scale[b], to.bias[b]),
-                                                     fmaf(v1, to.scale[b], to.bias[b])));
+            v[b] = ptx_movmatrix_trans(marlin_pair<Bf16>(fmaf(v0, to.scale[b], to.bias[b]),
+                                                         fmaf(v1, to.scale[b], to.bias[b])));
         }
         const int token = to.m0 + 8 * j + r;
         uint16_t *const y = a.y + token * a.ldy + to.n0;
@@ -132,12 +133,12 @@ template <bool Bf16, class S> struct w4_sums {
     struct sharing {
         int first, last, parts, each;
 
-        __device__ __forceinline__ sharing(const sm80_w4_args &a, int tile)
+        __device__ __forceinline__ sharing(const sm80_marlin_args &a, int tile)
         {
             const int end = (tile + 1) * a.iters.by;
-            first = w4_owner(a, tile * a.iters.by);
-            last = w4_owner(a, end - 1);
-            const int ending = last - first + (w4_run_begin(a, last + 1) == end);
+            first = marlin_owner(a, tile * a.iters.by);
+            last = marlin_owner(a, end - 1);
+            const int ending = last - first + (marlin_run_begin(a, last + 1) == end);
             each = S::nt, parts = 0;
             if (!S::exact && ending > 1) {
                 each = (S::nt + ending - 1) / ending;
@@ -167,7 +168,7 @@ template <bool Bf16, class S> struct w4_sums {
 
     // The sums of all CTAs of one part of a tile, in the order of k, to y. `mine` are those of this
     // CTA where they are not among the others'.
-    static __device__ __forceinline__ void add_part(const sm80_w4_args &a, const sharing &s,
+    static __device__ __forceinline__ void add_part(const sm80_marlin_args &a, const sharing &s,
                                                     int part, const float4 *slots,
                                                     const float4 *mine, const target &to)
     {
@@ -210,7 +211,7 @@ template <bool Bf16, class S> struct w4_sums {
 
     // This CTA's sums of a tile that CTAs first .. last share. `kept` is shared memory that is free
     // when the CTA has nothing more to do.
-    static __device__ __forceinline__ void add_ctas(const sm80_w4_args &a, const sharing &s,
+    static __device__ __forceinline__ void add_ctas(const sm80_marlin_args &a, const sharing &s,
                                                     const owned &sum, float4 *kept, bool last_tile,
                                                     const target &to)
     {
@@ -269,9 +270,10 @@ template <bool Bf16, class S> struct w4_sums {
     }
 
     // The end of a tile; last_tile: of this CTA, whose ring in `smem` is free then.
-    static __device__ __forceinline__ void finish(const sm80_w4_args &a,
+    static __device__ __forceinline__ void finish(const sm80_marlin_args &a,
                                                   const float4 (&sum)[S::Cw][S::nt], char *smem,
-                                                  int tile, bool last_tile, const w4_warp<S> &warp)
+                                                  int tile, bool last_tile,
+                                                  const marlin_warp<S> &warp)
     {
         owned own;
         add_warps(own, sum, (float4 *)(smem + a.stages * S::stage_bytes), warp.k);

@@ -3,7 +3,7 @@
 //
 // How a product in the Marlin layout is cut into tiles and runs, and its launch.
 #include "marlin.h"
-#include "sm80_w4.h"
+#include "sm80_marlin.h"
 
 #include <cuda_runtime.h>
 
@@ -18,8 +18,8 @@ struct tile_facts {
     int stage_ns[4];            // and a stage with 1 to 4 CTAs a multiprocessor
 };
 
-// The template arguments of w4_launch_tile, sm80_w4_gemm.cuh. Times are fitted to 2400 plans of the
-// shapes in docs/performance/marlin.md on an H100, within 5 %; their ratios matter.
+// The template arguments of marlin_launch_tile, sm80_marlin_gemm.cuh. Times are fitted to 2400
+// plans of the shapes in docs/performance/marlin.md on an H100, within 5 %; their ratios matter.
 constexpr tile_facts tiles[DLQ_K_MARLIN_TILES] = {
     {8, 128, 128, 4, 2, 1, 60, {444, 627, 913, 1250}},
     {16, 128, 128, 3, 2, 1, 510, {490, 691, 1044}},
@@ -214,13 +214,13 @@ choose(const struct dlq_k_marlin_gemm *call, struct dlq_k_marlin_plan *plan)
     return least != INT64_MAX;
 }
 
-sm80_w4_divisor
+sm80_marlin_divisor
 divisor_of(int by)
 {
     int log2 = 0;
     while ((int64_t)1 << log2 < by)
         log2++;
-    sm80_w4_divisor d = {by, 0, 0};
+    sm80_marlin_divisor d = {by, 0, 0};
     if (log2 > 0) {
         d.multiplier = (uint32_t)((((uint64_t)1 << (31 + log2)) + by - 1) / by);
         d.shift = log2 - 1;
@@ -236,7 +236,7 @@ run(const struct dlq_k_marlin_gemm *call, const struct dlq_k_marlin_plan *plan, 
     const tile_facts &t = tiles[plan->tile - 1];
     cut c = cut_whole(layer, call->m, t, plan->ctas, call->sms);
     (void)share_rest(&c, plan->split);
-    struct sm80_w4_args a = {};
+    struct sm80_marlin_args a = {};
     const char *const packed = (const char *)call->packed;
     a.weights = packed;
     a.scales = (const uint16_t *)(packed + layer->scales_at);
@@ -286,8 +286,8 @@ run(const struct dlq_k_marlin_gemm *call, const struct dlq_k_marlin_plan *plan, 
             a.pdl = 0;
         }
     }
-    return call->bf16 ? sm80_w4_launch_bf16(&a, plan->tile - 1, layer->bits, c.grid, stream)
-                      : sm80_w4_launch_f16(&a, plan->tile - 1, layer->bits, c.grid, stream);
+    return call->bf16 ? sm80_marlin_launch_bf16(&a, plan->tile - 1, layer->bits, c.grid, stream)
+                      : sm80_marlin_launch_f16(&a, plan->tile - 1, layer->bits, c.grid, stream);
 }
 
 // Bytes for sums that CTAs share, of any plan for up to max_m tokens.

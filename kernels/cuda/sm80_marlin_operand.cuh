@@ -18,8 +18,8 @@
 // bytes are the words of 4 x 16 columns; its scales of those columns are 16 bytes of the permuted
 // row of scales, its zero points one word.
 //
-#ifndef DLQ_KERNELS_CUDA_SM80_W4_OPERAND_CUH
-#define DLQ_KERNELS_CUDA_SM80_W4_OPERAND_CUH
+#ifndef DLQ_KERNELS_CUDA_SM80_MARLIN_OPERAND_CUH
+#define DLQ_KERNELS_CUDA_SM80_MARLIN_OPERAND_CUH
 
 #include "ptx.cuh"
 
@@ -31,7 +31,7 @@ namespace
 
 template <bool Bf16>
 __device__ __forceinline__ void
-w4_mma(float4 &c, const uint32_t a[4], const uint32_t b[2])
+marlin_mma(float4 &c, const uint32_t a[4], const uint32_t b[2])
 {
     if (Bf16)
         asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
@@ -48,7 +48,7 @@ w4_mma(float4 &c, const uint32_t a[4], const uint32_t b[2])
 // The same from zero.
 template <bool Bf16>
 __device__ __forceinline__ float4
-w4_product(const uint32_t a[4], const uint32_t b[2])
+marlin_product(const uint32_t a[4], const uint32_t b[2])
 {
     float4 d;
     if (Bf16)
@@ -85,30 +85,30 @@ as_word(T v)
 
 template <bool Bf16>
 __device__ __forceinline__ float
-w4_float(uint16_t bits)
+marlin_float(uint16_t bits)
 {
     return Bf16 ? __uint_as_float((uint32_t)bits << 16) : __half2float(__ushort_as_half(bits));
 }
 
 template <bool Bf16>
 __device__ __forceinline__ uint32_t
-w4_pair(float low, float high)
+marlin_pair(float low, float high)
 {
     return Bf16 ? as_word(__floats2bfloat162_rn(low, high)) : as_word(__floats2half2_rn(low, high));
 }
 
 // A checkpoint's parameters of a word's columns as the functions below want them: zero points of
 // rows r (low half) and r+8, once more for codes in high nibbles.
-struct w4_zeros {
+struct marlin_zeros {
     uint32_t low, high;
 };
 
 // `zero` has integers in its halves. fp16: -(1024 + z) and -(64 + z). bf16: -z * 2^-6.
 template <bool Bf16>
-__device__ __forceinline__ w4_zeros
-w4_zeros_of(uint32_t zero)
+__device__ __forceinline__ marlin_zeros
+marlin_zeros_of(uint32_t zero)
 {
-    w4_zeros z;
+    marlin_zeros z;
     if (Bf16) {
         z.low = z.high = as_word(__hmul2(as_bf162(zero), as_bf162(0xff00ff00u))); // * -2^127
     } else {
@@ -123,7 +123,7 @@ w4_zeros_of(uint32_t zero)
 // first normal ones alike.
 template <bool Bf16>
 __device__ __forceinline__ void
-w4_integers4(uint32_t a[4], uint32_t word, w4_zeros zero)
+marlin_integers4(uint32_t a[4], uint32_t word, marlin_zeros zero)
 {
     const uint32_t word8 = word >> 8;
     if (Bf16) {
@@ -152,7 +152,7 @@ w4_integers4(uint32_t a[4], uint32_t word, w4_zeros zero)
 // q - 128 of the two words of 16 x 16 weights, exact; in bf16 * 2^-6.
 template <bool Bf16>
 __device__ __forceinline__ void
-w4_integers8(uint32_t a[4], uint32_t word0, uint32_t word1)
+marlin_integers8(uint32_t a[4], uint32_t word0, uint32_t word1)
 {
     const uint32_t fill = Bf16 ? 0 : 0x64646464u;
     const uint32_t q[4] = {__byte_perm(word0, fill, 0x4240), __byte_perm(word1, fill, 0x4240),
@@ -166,7 +166,7 @@ w4_integers8(uint32_t a[4], uint32_t word0, uint32_t word1)
 // What scales are multiplied by to undo the 2^-6.
 template <bool Bf16>
 __device__ __forceinline__ float
-w4_unit(void)
+marlin_unit(void)
 {
     return Bf16 ? 64 : 1;
 }
@@ -174,7 +174,7 @@ w4_unit(void)
 // Integers times scales of rows r (low half) and r+8, rounded once.
 template <bool Bf16>
 __device__ __forceinline__ void
-w4_scale(uint32_t a[4], uint32_t scale)
+marlin_scale(uint32_t a[4], uint32_t scale)
 {
     if (Bf16) {
         const __nv_bfloat162 s = __hmul2(as_bf162(scale), as_bf162(0x42804280u)); // 64
