@@ -165,7 +165,7 @@ struct wide_place {
     int slot, phase;
     int last;             // slot that products in flight still read, or -1
     uint32_t empty;       // of this CTA, or of the other of a pair
-    bool leader;          // lane 0 (see `frees`) frees slots of this CTA, lane 1 those of the other
+    bool leader;          // frees slots: those of this CTA, lane 1 of a pair's those of the other
     uint32_t codes;       // this lane's 16 bytes of the first stage
     uint32_t scales;      // FOLDED: this lane's columns of the first stage
     const uint8_t *group; // this lane's columns of the first group's scales
@@ -176,8 +176,6 @@ template <class C>
 __device__ __forceinline__ void
 free_last(wide_place &at)
 {
-    if (C::x_scaled)
-        __syncwarp();
     if (at.last >= 0 && at.leader) {
         if (C::Mc == 1)
             ptx_mbar_arrive(at.empty + 8 * at.last);

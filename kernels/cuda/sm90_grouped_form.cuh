@@ -45,9 +45,10 @@ template <int Code_, bool Bf16_, sm90_grouped_sums Sums_, int Bn_, int Mc_> stru
                           grouped = rescaled || promotes,
                           integers = Code_ == DLQ_K_GROUPED_U4 || Code_ == DLQ_K_GROUPED_U8;
     static constexpr int consumers = 256, threads = consumers + 128;
-    // Who frees a stage: warpgroups, or warps where each reads scales of x from it behind the
-    // products. That a warp has seen those says nothing of what another still reads.
-    static constexpr int frees = consumers / (x_scaled ? 32 : 128);
+    // Who frees a stage: warpgroups, or threads where each reads scales of x from it behind the
+    // products, whose end says nothing of what others still read.
+    static constexpr int frees = consumers / (x_scaled ? 1 : 128);
+    static_assert(!x_scaled || Mc == 1, "threads would free slots of either CTA");
     static constexpr int columns = 128, strips = columns / 16;
     static constexpr int block = 512 * operand::words; // bytes of a strip's
     static constexpr int x_bytes = Bn * 128, code_bytes = strips * block;
