@@ -57,7 +57,7 @@ aarch64*)
     ;;
 esac
 for f in kernels/cuda/w4_plan kernels/pack/awq kernels/pack/bits kernels/pack/marlin \
-    kernels/pack/w4_fragment core/device_cpu core/error; do
+    kernels/pack/w4_fragment core/device_cpu core/error core/text; do
     compile "" $f.c &
 done
 compile "" tools/ceilings.c tool_ceilings &
