@@ -8,7 +8,6 @@
 #include "runtime_state.h"
 
 #include <stdarg.h>
-#include <string.h>
 
 // More threads than any machine has: a number out of an uninitialised struct.
 #define MAX_THREADS 4096
@@ -38,7 +37,7 @@ read_options(struct dlq_runtime_options *out, const struct dlq_runtime_options *
                             sizeof(*out));
         }
     }
-    memcpy(out, options, size < sizeof(*out) ? size : sizeof(*out));
+    dlq_copy_known(out, sizeof(*out), options);
     return DLQ_OK;
 }
 
