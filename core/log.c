@@ -27,8 +27,7 @@ dlq_log_vformat(const struct dlq_log *log, int32_t level, const char *fmt, va_li
     if (log->write && level <= log->level) {
         char line[LINE_SIZE];
         vsnprintf(line, sizeof(line), fmt, args);
-        dlq_text_clean(line);
-        log->write(log->ctx, level, line);
+        dlq_log_line(log, level, line);
     }
 }
 
