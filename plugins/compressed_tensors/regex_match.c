@@ -38,18 +38,19 @@ static bool
 look(struct match *m, int32_t pc, const char *at)
 {
     const int32_t y = m->r->insts[pc].y;
+    const bool wanted = y % 2 == 1;
     const uint32_t bit = 1u << y / 2;
     const size_t place = (size_t)(at - m->text);
     const bool kept = place <= CT_REGEX_MAX_TEXT;
     if (kept && (m->known[place] & bit) != 0) {
-        return ((m->holds[place] & bit) != 0) == (y % 2 == 1);
+        return ((m->holds[place] & bit) != 0) == wanted;
     }
     const bool found = run(m, pc + 1, at);
     if (kept) {
         m->known[place] |= bit;
         m->holds[place] |= found ? bit : 0;
     }
-    return found == (y % 2 == 1);
+    return found == wanted;
 }
 
 // Follow everything that takes no byte. Returns true when a MATCH is reached.
